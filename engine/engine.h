@@ -1,0 +1,66 @@
+#pragma once
+
+#include "engine/base/result.h"
+#include "engine/command.h"
+#include "engine/config.h"
+#include "engine/event.h"
+#include "engine/output.h"
+#include "engine/snapshot.h"
+#include "engine/wire/packet.h"
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <vector>
+
+namespace engine {
+
+/// The router itself. Bytes, commands and a clock go in; verdicts, packets, events and the next
+/// deadline come out. It links nothing, reads no clock and starts no thread.
+///
+/// Promises: the same configuration (seed included) and the same calls give the same outputs. No
+/// allocation per packet in steady state. A packet is forwarded, consumed, held or dropped with
+/// exactly one reason, and the counters agree.
+///
+/// One thread at a time; which one does not matter.
+class Engine {
+public:
+    explicit Engine(Instant now, const EngineConfig& config);
+    ~Engine();
+    Engine(const Engine&) = delete;
+    Engine& operator=(const Engine&) = delete;
+    Engine(Engine&&) = delete;
+    Engine& operator=(Engine&&) = delete;
+
+    /// One IPv4 packet that came in by `ingress`, rewritten in place.
+    Verdict handlePacket(Instant now, PortId ingress, wire::Packet& packet, Output& output);
+
+    /// Several packets of one port, the same as one after the other but faster: look-ups of later
+    /// packets are prefetched while earlier ones are worked on. `verdicts` has the packets' size.
+    void handlePackets(Instant now, PortId ingress, std::span<wire::Packet> packets,
+                       std::span<Verdict> verdicts, Output& output);
+
+    /// Expires what is due. Harmless when early. Does a bounded amount of work: when more is due,
+    /// nextTimeout() is at or before `now`.
+    void handleTimeout(Instant now, Output& output);
+    [[nodiscard]] std::optional<Instant> nextTimeout() const;
+
+    Result<void, CommandError> apply(Instant now, const Command& command, Output& output);
+
+    [[nodiscard]] Snapshot snapshot(Instant now) const;
+    [[nodiscard]] std::vector<SessionRecord> sessions(Instant now, const SessionQuery& query) const;
+
+    /// Everything a new engine needs to keep all sessions, as one checksummed block of octets; the
+    /// clock must go on from where it was (CLOCK_BOOTTIME does across a restart).
+    [[nodiscard]] std::vector<std::uint8_t> saveState(Instant now) const;
+    /// False if the block is damaged, of another version or of another external address: the engine
+    /// is then as if it had not been asked.
+    bool restoreState(Instant now, std::span<const std::uint8_t> block);
+
+private:
+    struct State;
+    std::unique_ptr<State> m_state;
+};
+
+}  // namespace engine

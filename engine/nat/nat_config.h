@@ -1,0 +1,77 @@
+#pragma once
+
+#include "engine/base/time.h"
+#include "engine/net/endpoint.h"
+
+#include <cstdint>
+
+namespace engine::nat {
+
+using namespace std::chrono_literals;
+
+/// RFC 4787 §4.1 and §5: which remote endpoints a mapping is used for, and which may answer.
+enum class Behaviour : std::uint8_t {
+    EndpointIndependent,
+    AddressDependent,
+    AddressAndPortDependent,
+};
+
+/// How the NAT behaves for one transport protocol.
+struct ProtocolBehaviour {
+    Behaviour mapping = Behaviour::EndpointIndependent;
+    Behaviour filtering = Behaviour::AddressDependent;
+    friend auto operator<=>(const ProtocolBehaviour&, const ProtocolBehaviour&) = default;
+};
+
+// Specification.
+/// RFC 4787 REQ-5: a UDP mapping must not expire in less than two minutes.
+inline constexpr Duration kUdpTimeoutMinimum = 2min;
+/// RFC 4787 REQ-5c: five minutes or more are recommended.
+inline constexpr Duration kUdpTimeout = 5min;
+/// RFC 5382 REQ-5: an established TCP connection is kept for at least 2 hours 4 minutes idle.
+inline constexpr Duration kTcpEstablishedTimeout = 2h + 4min;
+/// RFC 5382 REQ-5: a transitory connection is kept for at least 4 minutes.
+inline constexpr Duration kTcpTransitoryTimeout = 4min;
+/// RFC 5508 REQ-2: an ICMP query session is kept for at least 60 seconds.
+inline constexpr Duration kIcmpQueryTimeout = 60s;
+/// RFC 5382 REQ-4: an unsolicited inbound SYN gets no answer for at least six seconds.
+inline constexpr Duration kInboundSynWait = 6s;
+/// RFC 6888 REQ-8: a freed external port is not used again for 120 seconds.
+inline constexpr Duration kPortQuarantine = 120s;
+
+struct Timers {
+    Duration udpOneWay = kUdpTimeoutMinimum;
+    Duration udpTwoWay = kUdpTimeout;
+    Duration tcpEstablished = kTcpEstablishedTimeout;
+    Duration tcpTransitory = kTcpTransitoryTimeout;
+    Duration icmpQuery = kIcmpQueryTimeout;
+    Duration portless = 10min;  ///< ours: GRE and friends outside a control channel
+    Duration esp = 1h;          ///< ours: an SPI that was bound
+    friend auto operator<=>(const Timers&, const Timers&) = default;
+};
+
+/// What one device may hold. Ours; RFC 6888 REQ-4 and REQ-5 ask that there is a limit.
+struct Limits {
+    std::uint32_t sessionsPerDevice = 0;      ///< 0: an eighth of the table, at least 1,024
+    std::uint32_t portsPerDevice = 0;         ///< 0: a quarter of the pool, per protocol
+    std::uint32_t newSessionsPerSecond = 0;   ///< 0: no limit
+    friend auto operator<=>(const Limits&, const Limits&) = default;
+};
+
+struct NatConfig {
+    ProtocolBehaviour tcp;
+    ProtocolBehaviour udp;
+    ProtocolBehaviour icmp;
+    Timers timers;
+    Limits limits;
+    /// External ports that mappings may use; below 1024 only for internal ports below 1024 (REQ-3a).
+    net::PortRange ports{net::Port{1024}, net::Port{65535}};
+    bool portParity = true;         ///< RFC 4787 REQ-4
+    bool preservePorts = false;     ///< ours: random by default (RFC 6056, RFC 7857 §9)
+    bool hairpinning = true;        ///< RFC 4787 REQ-9
+    bool inboundRefresh = true;     ///< RFC 4787 REQ-6: inbound packets of a two-way session refresh it
+    bool clampMss = true;
+    friend auto operator<=>(const NatConfig&, const NatConfig&) = default;
+};
+
+}  // namespace engine::nat

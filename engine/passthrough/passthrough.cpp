@@ -1,0 +1,1 @@
+#include "engine/passthrough/passthrough.h"

@@ -1,0 +1,101 @@
+#pragma once
+
+#include "engine/base/random.h"
+#include "engine/passthrough/flow.h"
+#include "engine/policy/passthrough_policy.h"
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <optional>
+
+namespace engine::passthrough {
+
+/// The code of one VPN protocol (or family) that looks into packets. Implementations live in one
+/// pair of files each. Sans-IO: same calls, same answers. Memory is bounded by each one itself.
+class Inspector {
+public:
+    Inspector() = default;
+    Inspector(const Inspector&) = delete;
+    Inspector& operator=(const Inspector&) = delete;
+    Inspector(Inspector&&) = delete;
+    Inspector& operator=(Inspector&&) = delete;
+    virtual ~Inspector() = default;
+
+    /// Asked for the first packets of a flow until somebody claims it. Claimed means: this is mine,
+    /// show me (and nobody else) every further packet until I answer Ignore. NotMine is final.
+    enum class Claim : std::uint8_t { NotMine, Undecided, Claimed };
+    virtual Claim consider(Instant now, const Flow& flow, const Segment& segment) = 0;
+
+    /// A packet of a flow that this inspector has claimed, starting with the one it claimed.
+    virtual Attention inspect(Instant now, const Flow& flow, const Segment& segment,
+                              Actions& actions) = 0;
+
+    /// The flow is gone. Called once for each flow that was considered or claimed.
+    virtual void flowClosed(Instant now, FlowId flow, FlowEnd end, Actions& actions) = 0;
+
+    /// Which port-less packets this inspector decides about.
+    [[nodiscard]] virtual bool owns(net::IpProtocol, wire::ConstBytes /*payload*/) const
+    {
+        return false;
+    }
+    /// A port-less packet that no session knows.
+    virtual PortlessDecision decide(Instant, net::Direction, const PortlessPacket&, Actions&)
+    {
+        return {};
+    }
+    /// A packet of a port-less session made with `watch`. `internal` is the client.
+    virtual Attention inspectPortless(Instant, net::Direction, const PortlessPacket&, Actions&)
+    {
+        return {};
+    }
+    /// A port-less session made by this inspector has ended.
+    virtual void bindingClosed(Instant, const PortlessBinding&, FlowEnd, Actions&) {}
+
+    virtual void handleTimeout(Instant now, Actions& actions) = 0;
+    [[nodiscard]] virtual std::optional<Instant> nextTimeout() const = 0;
+};
+
+/// How many packets of each direction the recognisers may see before a flow counts as ordinary.
+/// Ours: every signature of the catalogue needs fewer.
+inline constexpr std::uint32_t kPacketsConsidered = 8;
+
+/// The discriminator of a port-less packet in the given direction, for the session look-up; none if
+/// it cannot be read. Pure.
+[[nodiscard]] std::optional<Discriminator> discriminatorOf(net::IpProtocol protocol,
+                                                           net::Direction direction,
+                                                           wire::ConstBytes payload);
+
+/// All inspectors together; the only thing the engine talks to. Takes care of who considers a flow,
+/// of the switches (a Block drops and refuses here, in one place), and of forgetting flows.
+class Passthrough {
+public:
+    explicit Passthrough(HashKey seed);
+    ~Passthrough();
+    Passthrough(const Passthrough&) = delete;
+    Passthrough& operator=(const Passthrough&) = delete;
+    Passthrough(Passthrough&&) = delete;
+    Passthrough& operator=(Passthrough&&) = delete;
+
+    void setPolicy(const policy::PassthroughPolicy& policy);
+
+    /// A packet of a TCP or UDP session whose last Attention was not Ignore (new sessions: the
+    /// first packet too).
+    Attention inspect(Instant now, const Flow& flow, const Segment& segment, Actions& actions);
+    void flowClosed(Instant now, FlowId flow, FlowEnd end, Actions& actions);
+
+    PortlessDecision decide(Instant now, net::Direction direction, const PortlessPacket& packet,
+                            Actions& actions);
+    Attention inspectPortless(Instant now, net::Direction direction, const PortlessPacket& packet,
+                              Actions& actions);
+    void bindingClosed(Instant now, const PortlessBinding& binding, FlowEnd end, Actions& actions);
+
+    void handleTimeout(Instant now, Actions& actions);
+    [[nodiscard]] std::optional<Instant> nextTimeout() const;
+
+private:
+    struct State;
+    std::unique_ptr<State> m_state;
+};
+
+}  // namespace engine::passthrough

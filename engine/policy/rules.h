@@ -1,0 +1,59 @@
+#pragma once
+
+#include "engine/net/endpoint.h"
+#include "engine/net/ip_protocol.h"
+#include "engine/net/mac_address.h"
+#include "engine/net/prefix.h"
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+/// The user's wishes as plain values. They are stored by app/, edited by ui/ and applied by the
+/// engine as commands; names are for people and mean nothing to the engine.
+namespace engine::policy {
+
+/// A static mapping made by the user: connections from outside to our external address reach a
+/// device inside.
+struct PortForward {
+    std::uint32_t id = 0;
+    std::string name;
+    bool enabled = true;
+    /// Tcp, Udp, or a port-less protocol by its own number (Gre, Esp, …), whose ports are ignored.
+    net::IpProtocol protocol = net::IpProtocol::Tcp;
+    net::PortRange externalPorts;
+    net::Ipv4Address internalAddress;
+    net::Port internalFirst;  ///< the range is shifted as a whole
+    bool hairpin = true;
+    net::Prefix allowedRemotes{net::Ipv4Address{}, 0};
+    friend auto operator<=>(const PortForward&, const PortForward&) = default;
+};
+
+/// 1:1 NAT: one internal address owns one external address with all ports and protocols.
+struct OneToOne {
+    std::uint32_t id = 0;
+    std::string name;
+    bool enabled = true;
+    net::Ipv4Address internalAddress;
+    net::Ipv4Address externalAddress;
+    friend auto operator<=>(const OneToOne&, const OneToOne&) = default;
+};
+
+enum class DeviceAccess : std::uint8_t {
+    Allow,
+    Block,
+    VpnOnly,  ///< only recognised VPN tunnels, DHCP, DNS and what is needed to reach the server
+};
+
+/// What one device may do. `address` names it to the engine; app/ keeps the MAC behind it.
+struct DeviceRule {
+    std::uint32_t id = 0;
+    std::string name;
+    net::Ipv4Address address;
+    DeviceAccess access = DeviceAccess::Allow;
+    std::optional<std::uint32_t> sessionLimit;  ///< unset: the general one
+    friend auto operator<=>(const DeviceRule&, const DeviceRule&) = default;
+};
+
+}  // namespace engine::policy

@@ -1,0 +1,125 @@
+#pragma once
+
+#include "engine/base/drop_reason.h"
+#include "engine/config.h"
+#include "engine/tunnel/tunnel.h"
+
+#include <array>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace engine {
+
+struct DirectionTotals {
+    std::uint64_t packets = 0;
+    std::uint64_t bytes = 0;  ///< IP total length, counting each segment of an offloaded packet's headers once
+};
+
+/// Exact since the engine was made; never reset.
+struct Counters {
+    DirectionTotals outbound;  ///< forwarded from internal to external
+    DirectionTotals inbound;
+    DirectionTotals hairpinned;
+    std::array<std::uint64_t, kDropReasonCount> drops{};
+    std::uint64_t sessionsCreated = 0;
+    std::uint64_t sessionsEnded = 0;
+    std::uint64_t mappingsCreated = 0;
+    std::uint64_t consumed = 0;   ///< packets for the router itself
+    std::uint64_t generated = 0;  ///< ICMP errors and resets the engine made itself
+    std::uint64_t helperEdits = 0;
+    std::uint64_t eventsLost = 0;
+};
+
+/// The TCP states of RFC 6146 §3.5.2, in RFC 7857's amended form; None for other protocols.
+enum class TcpState : std::uint8_t {
+    None,
+    Init,         ///< outbound or inbound SYN seen, unanswered
+    Established,
+    OutboundFin,
+    InboundFin,
+    BothFin,
+    Transitory,   ///< reset seen (RFC 7857 §2.2)
+};
+
+/// One session as shown and kept in history.
+struct SessionRecord {
+    std::uint64_t serial = 0;
+    net::IpProtocol protocol = net::IpProtocol::Tcp;
+    net::Endpoint internal;   ///< port: query identifier for ICMP, 0 for port-less protocols
+    net::Endpoint external;
+    net::Endpoint remote;
+    std::uint32_t discriminatorOut = 0;  ///< port-less protocols: SPI, call ID, key
+    std::uint32_t discriminatorIn = 0;
+    TcpState tcpState = TcpState::None;
+    bool outboundInitiated = true;
+    bool answered = false;
+    bool held = false;
+    DirectionTotals outbound;
+    DirectionTotals inbound;
+    Instant created;
+    Instant lastPacket;
+    Instant expires;
+    std::uint64_t tunnelSerial = 0;  ///< 0: belongs to none
+    std::uint32_t forwardId = 0;     ///< the port forward that admitted it, 0: none
+};
+
+/// Which sessions are wanted; unset fields match all.
+struct SessionQuery {
+    net::Ipv4Address device;
+    std::uint64_t tunnelSerial = 0;
+    std::uint32_t limit = 10000;
+};
+
+struct DeviceStatus {
+    net::Ipv4Address address;
+    std::uint32_t sessions = 0;
+    std::uint32_t tunnels = 0;
+    DirectionTotals outbound;
+    DirectionTotals inbound;
+    Instant firstSeen;
+    Instant lastSeen;
+    std::uint64_t refused = 0;
+};
+
+struct SelfTestResult {
+    enum class Outcome : std::uint8_t { NeverRun, Passed, Failed };
+    Outcome outcome = Outcome::NeverRun;
+    Instant at;
+    std::string why;  ///< English, one sentence; empty when passed
+};
+
+/// The effective state of one passthrough switch, not merely the wished one.
+struct ProtocolStatus {
+    policy::PassthroughSwitch position;
+    std::uint32_t liveTunnels = 0;
+    std::uint32_t heldTunnels = 0;
+    Instant heldUntil;
+    std::uint64_t tunnelsSeen = 0;
+    std::uint64_t refused = 0;
+    SelfTestResult selfTest;
+};
+
+struct PortForwardStatus {
+    std::uint32_t id = 0;
+    std::uint64_t hits = 0;
+    std::uint32_t liveSessions = 0;
+};
+
+/// Everything a window shows that changes several times a second. Immutable once made.
+struct Snapshot {
+    Instant at;
+    Counters counters;
+    std::uint32_t sessions = 0;
+    std::uint32_t sessionLimit = 0;
+    std::uint32_t mappings = 0;
+    std::uint64_t memory = 0;  ///< octets the engine has reserved for its tables
+    InternalSide internal;
+    ExternalSide external;
+    std::vector<tunnel::Tunnel> tunnels;  ///< live ones and those that ended less than a minute ago
+    std::vector<DeviceStatus> devices;
+    std::vector<PortForwardStatus> forwards;
+    std::array<ProtocolStatus, net::kVpnProtocolCount> protocols;
+};
+
+}  // namespace engine
