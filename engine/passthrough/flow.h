@@ -70,6 +70,9 @@ struct PortlessPacket {
 /// A port-less session that the NAT is asked to make. It is an expectation when it is made before
 /// its first packet. It can only ever name the client and the server it came from: the NAT checks
 /// that both equal those of the flow or packet that was just shown, and refuses anything else.
+/// (At a timeout: those of a session or binding of the same inspector that still lives.)
+/// Asking again for a binding that exists (same client, server and discriminators) updates its
+/// idle, watch, key and sequence and nothing else. Attention::Next::Ignore ends watching.
 struct PortlessBinding {
     net::IpProtocol protocol = net::IpProtocol::Gre;
     net::Ipv4Address client;
@@ -106,6 +109,17 @@ struct UdpAlias {
     FlowId flow = 0;
     net::Port remotePort;    ///< the server's new port
     net::Port externalPort;  ///< where its packets will arrive
+    /// The client's packets of this flow also leave from `externalPort`, although that port may be
+    /// another client's (servers that insist on IKE's port 500). The NAT keeps the flow's own
+    /// mapping; what comes back is told apart by Attention::redirect and unmatchedUdp().
+    bool sendFromExternalPort = false;
+};
+
+/// Whose an inbound UDP datagram is that the NAT's tables give to nobody. The flow's remote address
+/// must be the datagram's source address; the NAT refuses anything else. Its destination becomes
+/// the flow's internal endpoint, its source stays. Edits left in Actions apply to its payload.
+struct UdpRedirect {
+    FlowId flow = 0;
 };
 
 /// The flow belongs to a tunnel from now on: its packets count, and its sequence numbers are read.
@@ -148,6 +162,9 @@ struct Attention {
     Fate fate = Fate::Pass;
     DropReason reason = DropReason::DeniedByPolicy;  ///< with Drop
     std::uint32_t holdToken = 0;                     ///< with Hold; chosen by passthrough
+    /// Inbound UDP, with Pass: the packet belongs to the client of this flow instead (as
+    /// UdpRedirect, same conditions); 0: to the flow's own.
+    FlowId redirect = 0;
 };
 
 /// Where a port-less packet that no session knows goes. Bindings in Actions make a session of it.

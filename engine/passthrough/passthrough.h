@@ -52,6 +52,17 @@ public:
     /// A port-less session made by this inspector has ended.
     virtual void bindingClosed(Instant, const PortlessBinding&, FlowEnd, Actions&) {}
 
+    /// An inbound UDP datagram to a port that no session or forward of ours answers for `remote`
+    /// (only for 500 and 1701: IKE servers that insist on port 500, L2TP servers that always send
+    /// to 1701). Names the flow whose client should get it: IKE by the initiator's cookie, L2TP by
+    /// the header's tunnel ID.
+    virtual std::optional<UdpRedirect> unmatchedUdp(Instant, net::Endpoint /*external*/,
+                                                    net::Endpoint /*remote*/,
+                                                    wire::ConstBytes /*payload*/, Actions&)
+    {
+        return std::nullopt;
+    }
+
     virtual void handleTimeout(Instant now, Actions& actions) = 0;
     [[nodiscard]] virtual std::optional<Instant> nextTimeout() const = 0;
 };
@@ -89,6 +100,10 @@ public:
     Attention inspectPortless(Instant now, net::Direction direction, const PortlessPacket& packet,
                               Actions& actions);
     void bindingClosed(Instant now, const PortlessBinding& binding, FlowEnd end, Actions& actions);
+    /// Asks the inspectors in turn; the first that names a flow has it. See Inspector.
+    std::optional<UdpRedirect> unmatchedUdp(Instant now, net::Endpoint external,
+                                            net::Endpoint remote, wire::ConstBytes payload,
+                                            Actions& actions);
 
     void handleTimeout(Instant now, Actions& actions);
     [[nodiscard]] std::optional<Instant> nextTimeout() const;
