@@ -1,1 +1,377 @@
 #include "engine/passthrough/passthrough.h"
+
+#include "engine/passthrough/considered_flows.h"
+
+#include <algorithm>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+namespace engine::passthrough {
+namespace {
+
+using policy::PassthroughMode;
+using tunnel::Confidence;
+using tunnel::Observation;
+
+/// Ours: one refusal of a device, server and protocol is told per minute; the engine counts all.
+constexpr Duration kRefusalTold = std::chrono::seconds(60);
+constexpr std::size_t kMostRefusals = 1024;
+/// Ours: tunnels that are known to have been let in; far above what the NAT can hold.
+constexpr std::size_t kMostAdmitted = 65536;
+/// Ours: a flow whose other side stays silent is given up after this many packets.
+constexpr std::uint32_t kPacketsOneWay = 3 * kPacketsConsidered;
+
+constexpr Attention kIgnore{.next = Attention::Next::Ignore};
+constexpr Attention kWatch{.next = Attention::Next::Watch};
+constexpr Attention kSwitchedOff{.next = Attention::Next::Watch,
+                                 .fate = Attention::Fate::Drop,
+                                 .reason = DropReason::PassthroughOff};
+
+/// How much of Actions was there before an inspector was asked.
+class Mark {
+public:
+    explicit Mark(const Actions& actions)
+        : m_edits(actions.edits.size()),
+          m_bindings(actions.bindings.size()),
+          m_unbindings(actions.unbindings.size()),
+          m_aliases(actions.aliases.size()),
+          m_attachments(actions.attachments.size()),
+          m_observations(actions.observations.size())
+    {}
+
+    [[nodiscard]] std::size_t observations() const { return m_observations; }
+    [[nodiscard]] std::size_t bindings() const { return m_bindings; }
+
+    /// Takes back what has been asked for since. Held packets are not among it: they have to be
+    /// released or discarded in any case.
+    void undo(Actions& actions) const
+    {
+        actions.edits.resize(m_edits);
+        actions.bindings.resize(m_bindings);
+        actions.unbindings.resize(m_unbindings);
+        actions.aliases.resize(m_aliases);
+        actions.attachments.resize(m_attachments);
+        actions.observations.resize(m_observations);
+    }
+
+private:
+    std::size_t m_edits;
+    std::size_t m_bindings;
+    std::size_t m_unbindings;
+    std::size_t m_aliases;
+    std::size_t m_attachments;
+    std::size_t m_observations;
+};
+
+/// A guess blocks nothing, unless the user has named this very server in an exception.
+bool isDeclared(const policy::PassthroughPolicy& policy, net::VpnProtocol protocol,
+                net::Ipv4Address server)
+{
+    return std::ranges::any_of(policy.of(protocol).exceptions, [&](const auto& exception) {
+        return exception.server.length() == 32 && exception.server.contains(server);
+    });
+}
+
+struct Refusal {
+    net::Ipv4Address device;
+    net::Ipv4Address server;
+    net::VpnProtocol protocol = net::VpnProtocol::Pptp;
+    Instant told;
+};
+
+}  // namespace
+
+struct Passthrough::State {
+    explicit State(HashKey seed) : admittedKeys(0, KeyHash{seed}) {}
+
+    struct KeyHash {
+        HashKey seed;
+        std::size_t operator()(const tunnel::TunnelKey& key) const
+        {
+            const std::uint64_t pair =
+                (std::uint64_t{key.device.hostOrder()} << 32) | key.server.hostOrder();
+            return static_cast<std::size_t>(sipHash(seed, pair, key.discriminator));
+        }
+    };
+
+    policy::PassthroughPolicy policy;
+    /// In the order in which they are asked: those with the most exact signature first.
+    std::vector<std::unique_ptr<Inspector>> inspectors;
+    ConsideredFlows flows;
+    /// Tunnels that were let in, with the number of their flows and bindings: what a switch that is
+    /// turned to block later lets finish.
+    std::unordered_map<tunnel::TunnelKey, std::uint32_t, KeyHash> admittedKeys;
+    std::vector<Refusal> refusals;
+
+    [[nodiscard]] Inspector* ownerOf(net::IpProtocol protocol, wire::ConstBytes payload) const
+    {
+        for (const auto& inspector : inspectors) {
+            if (inspector->owns(protocol, payload)) return inspector.get();
+        }
+        return nullptr;
+    }
+
+    void admit(const tunnel::TunnelKey& key)
+    {
+        if (admittedKeys.size() < kMostAdmitted || admittedKeys.contains(key)) ++admittedKeys[key];
+    }
+    void admitBindings(const Actions& actions, const Mark& mark)
+    {
+        for (std::size_t i = mark.bindings(); i < actions.bindings.size(); ++i) {
+            admit(actions.bindings[i].key);
+        }
+    }
+    void dismiss(const tunnel::TunnelKey& key)
+    {
+        const auto found = admittedKeys.find(key);
+        if (found != admittedKeys.end() && --found->second == 0) admittedKeys.erase(found);
+    }
+
+    /// Whether a label that has just been given is refused by its switch.
+    [[nodiscard]] bool isRefused(const Observation& label, net::Ipv4Address device,
+                                 net::Ipv4Address server) const
+    {
+        if (policy.modeFor(label.protocol, device, server) != PassthroughMode::Block) return false;
+        if (label.confidence == Confidence::Guess && !isDeclared(policy, label.protocol, server)) {
+            return false;
+        }
+        return !admittedKeys.contains(label.key);
+    }
+
+    /// The first label since `mark` that is refused, or null.
+    [[nodiscard]] const Observation* refusedLabel(const Actions& actions, const Mark& mark,
+                                                  net::Ipv4Address device,
+                                                  net::Ipv4Address server) const
+    {
+        for (std::size_t i = mark.observations(); i < actions.observations.size(); ++i) {
+            const Observation& observation = actions.observations[i];
+            if (observation.kind == Observation::Kind::Label &&
+                isRefused(observation, device, server)) {
+                return &observation;
+            }
+        }
+        return nullptr;
+    }
+
+    /// Replaces what an inspector wanted by the news that its tunnel was refused.
+    void refuse(Instant now, const Observation& refused, const Mark& mark, Actions& actions)
+    {
+        Observation label = refused;
+        mark.undo(actions);
+        if (!isWorthTelling(now, label)) return;
+        Observation ended;
+        ended.key = label.key;
+        ended.kind = Observation::Kind::Ended;
+        ended.phase = tunnel::Phase::Refused;
+        ended.event = tunnel::EventKind::DroppedBySwitch;
+        actions.observations.push_back(std::move(label));
+        actions.observations.push_back(std::move(ended));
+    }
+
+    [[nodiscard]] bool isWorthTelling(Instant now, const Observation& label)
+    {
+        std::erase_if(refusals, [&](const Refusal& r) { return now - r.told >= kRefusalTold; });
+        const bool known = std::ranges::any_of(refusals, [&](const Refusal& r) {
+            return r.device == label.key.device && r.server == label.key.server &&
+                   r.protocol == label.protocol;
+        });
+        if (known || refusals.size() >= kMostRefusals) return false;
+        refusals.push_back({label.key.device, label.key.server, label.protocol, now});
+        return true;
+    }
+
+    /// Tells everybody who has not decided yet, except the claimer, to forget the flow.
+    void forgetUndecided(Instant now, ConsideredFlow& flow, FlowEnd end, Actions& actions)
+    {
+        for (std::size_t i = 0; i < inspectors.size(); ++i) {
+            if (((flow.undecided >> i) & 1U) == 0 || i == flow.claimer) continue;
+            inspectors[i]->flowClosed(now, flow.id, end, actions);
+        }
+        flow.undecided = 0;
+    }
+
+    Attention consider(Instant now, const Flow& flow, const Segment& segment, Actions& actions);
+    Attention show(Instant now, ConsideredFlow& entry, const Flow& flow, const Segment& segment,
+                   Actions& actions);
+};
+
+Passthrough::Passthrough(HashKey seed) : m_state(std::make_unique<State>(seed)) {}
+Passthrough::~Passthrough() = default;
+
+void Passthrough::setPolicy(const policy::PassthroughPolicy& policy)
+{
+    m_state->policy = policy;
+}
+
+Attention Passthrough::inspect(Instant now, const Flow& flow, const Segment& segment,
+                               Actions& actions)
+{
+    ConsideredFlow* const entry = m_state->flows.find(flow.id);
+    if (entry == nullptr || entry->claimer == ConsideredFlow::kNobody) {
+        return m_state->consider(now, flow, segment, actions);
+    }
+    if (entry->blocked) return kSwitchedOff;
+    return m_state->show(now, *entry, flow, segment, actions);
+}
+
+Attention Passthrough::State::consider(Instant now, const Flow& flow, const Segment& segment,
+                                       Actions& actions)
+{
+    ConsideredFlow* known = flows.find(flow.id);
+    std::uint32_t undecided =
+        known != nullptr ? known->undecided
+                         : static_cast<std::uint32_t>((std::uint64_t{1} << inspectors.size()) - 1);
+    std::uint8_t claimer = ConsideredFlow::kNobody;
+    for (std::uint8_t i = 0; i < inspectors.size() && claimer == ConsideredFlow::kNobody; ++i) {
+        if (((undecided >> i) & 1U) == 0) continue;
+        switch (inspectors[i]->consider(now, flow, segment)) {
+        case Inspector::Claim::NotMine: undecided &= ~(std::uint32_t{1} << i); break;
+        case Inspector::Claim::Undecided: break;
+        case Inspector::Claim::Claimed: claimer = i; break;
+        }
+    }
+    if (known == nullptr) {
+        if (undecided == 0) return kIgnore;
+        known = flows.insert(flow.id);
+        if (known == nullptr) {
+            // Full: somebody who has not been claimed gives way. If its next packet comes, it is
+            // considered again from there.
+            if (const FlowId victim = flows.nextUnclaimed(); victim != 0) {
+                forgetUndecided(now, *flows.find(victim), FlowEnd::Evicted, actions);
+                flows.erase(victim);
+                known = flows.insert(flow.id);
+            }
+        }
+        if (known == nullptr) {
+            ConsideredFlow passing;
+            passing.id = flow.id;
+            passing.undecided = undecided;
+            forgetUndecided(now, passing, FlowEnd::Evicted, actions);
+            return kIgnore;
+        }
+    }
+    known->undecided = undecided;
+    if (claimer != ConsideredFlow::kNobody) {
+        known->claimer = claimer;
+        forgetUndecided(now, *known, FlowEnd::Closed, actions);
+        return show(now, *known, flow, segment, actions);
+    }
+    const auto way = static_cast<std::size_t>(segment.direction);
+    if (!segment.payload.empty() && known->seen[way] < 0xff) ++known->seen[way];
+    const bool enough =
+        (known->seen[0] >= kPacketsConsidered && known->seen[1] >= kPacketsConsidered) ||
+        known->seen[way] >= kPacketsOneWay;
+    if (undecided != 0 && !enough) return kWatch;
+    forgetUndecided(now, *known, FlowEnd::Closed, actions);
+    flows.erase(flow.id);
+    return kIgnore;
+}
+
+Attention Passthrough::State::show(Instant now, ConsideredFlow& entry, const Flow& flow,
+                                   const Segment& segment, Actions& actions)
+{
+    Inspector& inspector = *inspectors[entry.claimer];
+    const Mark mark(actions);
+    const Attention attention = inspector.inspect(now, flow, segment, actions);
+    if (actions.observations.size() == mark.observations()) {
+        admitBindings(actions, mark);
+        return attention;
+    }
+    if (!entry.admitted) {
+        const Observation* const refused =
+            refusedLabel(actions, mark, flow.internal.address, flow.remote.address);
+        if (refused != nullptr) {
+            refuse(now, *refused, mark, actions);
+            Actions unheeded;
+            inspector.flowClosed(now, flow.id, FlowEnd::Admin, unheeded);
+            std::ranges::move(unheeded.discards, std::back_inserter(actions.discards));
+            std::ranges::move(unheeded.releases, std::back_inserter(actions.discards));
+            entry.blocked = true;
+            return kSwitchedOff;
+        }
+    }
+    admitBindings(actions, mark);
+    for (std::size_t i = mark.observations(); i < actions.observations.size(); ++i) {
+        const Observation& observation = actions.observations[i];
+        if (observation.kind != Observation::Kind::Label) continue;
+        if (entry.admitted) dismiss(entry.key);
+        entry.admitted = true;
+        entry.protocol = observation.protocol;
+        entry.key = observation.key;
+        admit(entry.key);
+    }
+    return attention;
+}
+
+void Passthrough::flowClosed(Instant now, FlowId flow, FlowEnd end, Actions& actions)
+{
+    ConsideredFlow* const found = m_state->flows.find(flow);
+    if (found == nullptr) return;
+    const ConsideredFlow entry = *found;
+    m_state->flows.erase(flow);
+    if (entry.admitted) m_state->dismiss(entry.key);
+    if (entry.blocked) return;  // its inspector has forgotten it already
+    if (entry.claimer != ConsideredFlow::kNobody) {
+        m_state->inspectors[entry.claimer]->flowClosed(now, flow, end, actions);
+        return;
+    }
+    ConsideredFlow passing = entry;
+    m_state->forgetUndecided(now, passing, end, actions);
+}
+
+PortlessDecision Passthrough::decide(Instant now, net::Direction direction,
+                                     const PortlessPacket& packet, Actions& actions)
+{
+    Inspector* const owner = m_state->ownerOf(packet.protocol, packet.payload);
+    if (owner == nullptr) return {};
+    const Mark mark(actions);
+    const PortlessDecision decision = owner->decide(now, direction, packet, actions);
+    const Observation* const refused =
+        m_state->refusedLabel(actions, mark, packet.internal, packet.remote);
+    if (refused != nullptr) {
+        m_state->refuse(now, *refused, mark, actions);
+        PortlessDecision off;
+        off.reason = DropReason::PassthroughOff;
+        return off;
+    }
+    m_state->admitBindings(actions, mark);
+    return decision;
+}
+
+Attention Passthrough::inspectPortless(Instant now, net::Direction direction,
+                                       const PortlessPacket& packet, Actions& actions)
+{
+    Inspector* const owner = m_state->ownerOf(packet.protocol, packet.payload);
+    return owner == nullptr ? kIgnore : owner->inspectPortless(now, direction, packet, actions);
+}
+
+void Passthrough::bindingClosed(Instant now, const PortlessBinding& binding, FlowEnd end,
+                                Actions& actions)
+{
+    m_state->dismiss(binding.key);
+    // Each inspector knows the bindings that it asked for.
+    for (const auto& inspector : m_state->inspectors) {
+        inspector->bindingClosed(now, binding, end, actions);
+    }
+}
+
+void Passthrough::handleTimeout(Instant now, Actions& actions)
+{
+    for (const auto& inspector : m_state->inspectors) {
+        const auto due = inspector->nextTimeout();
+        if (due && *due <= now) inspector->handleTimeout(now, actions);
+    }
+}
+
+std::optional<Instant> Passthrough::nextTimeout() const
+{
+    std::optional<Instant> next;
+    for (const auto& inspector : m_state->inspectors) {
+        const auto due = inspector->nextTimeout();
+        if (due && (!next || *due < *next)) next = due;
+    }
+    return next;
+}
+
+}  // namespace engine::passthrough

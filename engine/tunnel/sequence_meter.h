@@ -1,0 +1,86 @@
+#pragma once
+
+#include "engine/base/time.h"
+#include "engine/tunnel/observation.h"
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <span>
+
+namespace engine::tunnel {
+
+/// What the sequence field of one data packet says. `stream` separates number spaces that follow
+/// one another in one session: a new key, index, epoch or SPI starts its numbers afresh.
+struct SequenceReading {
+    std::uint32_t stream = 0;
+    std::uint64_t number = 0;
+    std::uint8_t bits = 32;  ///< width of the number, for wrapping
+    bool keepalive = false;  ///< carries no data, so nobody has to answer it
+};
+
+/// Reads the sequence number of a data packet; none if the packet is not data of that kind or shows
+/// no number. Pure; reads nothing beyond the payload.
+[[nodiscard]] std::optional<SequenceReading> readSequence(SequenceKind kind,
+                                                          std::span<const std::uint8_t> payload);
+
+/// Loss, reordering and duplication of one direction, from sequence numbers alone. A number that is
+/// skipped counts as lost once it is kWindow numbers behind or a few seconds old, so that late
+/// packets are reordered, not lost. A new stream or a far jump is a restart, never loss.
+class SequenceMeter {
+public:
+    /// Ours: numbers a packet may be late and still be looked for.
+    static constexpr std::uint64_t kWindow = 1024;
+    /// Ours: a gap this old is settled as loss; the check runs once per this time, so a gap is
+    /// settled after three to six seconds.
+    static constexpr Duration kSettleTime = std::chrono::seconds(3);
+    /// Ours: a forward jump beyond this is no outage but another counter.
+    static constexpr std::uint64_t kFarJump = 65536;
+    /// Ours: that many numbers in a row out of reach, and the counter has restarted.
+    static constexpr std::uint8_t kStraysUntilRestart = 4;
+
+    /// True when this packet began a new stream after an older one: a rekey.
+    bool count(Instant now, const SequenceReading& reading);
+
+    /// Settles gaps that are old enough. Harmless at any time.
+    void settle(Instant now);
+
+    [[nodiscard]] std::uint64_t lost() const { return m_lost; }
+    [[nodiscard]] std::uint64_t reordered() const { return m_reordered; }
+    [[nodiscard]] std::uint64_t duplicated() const { return m_duplicated; }
+
+private:
+    void start(Instant now, const SequenceReading& reading);
+    void advanceTo(std::uint64_t number);
+    /// Counts the gaps up to and including `number` as lost.
+    void settleUpTo(std::uint64_t number);
+    [[nodiscard]] bool received(std::uint64_t number) const
+    {
+        return ((m_window[(number % kWindow) / 64] >> (number % 64)) & 1U) != 0;
+    }
+    void mark(std::uint64_t number)
+    {
+        m_window[(number % kWindow) / 64] |= std::uint64_t{1} << (number % 64);
+    }
+    void unmark(std::uint64_t number)
+    {
+        m_window[(number % kWindow) / 64] &= ~(std::uint64_t{1} << (number % 64));
+    }
+
+    bool m_started = false;
+    bool m_hasPrevious = false;
+    std::uint8_t m_strays = 0;
+    std::uint32_t m_stream = 0;
+    std::uint32_t m_previousStream = 0;
+    std::uint64_t m_highest = 0;     ///< extended beyond the field's width
+    std::uint64_t m_settled = 0;     ///< gaps up to here have been judged
+    std::uint64_t m_markNumber = 0;  ///< highest number at m_markTime
+    Instant m_markTime;
+    std::uint64_t m_lost = 0;
+    std::uint64_t m_reordered = 0;
+    std::uint64_t m_duplicated = 0;
+    /// One bit per number from m_highest - kWindow + 1 to m_highest.
+    std::array<std::uint64_t, kWindow / 64> m_window{};
+};
+
+}  // namespace engine::tunnel

@@ -1,0 +1,228 @@
+#pragma once
+
+#include "engine/base/siphash.h"
+#include "engine/base/time.h"
+#include "engine/tunnel/observation.h"
+#include "engine/tunnel/phase.h"
+#include "engine/tunnel/sequence_meter.h"
+#include "engine/tunnel/tunnel.h"
+
+#include <array>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <optional>
+#include <span>
+#include <unordered_map>
+#include <vector>
+
+namespace engine::tunnel {
+
+/// Names the share of one session in a tunnel. The default names none; counting on it is harmless.
+struct AttachmentId {
+    std::uint32_t index = 0;
+    std::uint32_t generation = 0;
+    [[nodiscard]] constexpr bool isNone() const { return generation == 0; }
+    friend constexpr auto operator<=>(const AttachmentId&, const AttachmentId&) = default;
+};
+
+/// What the packets of an attached session are evidence of.
+enum class Carries : std::uint8_t {
+    Either,  ///< data where a sequence number can be read, control otherwise
+    Data,    ///< every packet is data (GRE, IPIP and other port-less data sessions)
+};
+
+/// One packet, or several of one session that look alike (an offloaded packet, counters that came
+/// back from a fast path).
+struct Passed {
+    net::Direction direction = net::Direction::Outbound;
+    /// Behind the transport header, or behind IP for port-less protocols; empty: nothing to read.
+    std::span<const std::uint8_t> payload;
+    std::uint64_t bytes = 0;  ///< IP total length, of all packets together
+    std::uint32_t packets = 1;
+    std::uint16_t segmentPayload =
+        0;  ///< payload holds several datagrams of this size each; 0: one
+};
+
+/// All tunnels: turns observations into state, counts what their sessions carry, notices silence,
+/// and forgets. Same calls, same state.
+///
+/// Bounded: kMostTunnels altogether, kMostTunnelsPerDevice per device, kMostAttachments sessions; a
+/// tunnel beyond is not shown (refusedTunnels() counts them) and its packets are not harmed.
+class TunnelTable {
+public:
+    static constexpr std::uint32_t kMostTunnels = 4096;
+    static constexpr std::uint32_t kMostTunnelsPerDevice = 512;
+    static constexpr std::uint32_t kMostAttachments = 4 * kMostTunnels;
+    /// Ours (design: closed tunnels stay a minute).
+    static constexpr Duration kEndedKept = std::chrono::seconds(60);
+    /// Ours: a direction without packets for so long is called silent.
+    static constexpr Duration kSilentAfter = std::chrono::seconds(40);
+    /// Ours: data one way for so long without an answer is called one-way.
+    static constexpr Duration kOneWayAfter = std::chrono::seconds(30);
+    /// Ours: a first packet unanswered for so long is worth a finding.
+    static constexpr Duration kNoAnswerAfter = std::chrono::seconds(10);
+    /// Ours: a tunnel that has lost its last session may get another within this time.
+    static constexpr Duration kOrphanKept = std::chrono::seconds(5);
+    /// Ours: one report per tunnel and quarter of a second is enough for a window.
+    static constexpr Duration kReportInterval = std::chrono::milliseconds(250);
+
+    explicit TunnelTable(HashKey seed);
+
+    void apply(Instant now, const Observation& observation);
+
+    /// A session begins to carry this tunnel. None if there is no such tunnel (apply its Label
+    /// first) or no room.
+    [[nodiscard]] AttachmentId attach(Instant now, const TunnelKey& key, SequenceKind sequence,
+                                      Carries carries = Carries::Either);
+    /// The session is gone. When it was the last one, the tunnel ends kOrphanKept later by `cause`
+    /// (TimedOut, PeerClosed, ResetBy, ExternalAddressChanged, DroppedBySwitch).
+    void detach(Instant now, AttachmentId id, EventKind cause = EventKind::TimedOut);
+
+    /// The hot path: one look-up by index, no allocation.
+    void count(AttachmentId id, Instant now, const Passed& passed);
+
+    /// True while the attachment's tunnel is held by its switch: its packets must not travel.
+    [[nodiscard]] bool isHeld(AttachmentId id) const
+    {
+        return id.index < m_attachments.size() &&
+               m_attachments[id.index].generation == id.generation && m_attachments[id.index].held;
+    }
+    /// The serial of the attachment's tunnel; 0 if it has none.
+    [[nodiscard]] std::uint64_t serialOf(AttachmentId id) const;
+    /// The serial of the live tunnel with this key; 0 if there is none.
+    [[nodiscard]] std::uint64_t serialOf(const TunnelKey& key) const;
+
+    /// Live tunnels and those that ended less than kEndedKept ago, oldest first, with counters
+    /// summed up. `expires` is the caller's to fill in.
+    [[nodiscard]] std::vector<Tunnel> tunnels() const;
+    [[nodiscard]] std::optional<Tunnel> find(std::uint64_t serial) const;
+    /// Live tunnels.
+    [[nodiscard]] std::uint32_t size() const { return m_live; }
+    [[nodiscard]] std::uint64_t refusedTunnels() const { return m_refusedTunnels; }
+
+    using Concerns = std::function<bool(const Tunnel&)>;
+    /// Marks live tunnels of this protocol as held; answers their serials. `concerns` narrows it
+    /// down (exceptions of the switch); empty: all.
+    std::vector<std::uint64_t> hold(Instant now, net::VpnProtocol protocol,
+                                    const Concerns& concerns = {});
+    /// Held tunnels go on from the phase they had.
+    std::vector<std::uint64_t> release(Instant now, net::VpnProtocol protocol);
+    /// Held tunnels end as Refused by DroppedBySwitch.
+    std::vector<std::uint64_t> drop(Instant now, net::VpnProtocol protocol);
+    /// Ends one tunnel; false if no live one has this serial. `over` is an isOver() phase.
+    bool end(Instant now, std::uint64_t serial, Phase over, EventKind cause);
+    /// Notes an event in every live tunnel (ExternalAddressChanged).
+    void noteAll(Instant now, EventKind event);
+
+    /// What has changed since it was last asked: each tunnel at most once per kReportInterval, each
+    /// ending exactly once. Cheap to ask for after every packet.
+    [[nodiscard]] bool hasNews(Instant now) const { return now >= m_newsDue; }
+    void takeNews(Instant now, std::vector<Tunnel>& changed, std::vector<Tunnel>& ended);
+
+    void handleTimeout(Instant now);
+    [[nodiscard]] std::optional<Instant> nextTimeout() const;
+
+private:
+    static constexpr std::uint32_t kNone = 0xffffffff;
+
+    /// Packets of one direction of one session.
+    struct Way {
+        std::uint64_t packets = 0;
+        std::uint64_t bytes = 0;
+        Instant lastPacket;
+        Instant lastData;
+        Instant askedSince;  ///< first data that nothing has come back for; zero: answered
+    };
+    struct Attachment {
+        std::uint32_t generation = 0;
+        std::uint32_t tunnel = kNone;
+        SequenceKind sequence = SequenceKind::None;
+        Carries carries = Carries::Either;
+        bool held = false;
+        bool used = false;
+        /// Directions whose next packet is worth a look beyond counting, one bit each.
+        std::uint8_t wake = 0;
+        std::array<Way, 2> ways;
+        std::array<SequenceMeter, 2> meters;
+    };
+    struct Record {
+        Tunnel tunnel;  ///< counters: those of detached sessions
+        bool used = false;
+        bool over = false;
+        bool hidden = false;  ///< ended long ago; kept for its sessions
+        bool dirty = false;   ///< listed in m_dirty
+        bool endReported = false;
+        Phase beforeHold = Phase::Seen;
+        std::array<bool, 2> silent{};
+        std::array<bool, 2> sawData{};
+        bool oneWay = false;
+        bool lossHigh = false;
+        Instant created;
+        Instant orphanedAt;  ///< meaningful while no session is attached
+        EventKind orphanCause = EventKind::TimedOut;
+        Instant reported;
+        bool everReported = false;
+        Instant handshakeAt;  ///< an exchange is under way since then; zero: none
+        std::uint32_t handshakeTries = 0;
+        std::uint32_t handshakeIndex = 0;
+        std::array<DirectionCounters, 2> lossMark;  ///< totals when loss was last judged
+        Instant lossMarkAt;
+        std::vector<TunnelKey> keys;
+        std::vector<std::uint32_t> attachments;
+    };
+    struct KeyHash {
+        HashKey seed;
+        std::size_t operator()(const TunnelKey& key) const
+        {
+            const std::uint64_t pair =
+                (std::uint64_t{key.device.hostOrder()} << 32) | key.server.hostOrder();
+            return static_cast<std::size_t>(sipHash(seed, pair, key.discriminator));
+        }
+    };
+
+    [[nodiscard]] Record* recordOf(const TunnelKey& key);
+    Record* create(Instant now, const TunnelKey& key);
+    void label(Instant now, Record& record, const Observation& observation);
+    void merge(Instant now, const TunnelKey& into, const TunnelKey& from);
+    void applyTo(Instant now, Record& record, const Observation& observation);
+    bool sign(Instant now, Record& record, PhaseSign sign);
+    void setPhase(Instant now, Record& record, Phase phase);
+    void note(Instant now, Record& record, EventKind kind, Lane from, Lane to, std::uint32_t a = 0,
+              std::uint32_t b = 0);
+    void raise(Instant now, Record& record, FindingKind kind, std::uint32_t a, std::uint32_t b,
+               std::span<const std::uint8_t> packet = {});
+    void finish(Instant now, Record& record, Phase over, EventKind cause, std::uint32_t code);
+    void touch(Record& record);
+    void hide(Record& record);
+    void remove(Record& record);
+    void watchOver(Instant now, Record& record);
+    void judgeLoss(Instant now, Record& record);
+    void awake(Instant now, Attachment& attachment, const Passed& passed, bool data);
+    void control(Instant now, Attachment& attachment, const Passed& passed);
+    void countSequences(Instant now, Attachment& attachment, const Passed& passed, bool& data,
+                        bool& keepalive);
+    void revive(Instant now, Record& record);
+    void rekeyed(Instant now, Record& record);
+    void refreshWake(Record& record);
+    [[nodiscard]] Tunnel summed(const Record& record) const;
+    [[nodiscard]] DirectionCounters totals(const Record& record, net::Direction direction) const;
+    [[nodiscard]] std::uint32_t indexOf(const Record& record) const
+    {
+        return record.tunnel.id.index;
+    }
+
+    std::deque<Record> m_records;  ///< by index; never moves
+    std::vector<std::uint32_t> m_freeRecords;
+    std::vector<Attachment> m_attachments;
+    std::vector<std::uint32_t> m_freeAttachments;
+    std::unordered_map<TunnelKey, std::uint32_t, KeyHash> m_byKey;
+    std::vector<std::uint32_t> m_dirty;
+    Instant m_newsDue{Duration::max()};
+    Instant m_sweepDue{Duration::max()};
+    std::uint64_t m_nextSerial = 1;
+    std::uint32_t m_live = 0;
+    std::uint64_t m_refusedTunnels = 0;
+};
+
+}  // namespace engine::tunnel
