@@ -35,7 +35,7 @@ struct Flow {
 struct Segment {
     net::Direction direction = net::Direction::Outbound;
     wire::ConstBytes payload;      ///< after the TCP or UDP header; empty segments are shown too
-    std::uint32_t sequence = 0;    ///< TCP: sequence number of payload[0]; else 0
+    std::uint32_t sequence = 0;    ///< TCP: as in the header (a SYN takes one number); else 0
     std::uint8_t tcpFlags = 0;     ///< TCP: the octet with FIN 1, SYN 2, RST 4, PSH 8, ACK 16
     wire::ConstBytes packet;       ///< the whole IP packet, as proof for findings
 };
@@ -57,7 +57,8 @@ struct Discriminator {
 };
 
 /// A port-less packet (GRE, ESP, L2TPv3, …): what is behind the IP header of an unfragmented packet
-/// or a first fragment. `external` is the address this device is or would be paired with.
+/// or a first fragment, as it arrived: a rewriteInbound comes after the inspection. `external` is the
+/// address this device is or would be paired with.
 struct PortlessPacket {
     net::IpProtocol protocol = net::IpProtocol::Gre;
     net::Ipv4Address internal;  ///< outbound: the sender; inbound and bound: the owner; else zero
@@ -78,6 +79,7 @@ struct PortlessBinding {
     net::Ipv4Address client;
     net::Ipv4Address external;
     net::Ipv4Address server;
+    // Unset: not known yet, the session matches nothing in that direction.
     std::optional<Discriminator> outbound;  ///< in packets from client to server
     std::optional<Discriminator> inbound;   ///< in packets from server to `external`
     /// Inbound packets get these 16 bits at this payload offset instead (PPTP's Call ID).
