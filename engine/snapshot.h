@@ -2,6 +2,7 @@
 
 #include "engine/base/drop_reason.h"
 #include "engine/config.h"
+#include "engine/nat/tcp_state.h"
 #include "engine/tunnel/tunnel.h"
 
 #include <array>
@@ -31,16 +32,7 @@ struct Counters {
     std::uint64_t eventsLost = 0;
 };
 
-/// The TCP states of RFC 6146 §3.5.2, in RFC 7857's amended form; None for other protocols.
-enum class TcpState : std::uint8_t {
-    None,
-    Init,         ///< outbound or inbound SYN seen, unanswered
-    Established,
-    OutboundFin,
-    InboundFin,
-    BothFin,
-    Transitory,   ///< reset seen (RFC 7857 §2.2)
-};
+using nat::TcpState;
 
 /// One session as shown and kept in history.
 struct SessionRecord {

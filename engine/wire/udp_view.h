@@ -9,12 +9,6 @@
 
 namespace engine::wire {
 
-/// How much of a transport packet a buffer holds.
-enum class Extent : std::uint8_t {
-    Whole,      ///< an unfragmented packet
-    Beginning,  ///< a first fragment: its length field speaks of octets that are elsewhere
-};
-
 /// A UDP header and payload in somebody else's buffer (RFC 768). Owns nothing; valid while the
 /// buffer is. Every accessor is safe once parse() has succeeded.
 class UdpView {
