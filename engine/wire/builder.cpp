@@ -3,6 +3,7 @@
 #include "engine/wire/checksum.h"
 
 #include <algorithm>
+#include <array>
 #include <cassert>
 
 namespace engine::wire {
@@ -28,11 +29,11 @@ Frame makeFrame(net::Ipv4Address source, net::Ipv4Address destination, net::IpPr
 {
     const std::size_t header = kIpHeader + (fields.options.size() + 3) / 4 * 4;
     assert(header <= 60 && header + payloadSize <= 0xffff && fields.fragmentOffset % 8 == 0);
-    Frame frame{std::vector<std::uint8_t>(header + payloadSize), header};
-    const MutableBytes ip{frame.bytes};
+    std::array<std::uint8_t, 60> octets{};
+    const MutableBytes ip = MutableBytes{octets}.first(header);
     ip[0] = static_cast<std::uint8_t>(0x40U | header / 4);
     ip[1] = fields.typeOfService;
-    store16(ip, 2, static_cast<std::uint16_t>(ip.size()));
+    store16(ip, 2, static_cast<std::uint16_t>(header + payloadSize));
     store16(ip, 4, fields.identification);
     store16(ip, 6,
             static_cast<std::uint16_t>((fields.dontFragment ? 0x4000U : 0U) |
@@ -44,8 +45,11 @@ Frame makeFrame(net::Ipv4Address source, net::Ipv4Address destination, net::IpPr
     store32(ip, 16, destination.hostOrder());
     std::ranges::copy(fields.options, ip.begin() + kIpHeader);
     ChecksumSum sum;
-    sum.add(ip.first(header));
+    sum.add(ip);
     store16(ip, 10, sum.checksum());
+
+    Frame frame{std::vector<std::uint8_t>(header + payloadSize), header};
+    std::ranges::copy(ip, frame.bytes.begin());
     return frame;
 }
 
