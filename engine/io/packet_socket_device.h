@@ -1,0 +1,58 @@
+#pragma once
+
+#include "engine/base/result.h"
+#include "engine/io/descriptor.h"
+#include "engine/io/device.h"
+
+#include <deque>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace engine::io {
+
+/// What an open() of a device needs to say when it fails.
+struct DeviceError {
+    enum class Kind : std::uint8_t { NoPrivilege, NoSuchInterface, Other };
+    Kind kind = Kind::Other;
+    std::string detail;  ///< English, one clause
+};
+
+/// A network card through an AF_PACKET socket. Segmentation and checksum offloads of the kernel
+/// travel with the frames (PACKET_VNET_HDR), so a 64 KB TCP packet is one frame both ways. Sees
+/// IPv4 and ARP that the card received for us or for everybody, without VLAN tag; never what this
+/// host sends itself.
+///
+/// recvmmsg and sendmmsg rather than a mapped ring: see tests/bench/README.md for the measurement.
+class PacketSocketDevice final : public Device {
+public:
+    /// The socket is made here; needs CAP_NET_RAW.
+    static Result<std::unique_ptr<PacketSocketDevice>, DeviceError> open(
+        const std::string& interface);
+
+    [[nodiscard]] LinkKind linkKind() const override { return LinkKind::Ethernet; }
+    [[nodiscard]] int descriptor() const override { return m_socket.number(); }
+    std::size_t receive(std::span<Frame> frames) override;
+    std::size_t send(std::span<const Frame> frames) override;
+    [[nodiscard]] DeviceCounters counters() override;
+    [[nodiscard]] std::string_view failure() const override { return m_failure; }
+
+    ~PacketSocketDevice() override;
+
+private:
+    struct Batches;
+
+    explicit PacketSocketDevice(Descriptor socket);
+    std::size_t fillFromCut(std::span<Frame> frames);
+    bool sendInSegments(const Frame& frame);
+
+    Descriptor m_socket;
+    std::unique_ptr<Batches> m_batches;
+    /// Segments of tunnelled packets that no descriptor describes, waiting to be handed out.
+    std::deque<std::vector<std::uint8_t>> m_cut;
+    std::vector<std::vector<std::uint8_t>> m_handedOut;
+    DeviceCounters m_counters;
+    std::string m_failure;
+};
+
+}  // namespace engine::io
