@@ -1,0 +1,143 @@
+#include "app/engine_host.h"
+
+#include <QMetaObject>
+
+#include <utility>
+
+namespace app {
+
+using namespace std::chrono_literals;
+
+namespace {
+/// Four times a second: as fast as people read numbers.
+constexpr engine::Duration kSnapshotInterval = 250ms;
+/// Ours: what a window that has stopped for some seconds may miss without losing any.
+constexpr std::size_t kMostEvents = 65536;
+}  // namespace
+
+EngineHost::EngineHost(std::unique_ptr<Backend> backend, QObject* parent)
+    : QObject(parent),
+      m_backend(std::move(backend)),
+      m_thread([this](const std::stop_token& stop) { work(stop); })
+{}
+
+EngineHost::~EngineHost()
+{
+    m_thread.request_stop();
+    m_backend->wake();
+    m_thread.join();
+}
+
+void EngineHost::post(Task task)
+{
+    {
+        const std::lock_guard lock{m_mutex};
+        m_tasks.push_back(std::move(task));
+    }
+    m_backend->wake();
+}
+
+void EngineHost::apply(engine::Command command, Applied applied)
+{
+    post([command = std::move(command), applied = std::move(applied)](
+             engine::Engine& engine, engine::Instant now, engine::Output& output) {
+        return [applied, result = engine.apply(now, command, output)] {
+            if (applied) applied(result);
+        };
+    });
+}
+
+void EngineHost::sessions(const engine::SessionQuery& query, Sessions answer)
+{
+    post([query, answer = std::move(answer)](engine::Engine& engine, engine::Instant now,
+                                             engine::Output&) {
+        return [answer, now, sessions = engine.sessions(now, query)] { answer(sessions, now); };
+    });
+}
+
+void EngineHost::work(const std::stop_token& stop)
+{
+    std::vector<engine::Event> events;
+    std::vector<std::function<void()>> answers;
+    engine::Output output;
+    engine::Instant nextSnapshot = m_backend->now();
+    while (!stop.stop_requested()) {
+        std::vector<Task> tasks;
+        {
+            const std::lock_guard lock{m_mutex};
+            tasks.swap(m_tasks);
+        }
+        for (const Task& task : tasks) {
+            answers.push_back(task(m_backend->engine(), m_backend->now(), output));
+            m_backend->deliver(output, events);
+            output.clear();
+        }
+        const engine::Instant now = m_backend->now();
+        std::shared_ptr<const engine::Snapshot> snapshot;
+        // A command's effect shows at once, not at the next quarter of a second.
+        if (now >= nextSnapshot || !tasks.empty()) {
+            auto made = m_backend->engine().snapshot(now);
+            {
+                const std::lock_guard lock{m_mutex};
+                made.counters.eventsLost += m_eventsLost;
+            }
+            snapshot = std::make_shared<const engine::Snapshot>(std::move(made));
+            nextSnapshot = now + kSnapshotInterval;
+        }
+        if (snapshot || !events.empty() || !answers.empty()) {
+            publish(std::move(snapshot), events, answers);
+        }
+        const engine::Duration wait = nextSnapshot - m_backend->now();
+        m_backend->run(wait > engine::Duration{0} ? wait : engine::Duration{0}, events);
+    }
+}
+
+void EngineHost::publish(std::shared_ptr<const engine::Snapshot> snapshot,
+                         std::vector<engine::Event>& events,
+                         std::vector<std::function<void()>>& answers)
+{
+    bool post = false;
+    {
+        const std::lock_guard lock{m_mutex};
+        if (snapshot) m_snapshot = std::move(snapshot);
+        for (auto& event : events) {
+            if (m_events.size() < kMostEvents) {
+                m_events.push_back(std::move(event));
+            } else {
+                ++m_eventsLost;
+            }
+        }
+        for (auto& answer : answers) {
+            m_answers.push_back(std::move(answer));
+        }
+        post = !std::exchange(m_fetchPosted, true);
+    }
+    events.clear();
+    answers.clear();
+    if (post) QMetaObject::invokeMethod(this, [this] { fetch(); }, Qt::QueuedConnection);
+}
+
+void EngineHost::fetch()
+{
+    std::shared_ptr<const engine::Snapshot> snapshot;
+    std::vector<engine::Event> events;
+    std::vector<std::function<void()>> answers;
+    {
+        const std::lock_guard lock{m_mutex};
+        snapshot = std::move(m_snapshot);
+        m_snapshot = nullptr;
+        events.swap(m_events);
+        answers.swap(m_answers);
+        m_fetchPosted = false;
+    }
+    // Answers last: who asked sees a snapshot that already shows the effect.
+    if (!events.empty()) {
+        Q_EMIT eventsHappened(std::make_shared<const std::vector<engine::Event>>(std::move(events)));
+    }
+    if (snapshot) Q_EMIT snapshotTaken(snapshot);
+    for (const auto& answer : answers) {
+        answer();
+    }
+}
+
+}  // namespace app

@@ -1,0 +1,64 @@
+#pragma once
+
+#include "app/backend.h"
+#include "engine/base/result.h"
+
+#include <QObject>
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+namespace app {
+
+/// The engine thread. Commands and questions go in and are answered in the thread this object lives
+/// in; immutable snapshots come out four times a second, events in batches. The one mutex between
+/// packets and everything else is held for a few pointer moves only, so packets never wait for
+/// windows: the newest snapshot replaces one that was not fetched, and events beyond the bound are
+/// dropped and counted in Counters::eventsLost.
+class EngineHost final : public QObject {
+    Q_OBJECT
+    Q_DISABLE_COPY_MOVE(EngineHost)
+
+public:
+    using Applied = std::function<void(const engine::Result<void, engine::CommandError>&)>;
+    using Sessions = std::function<void(std::vector<engine::SessionRecord>, engine::Instant)>;
+
+    explicit EngineHost(std::unique_ptr<Backend> backend, QObject* parent = nullptr);
+    /// Waits for the engine thread; the backend leaves the host as it found it.
+    ~EngineHost() override;
+
+    void apply(engine::Command command, Applied applied);
+    void sessions(const engine::SessionQuery& query, Sessions answer);
+
+Q_SIGNALS:
+    void snapshotTaken(std::shared_ptr<const engine::Snapshot> snapshot);
+    void eventsHappened(std::shared_ptr<const std::vector<engine::Event>> events);
+
+private:
+    /// Runs in the engine thread; what it returns runs in this object's thread.
+    using Task = std::function<std::function<void()>(engine::Engine&, engine::Instant, engine::Output&)>;
+
+    void post(Task task);
+    void work(const std::stop_token& stop);
+    void publish(std::shared_ptr<const engine::Snapshot> snapshot, std::vector<engine::Event>& events,
+                 std::vector<std::function<void()>>& answers);
+    void fetch();
+
+    std::unique_ptr<Backend> m_backend;
+
+    std::mutex m_mutex;
+    std::vector<Task> m_tasks;
+    std::shared_ptr<const engine::Snapshot> m_snapshot;
+    std::vector<engine::Event> m_events;
+    std::vector<std::function<void()>> m_answers;
+    std::uint64_t m_eventsLost = 0;
+    bool m_fetchPosted = false;
+
+    std::jthread m_thread;  // last: it uses all of the above
+};
+
+}  // namespace app
