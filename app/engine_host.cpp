@@ -51,7 +51,9 @@ void EngineHost::sessions(const engine::SessionQuery& query, Sessions answer)
 {
     post([query, answer = std::move(answer)](engine::Engine& engine, engine::Instant now,
                                              engine::Output&) {
-        return [answer, now, sessions = engine.sessions(now, query)] { answer(sessions, now); };
+        return [answer, now, sessions = engine.sessions(now, query)] {
+            answer(sessions, now);
+        };
     });
 }
 
@@ -114,7 +116,9 @@ void EngineHost::publish(std::shared_ptr<const engine::Snapshot> snapshot,
     }
     events.clear();
     answers.clear();
-    if (post) QMetaObject::invokeMethod(this, [this] { fetch(); }, Qt::QueuedConnection);
+    if (post)
+        QMetaObject::invokeMethod(
+            this, [this] { fetch(); }, Qt::QueuedConnection);
 }
 
 void EngineHost::fetch()
@@ -132,7 +136,8 @@ void EngineHost::fetch()
     }
     // Answers last: who asked sees a snapshot that already shows the effect.
     if (!events.empty()) {
-        Q_EMIT eventsHappened(std::make_shared<const std::vector<engine::Event>>(std::move(events)));
+        Q_EMIT eventsHappened(
+            std::make_shared<const std::vector<engine::Event>>(std::move(events)));
     }
     if (snapshot) Q_EMIT snapshotTaken(snapshot);
     for (const auto& answer : answers) {

@@ -40,12 +40,13 @@ Q_SIGNALS:
 
 private:
     /// Runs in the engine thread; what it returns runs in this object's thread.
-    using Task = std::function<std::function<void()>(engine::Engine&, engine::Instant, engine::Output&)>;
+    using Task =
+        std::function<std::function<void()>(engine::Engine&, engine::Instant, engine::Output&)>;
 
     void post(Task task);
     void work(const std::stop_token& stop);
-    void publish(std::shared_ptr<const engine::Snapshot> snapshot, std::vector<engine::Event>& events,
-                 std::vector<std::function<void()>>& answers);
+    void publish(std::shared_ptr<const engine::Snapshot> snapshot,
+                 std::vector<engine::Event>& events, std::vector<std::function<void()>>& answers);
     void fetch();
 
     std::unique_ptr<Backend> m_backend;

@@ -101,8 +101,9 @@ std::string describe(const engine::Command& command)
             [](const engine::SetOneToOnes&) -> std::string { return "1:1 NAT changed"; },
             [](const engine::SetDeviceRules&) -> std::string { return "Device rules changed"; },
             [](const engine::SetExposedHost& set) -> std::string {
-                return set.address.isUnspecified() ? "Exposed host removed"
-                                                   : "Exposed host set to " + set.address.toString();
+                return set.address.isUnspecified()
+                           ? "Exposed host removed"
+                           : "Exposed host set to " + set.address.toString();
             },
             [](const engine::ResolveHold&) -> std::string { return "Hold resolved"; },
             [](const engine::CloseTunnel&) -> std::string { return "Tunnel closed"; },

@@ -22,9 +22,9 @@ struct Words<engine::tunnel::Confidence> {
 template <>
 struct Words<engine::tunnel::Phase> {
     static constexpr std::array<std::string_view, engine::tunnel::kPhaseCount> kList{
-        "seen",     "handshaking", "authenticating", "establishing", "established",
-        "rekeying", "degraded",    "closing",        "closed",       "dead",
-        "failed",   "refused",     "held"};
+        "seen",     "handshaking", "authenticating", "establishing", "established", "rekeying",
+        "degraded", "closing",     "closed",         "dead",         "failed",      "refused",
+        "held"};
 };
 template <>
 struct Words<engine::tunnel::Lane> {
@@ -130,13 +130,13 @@ struct ProtocolWord {
     std::string_view word;
 };
 constexpr std::array kProtocolWords{
-    ProtocolWord{IpProtocol::Icmp, "icmp"},        ProtocolWord{IpProtocol::IpIp, "ipip"},
-    ProtocolWord{IpProtocol::Tcp, "tcp"},          ProtocolWord{IpProtocol::Udp, "udp"},
-    ProtocolWord{IpProtocol::Dccp, "dccp"},        ProtocolWord{IpProtocol::SixInFour, "6in4"},
-    ProtocolWord{IpProtocol::Gre, "gre"},          ProtocolWord{IpProtocol::Esp, "esp"},
-    ProtocolWord{IpProtocol::Ah, "ah"},            ProtocolWord{IpProtocol::EtherIp, "etherip"},
-    ProtocolWord{IpProtocol::IpComp, "ipcomp"},    ProtocolWord{IpProtocol::L2tpV3, "l2tpv3"},
-    ProtocolWord{IpProtocol::Sctp, "sctp"},        ProtocolWord{IpProtocol::UdpLite, "udplite"},
+    ProtocolWord{IpProtocol::Icmp, "icmp"},     ProtocolWord{IpProtocol::IpIp, "ipip"},
+    ProtocolWord{IpProtocol::Tcp, "tcp"},       ProtocolWord{IpProtocol::Udp, "udp"},
+    ProtocolWord{IpProtocol::Dccp, "dccp"},     ProtocolWord{IpProtocol::SixInFour, "6in4"},
+    ProtocolWord{IpProtocol::Gre, "gre"},       ProtocolWord{IpProtocol::Esp, "esp"},
+    ProtocolWord{IpProtocol::Ah, "ah"},         ProtocolWord{IpProtocol::EtherIp, "etherip"},
+    ProtocolWord{IpProtocol::IpComp, "ipcomp"}, ProtocolWord{IpProtocol::L2tpV3, "l2tpv3"},
+    ProtocolWord{IpProtocol::Sctp, "sctp"},     ProtocolWord{IpProtocol::UdpLite, "udplite"},
 };
 
 std::string hex(std::uint32_t value)
@@ -148,18 +148,54 @@ std::string hex(std::uint32_t value)
 
 }  // namespace
 
-std::string_view wordOf(engine::tunnel::Confidence value) { return lookUp(value); }
-std::string_view wordOf(engine::tunnel::Phase value) { return lookUp(value); }
-std::string_view wordOf(engine::tunnel::Lane value) { return lookUp(value); }
-std::string_view wordOf(engine::tunnel::EventKind value) { return lookUp(value); }
-std::string_view wordOf(engine::tunnel::PassageKind value) { return lookUp(value); }
-std::string_view wordOf(engine::tunnel::FindingKind value) { return lookUp(value); }
-std::string_view wordOf(engine::TcpState value) { return lookUp(value); }
-std::string_view wordOf(engine::SelfTestResult::Outcome value) { return lookUp(value); }
-std::string_view wordOf(engine::policy::PassthroughMode value) { return lookUp(value); }
-std::string_view wordOf(engine::policy::OnLive value) { return lookUp(value); }
-std::string_view wordOf(engine::policy::DeviceAccess value) { return lookUp(value); }
-std::string_view wordOf(engine::nat::Behaviour value) { return lookUp(value); }
+std::string_view wordOf(engine::tunnel::Confidence value)
+{
+    return lookUp(value);
+}
+std::string_view wordOf(engine::tunnel::Phase value)
+{
+    return lookUp(value);
+}
+std::string_view wordOf(engine::tunnel::Lane value)
+{
+    return lookUp(value);
+}
+std::string_view wordOf(engine::tunnel::EventKind value)
+{
+    return lookUp(value);
+}
+std::string_view wordOf(engine::tunnel::PassageKind value)
+{
+    return lookUp(value);
+}
+std::string_view wordOf(engine::tunnel::FindingKind value)
+{
+    return lookUp(value);
+}
+std::string_view wordOf(engine::TcpState value)
+{
+    return lookUp(value);
+}
+std::string_view wordOf(engine::SelfTestResult::Outcome value)
+{
+    return lookUp(value);
+}
+std::string_view wordOf(engine::policy::PassthroughMode value)
+{
+    return lookUp(value);
+}
+std::string_view wordOf(engine::policy::OnLive value)
+{
+    return lookUp(value);
+}
+std::string_view wordOf(engine::policy::DeviceAccess value)
+{
+    return lookUp(value);
+}
+std::string_view wordOf(engine::nat::Behaviour value)
+{
+    return lookUp(value);
+}
 
 std::string wordOf(IpProtocol value)
 {
@@ -209,7 +245,8 @@ std::string_view sentenceOf(CommandError error)
     case CommandError::NoSuchTunnel: return "There is no live tunnel of that number.";
     case CommandError::NoSuchSession: return "There is no live session of that number.";
     case CommandError::PortInUse: return "That external port is used by this computer itself.";
-    case CommandError::ForwardsOverlap: return "Another enabled port forward already uses a port of that range.";
+    case CommandError::ForwardsOverlap:
+        return "Another enabled port forward already uses a port of that range.";
     case CommandError::RangeInverted: return "The range ends before it begins.";
     case CommandError::NotInternal: return "The internal address is not in the internal network.";
     case CommandError::NotExternal: return "The external address is not one of ours.";

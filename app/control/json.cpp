@@ -31,7 +31,10 @@ QString qt(std::string_view text)
 {
     return QString::fromUtf8(text.data(), static_cast<qsizetype>(text.size()));
 }
-std::string plain(const QJsonValue& json) { return json.toString().toStdString(); }
+std::string plain(const QJsonValue& json)
+{
+    return json.toString().toStdString();
+}
 
 class Reader;
 class Writer;
@@ -499,21 +502,24 @@ void describe(A& a, engine::DeviceSeen& v)
 }
 
 constexpr std::array<std::string_view, 13> kCommandWords{
-    "set-internal-side", "set-external-side", "set-nat",            "set-passthrough",
-    "resolve-hold",      "set-port-forwards", "set-one-to-ones",    "set-device-rules",
-    "set-exposed-host",  "set-reserved-ports", "close-tunnel",      "close-session",
+    "set-internal-side", "set-external-side",  "set-nat",         "set-passthrough",
+    "resolve-hold",      "set-port-forwards",  "set-one-to-ones", "set-device-rules",
+    "set-exposed-host",  "set-reserved-ports", "close-tunnel",    "close-session",
     "run-self-test"};
 static_assert(kCommandWords.size() == std::variant_size_v<engine::Command>);
 constexpr std::array<std::string_view, 8> kEventWords{
-    "session-ended",  "tunnel-changed",     "tunnel-ended",             "refused",
-    "switch-changed", "self-test-finished", "external-address-changed", "device-seen"};
+    "session-ended",      "tunnel-changed",           "tunnel-ended", "refused", "switch-changed",
+    "self-test-finished", "external-address-changed", "device-seen"};
 static_assert(kEventWords.size() == std::variant_size_v<engine::Event>);
 
 constexpr std::array<std::string_view, 3> kHoldWords{"release", "finish", "drop"};
 
 template <typename T>
-concept HasWord = std::is_enum_v<T> && !std::same_as<T, IpProtocol> && requires(T value) {
-    { wordOf(value) } -> std::same_as<std::string_view>;
+concept HasWord = std::is_enum_v<T> && !std::same_as<T, IpProtocol> && requires(T value)
+{
+    {
+        wordOf(value)
+        } -> std::same_as<std::string_view>;
 };
 
 // ---- writing ----------------------------------------------------------------------------------
@@ -533,8 +539,7 @@ public:
 private:
     static QJsonValue json(bool value) { return value; }
     template <std::integral T>
-        requires(!std::same_as<T, bool>)
-    static QJsonValue json(T value)
+    requires(!std::same_as<T, bool>) static QJsonValue json(T value)
     {
         return QJsonValue(static_cast<qint64>(value));
     }
@@ -637,8 +642,8 @@ private:
         return value ? json(*value) : QJsonValue(QJsonValue::Null);
     }
     template <typename T>
-        requires std::is_class_v<T>
-    QJsonValue json(const T& value) const
+    requires std::is_class_v<T> QJsonValue json(const T& value)
+    const
     {
         Writer inner{m_detail};
         // describe() only reads here; it takes a reference so that one description serves both.
@@ -679,8 +684,7 @@ private:
         return json.isBool();
     }
     template <std::integral T>
-        requires(!std::same_as<T, bool>)
-    static bool read(const QJsonValue& json, T& value)
+    requires(!std::same_as<T, bool>) static bool read(const QJsonValue& json, T& value)
     {
         // toInteger() answers with its default when the number is no whole one.
         constexpr qint64 kNone = std::numeric_limits<qint64>::min();
@@ -740,7 +744,8 @@ private:
     }
     static bool read(const QJsonValue& json, MacAddress& value)
     {
-        const QByteArray octets = QByteArray::fromHex(json.toString().remove(QLatin1Char(':')).toLatin1());
+        const QByteArray octets =
+            QByteArray::fromHex(json.toString().remove(QLatin1Char(':')).toLatin1());
         if (octets.size() != 6) return false;
         std::array<std::uint8_t, 6> array{};
         std::copy(octets.begin(), octets.end(), array.begin());
@@ -917,7 +922,7 @@ private:
         return true;
     }
     template <typename T>
-        requires std::is_class_v<T>
+    requires std::is_class_v<T>
     bool read(const QJsonValue& json, T& value)
     {
         Reader inner{json};
@@ -975,28 +980,70 @@ QJsonObject toJson(const engine::tunnel::Tunnel& tunnel, Detail detail)
 {
     return written(tunnel, detail);
 }
-QJsonObject toJson(const engine::SessionRecord& session) { return written(session); }
-QJsonObject toJson(const engine::Counters& counters) { return written(counters); }
-QJsonObject toJson(const engine::ProtocolStatus& status) { return written(status); }
+QJsonObject toJson(const engine::SessionRecord& session)
+{
+    return written(session);
+}
+QJsonObject toJson(const engine::Counters& counters)
+{
+    return written(counters);
+}
+QJsonObject toJson(const engine::ProtocolStatus& status)
+{
+    return written(status);
+}
 QJsonObject toJson(const engine::Snapshot& snapshot, Detail detail)
 {
     return written(snapshot, detail);
 }
-QJsonObject toJson(const engine::Event& event) { return writtenVariant(event, "event", kEventWords); }
+QJsonObject toJson(const engine::Event& event)
+{
+    return writtenVariant(event, "event", kEventWords);
+}
 QJsonObject toJson(const engine::Command& command)
 {
     return writtenVariant(command, "command", kCommandWords);
 }
-QJsonObject toJson(const engine::policy::PassthroughSwitch& value) { return written(value); }
-QJsonObject toJson(const Rules& rules) { return written(rules); }
-QJsonObject toJson(const Settings& settings) { return written(settings); }
-QJsonObject toJson(const storage::HistoryQuery& query) { return written(query); }
-QJsonObject toJson(const storage::HistoricTunnel& row) { return written(row); }
-QJsonObject toJson(const storage::HistoricSession& row) { return written(row); }
-QJsonObject toJson(const storage::MinuteCounters& row) { return written(row); }
-QJsonObject toJson(const UndoState& state) { return written(state); }
-QJsonObject toJson(const DeviceIdentity& device) { return written(device); }
-QJsonObject toJson(const engine::SessionQuery& query) { return written(query); }
+QJsonObject toJson(const engine::policy::PassthroughSwitch& value)
+{
+    return written(value);
+}
+QJsonObject toJson(const Rules& rules)
+{
+    return written(rules);
+}
+QJsonObject toJson(const Settings& settings)
+{
+    return written(settings);
+}
+QJsonObject toJson(const storage::HistoryQuery& query)
+{
+    return written(query);
+}
+QJsonObject toJson(const storage::HistoricTunnel& row)
+{
+    return written(row);
+}
+QJsonObject toJson(const storage::HistoricSession& row)
+{
+    return written(row);
+}
+QJsonObject toJson(const storage::MinuteCounters& row)
+{
+    return written(row);
+}
+QJsonObject toJson(const UndoState& state)
+{
+    return written(state);
+}
+QJsonObject toJson(const DeviceIdentity& device)
+{
+    return written(device);
+}
+QJsonObject toJson(const engine::SessionQuery& query)
+{
+    return written(query);
+}
 
 template <typename T>
 Result<T, QString> fromJson(const QJsonValue& json)

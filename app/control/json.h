@@ -25,7 +25,8 @@ enum class Detail : std::uint8_t {
     Full,
 };
 
-[[nodiscard]] QJsonObject toJson(const engine::tunnel::Tunnel& tunnel, Detail detail = Detail::Full);
+[[nodiscard]] QJsonObject toJson(const engine::tunnel::Tunnel& tunnel,
+                                 Detail detail = Detail::Full);
 [[nodiscard]] QJsonObject toJson(const engine::SessionRecord& session);
 [[nodiscard]] QJsonObject toJson(const engine::Counters& counters);
 [[nodiscard]] QJsonObject toJson(const engine::ProtocolStatus& status);

@@ -36,7 +36,7 @@ StorageError errorOf(int code, const std::string& path, const std::string& detai
     return {Kind::Other, path + ": " + detail + "."};
 }
 
-int bind(sqlite3_stmt* statement, int index, const Value& value)
+int bindOne(sqlite3_stmt* statement, int index, const Value& value)
 {
     struct Binder {
         sqlite3_stmt* statement;
@@ -63,8 +63,14 @@ int bind(sqlite3_stmt* statement, int index, const Value& value)
 
 }  // namespace
 
-bool Row::isNull(int column) const { return sqlite3_column_type(m_statement, column) == SQLITE_NULL; }
-std::int64_t Row::integer(int column) const { return sqlite3_column_int64(m_statement, column); }
+bool Row::isNull(int column) const
+{
+    return sqlite3_column_type(m_statement, column) == SQLITE_NULL;
+}
+std::int64_t Row::integer(int column) const
+{
+    return sqlite3_column_int64(m_statement, column);
+}
 
 std::string Row::text(int column) const
 {
@@ -138,22 +144,23 @@ Result<Database, StorageError> Database::open(const std::string& path, Access ac
     sqlite3_busy_timeout(connection, 2000);
     sqlite3_db_config(connection, SQLITE_DBCONFIG_DEFENSIVE, 1, nullptr);
     sqlite3_db_config(connection, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, nullptr);
-    if (const auto done = database.script("PRAGMA cell_size_check=ON; PRAGMA foreign_keys=ON;"); !done) {
+    if (const auto done = database.script("PRAGMA cell_size_check=ON; PRAGMA foreign_keys=ON;");
+        !done) {
         return Err{done.error()};
     }
     // The whole file is looked at before anything in it is believed.
     std::string verdict;
-    const auto checked = database.query("PRAGMA quick_check(1)", {},
-                                        [&](const Row& row) { verdict = row.text(0); });
+    const auto checked =
+        database.query("PRAGMA quick_check(1)", {}, [&](const Row& row) { verdict = row.text(0); });
     if (!checked) return Err{checked.error()};
     if (verdict != "ok") {
-        return Err{StorageError{StorageError::Kind::Corrupt, name + " is damaged (" + verdict + ")."}};
+        return Err{
+            StorageError{StorageError::Kind::Corrupt, name + " is damaged (" + verdict + ")."}};
     }
     if (access == Access::ReadWrite && !path.empty()) {
         const auto done = database.script(
-            durability == Durability::Full
-                ? "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;"
-                : "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;");
+            durability == Durability::Full ? "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;"
+                                           : "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;");
         if (!done) return Err{done.error()};
     }
     return database;
@@ -195,7 +202,7 @@ Result<void, StorageError> Database::query(std::string_view sql, std::vector<Val
     if (!statement) return Err{statement.error()};
     assert(sqlite3_bind_parameter_count(*statement) == static_cast<int>(values.size()));
     for (std::size_t i = 0; i < values.size(); ++i) {
-        if (bind(*statement, static_cast<int>(i) + 1, values[i]) != SQLITE_OK) {
+        if (bindOne(*statement, static_cast<int>(i) + 1, values[i]) != SQLITE_OK) {
             return Err{lastError()};
         }
     }
@@ -229,7 +236,10 @@ Result<void, StorageError> Database::transaction(
     return done;
 }
 
-std::int64_t Database::lastRowId() const { return sqlite3_last_insert_rowid(m_connection); }
+std::int64_t Database::lastRowId() const
+{
+    return sqlite3_last_insert_rowid(m_connection);
+}
 
 Result<int, StorageError> Database::schemaVersion()
 {
@@ -290,7 +300,8 @@ Result<Database, StorageError> openAndMigrate(const std::string& path,
         if (looked) {
             const auto version = looked->schemaVersion();
             if (version && *version > static_cast<int>(migrations.size())) {
-                if (auto refused = looked->migrate(migrations); !refused) return Err{refused.error()};
+                if (auto refused = looked->migrate(migrations); !refused)
+                    return Err{refused.error()};
             }
         } else if (looked.error().kind == StorageError::Kind::Corrupt) {
             return looked;
@@ -331,7 +342,9 @@ OpenedDatabase readOnly(const std::string& path, std::span<const Migration> migr
         // Older than the program and not to be migrated: its tables cannot be relied on.
         if (version && *version >= static_cast<int>(migrations.size())) {
             return {std::make_unique<Database>(std::move(*database)), false,
-                    why + " It is read but not changed; new rules and history last until the program ends."};
+                    why +
+                        " It is read but not changed; new rules and history last until the program "
+                        "ends."};
         }
     }
     return {nullptr, false, why + " The router runs; rules and history last until it ends."};

@@ -31,8 +31,8 @@ struct Migration {
 [[nodiscard]] std::span<const Migration> historyMigrations();
 
 /// A value bound to a `?`; text and octets are copied when bound.
-using Value = std::variant<std::nullptr_t, std::int64_t, std::string_view,
-                           std::span<const std::uint8_t>>;
+using Value =
+    std::variant<std::nullptr_t, std::int64_t, std::string_view, std::span<const std::uint8_t>>;
 
 /// One row of an answer, valid only inside the call it is handed to. Missing values are 0 and "".
 class Row {

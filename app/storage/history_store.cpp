@@ -18,15 +18,27 @@ namespace {
 /// Ours: rows removed by one prune(), so that it never holds the database for long.
 constexpr std::int64_t kPruneStep = 5000;
 
-std::int64_t number(Ipv4Address address) { return address.hostOrder(); }
-std::int64_t number(Port port) { return port.hostOrder(); }
+std::int64_t number(Ipv4Address address)
+{
+    return address.hostOrder();
+}
+std::int64_t number(Port port)
+{
+    return port.hostOrder();
+}
 std::int64_t number(std::uint64_t value)
 {
     constexpr auto kMost = static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max());
     return static_cast<std::int64_t>(value < kMost ? value : kMost);
 }
-std::int64_t number(std::uint32_t value) { return value; }
-std::int64_t number(Instant instant) { return instant.nanoseconds() / 1000; }
+std::int64_t number(std::uint32_t value)
+{
+    return value;
+}
+std::int64_t number(Instant instant)
+{
+    return instant.nanoseconds() / 1000;
+}
 
 Instant instantAt(const Row& row, int column)
 {
@@ -72,7 +84,8 @@ std::vector<std::uint8_t> joined(const std::vector<std::vector<std::uint8_t>>& p
         const std::size_t size = packet.size() < 0xffff ? packet.size() : 0xffff;
         octets.push_back(static_cast<std::uint8_t>(size >> 8));
         octets.push_back(static_cast<std::uint8_t>(size & 0xff));
-        octets.insert(octets.end(), packet.begin(), packet.begin() + static_cast<std::ptrdiff_t>(size));
+        octets.insert(octets.end(), packet.begin(),
+                      packet.begin() + static_cast<std::ptrdiff_t>(size));
     }
     return octets;
 }
@@ -108,7 +121,8 @@ std::int64_t until(const HistoryQuery& query)
 HistoryStore HistoryStore::openIn(const std::string& directory)
 {
     if (directory.empty()) {
-        auto database = Database::open({}, Database::Access::ReadWrite, Database::Durability::Normal);
+        auto database =
+            Database::open({}, Database::Access::ReadWrite, Database::Durability::Normal);
         if (database && database->migrate(historyMigrations())) {
             return HistoryStore{{std::make_unique<Database>(std::move(*database)), true, {}}};
         }
@@ -123,7 +137,8 @@ Done HistoryStore::beginRun(Instant wallNow)
     if (!m_opened.writable) return Err{nothingKept(m_opened.message)};
     Database& database = *m_opened.database;
     return database.transaction([&]() -> Done {
-        if (auto done = database.run("UPDATE tunnel SET ended = seen WHERE ended = 0"); !done) return done;
+        if (auto done = database.run("UPDATE tunnel SET ended = seen WHERE ended = 0"); !done)
+            return done;
         auto done = database.run("INSERT INTO run (started, program) VALUES (?, ?)",
                                  {number(wallNow), std::string_view{"underpass"}});
         if (done) m_run = database.lastRowId();
@@ -151,9 +166,9 @@ Done HistoryStore::writeTunnel(const engine::tunnel::Tunnel& tunnel, Instant wal
     Database& database = *m_opened.database;
     const auto& protocol = engine::net::textOf(tunnel.protocol);
     std::string search{protocol.word};
-    for (const std::string& part : {std::string(protocol.name), tunnel.device.toString(),
-                                    tunnel.server.toString(), tunnel.external.toString(),
-                                    tunnel.serverName, tunnel.product}) {
+    for (const std::string& part :
+         {std::string(protocol.name), tunnel.device.toString(), tunnel.server.toString(),
+          tunnel.external.toString(), tunnel.serverName, tunnel.product}) {
         search += ' ';
         search += part;
     }
@@ -178,37 +193,58 @@ Done HistoryStore::writeTunnel(const engine::tunnel::Tunnel& tunnel, Instant wal
         " bytes_in = excluded.bytes_in, lost_in = excluded.lost_in,"
         " round_trip = excluded.round_trip, rekeys = excluded.rekeys,"
         " retransmissions = excluded.retransmissions, search = excluded.search RETURNING id",
-        {m_run, number(tunnel.serial), protocol.word, wordOf(tunnel.confidence),
-         wordOf(tunnel.phase), number(tunnel.device), number(tunnel.server.address),
-         number(tunnel.server.port), number(tunnel.external.address), number(tunnel.external.port),
-         static_cast<std::int64_t>(tunnel.transport), wordOf(tunnel.passage.kind),
-         number(tunnel.passage.internalId), number(tunnel.passage.externalId),
-         std::string_view{tunnel.serverName}, std::string_view{tunnel.product},
-         number(tunnel.started), number(tunnel.ended), number(wallNow), wordOf(tunnel.endCause),
-         number(tunnel.endCode), number(tunnel.outbound.packets), number(tunnel.outbound.bytes),
-         number(tunnel.outbound.lost), number(tunnel.inbound.packets), number(tunnel.inbound.bytes),
-         number(tunnel.inbound.lost), std::int64_t{tunnel.roundTrip.count()}, number(tunnel.rekeys),
-         number(tunnel.retransmissions), std::string_view{search}},
+        {m_run,
+         number(tunnel.serial),
+         protocol.word,
+         wordOf(tunnel.confidence),
+         wordOf(tunnel.phase),
+         number(tunnel.device),
+         number(tunnel.server.address),
+         number(tunnel.server.port),
+         number(tunnel.external.address),
+         number(tunnel.external.port),
+         static_cast<std::int64_t>(tunnel.transport),
+         wordOf(tunnel.passage.kind),
+         number(tunnel.passage.internalId),
+         number(tunnel.passage.externalId),
+         std::string_view{tunnel.serverName},
+         std::string_view{tunnel.product},
+         number(tunnel.started),
+         number(tunnel.ended),
+         number(wallNow),
+         wordOf(tunnel.endCause),
+         number(tunnel.endCode),
+         number(tunnel.outbound.packets),
+         number(tunnel.outbound.bytes),
+         number(tunnel.outbound.lost),
+         number(tunnel.inbound.packets),
+         number(tunnel.inbound.bytes),
+         number(tunnel.inbound.lost),
+         std::int64_t{tunnel.roundTrip.count()},
+         number(tunnel.rekeys),
+         number(tunnel.retransmissions),
+         std::string_view{search}},
         [&](const Row& row) { id = row.integer(0); });
     if (!done) return done;
 
     if (done = database.run("DELETE FROM tunnel_event WHERE tunnel = ?", {id}); !done) return done;
     std::int64_t position = 0;
     for (const auto& event : tunnel.timeline) {
-        done = database.run("INSERT INTO tunnel_event VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                            {id, position++, number(event.at), wordOf(event.kind),
-                             wordOf(event.from), wordOf(event.to), number(event.a), number(event.b),
-                             number(event.repeats)});
+        done = database.run(
+            "INSERT INTO tunnel_event VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            {id, position++, number(event.at), wordOf(event.kind), wordOf(event.from),
+             wordOf(event.to), number(event.a), number(event.b), number(event.repeats)});
         if (!done) return done;
     }
-    if (done = database.run("DELETE FROM tunnel_finding WHERE tunnel = ?", {id}); !done) return done;
+    if (done = database.run("DELETE FROM tunnel_finding WHERE tunnel = ?", {id}); !done)
+        return done;
     position = 0;
     for (const auto& finding : tunnel.findings) {
         const auto proof = joined(finding.packets);
-        done = database.run("INSERT INTO tunnel_finding VALUES (?, ?, ?, ?, ?, ?, ?)",
-                            {id, position++, number(finding.at), wordOf(finding.kind),
-                             number(finding.a), number(finding.b),
-                             std::span<const std::uint8_t>{proof}});
+        done = database.run(
+            "INSERT INTO tunnel_finding VALUES (?, ?, ?, ?, ?, ?, ?)",
+            {id, position++, number(finding.at), wordOf(finding.kind), number(finding.a),
+             number(finding.b), std::span<const std::uint8_t>{proof}});
         if (!done) return done;
     }
     return {};
@@ -221,16 +257,28 @@ Done HistoryStore::writeSession(const engine::SessionRecord& session)
         " external_port, remote, remote_port, id_out, id_in, tcp_state, outbound, answered,"
         " packets_out, bytes_out, packets_in, bytes_in, started, ended, tunnel_serial, forward_id)"
         " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        {m_run, number(session.serial), static_cast<std::int64_t>(session.protocol),
-         number(session.internal.address), number(session.internal.port),
-         number(session.external.address), number(session.external.port),
-         number(session.remote.address), number(session.remote.port),
-         number(session.discriminatorOut), number(session.discriminatorIn),
-         wordOf(session.tcpState), std::int64_t{session.outboundInitiated ? 1 : 0},
-         std::int64_t{session.answered ? 1 : 0}, number(session.outbound.packets),
-         number(session.outbound.bytes), number(session.inbound.packets),
-         number(session.inbound.bytes), number(session.created), number(session.lastPacket),
-         number(session.tunnelSerial), number(session.forwardId)});
+        {m_run,
+         number(session.serial),
+         static_cast<std::int64_t>(session.protocol),
+         number(session.internal.address),
+         number(session.internal.port),
+         number(session.external.address),
+         number(session.external.port),
+         number(session.remote.address),
+         number(session.remote.port),
+         number(session.discriminatorOut),
+         number(session.discriminatorIn),
+         wordOf(session.tcpState),
+         std::int64_t{session.outboundInitiated ? 1 : 0},
+         std::int64_t{session.answered ? 1 : 0},
+         number(session.outbound.packets),
+         number(session.outbound.bytes),
+         number(session.inbound.packets),
+         number(session.inbound.bytes),
+         number(session.created),
+         number(session.lastPacket),
+         number(session.tunnelSerial),
+         number(session.forwardId)});
 }
 
 Done HistoryStore::writeMinute(const MinuteCounters& minute)
@@ -250,10 +298,11 @@ Done HistoryStore::writeMinute(const MinuteCounters& minute)
              number(minute.tunnels)});
         if (!done) return done;
         for (const auto& [reason, packets] : minute.drops) {
-            done = database.run("INSERT INTO drop_minute VALUES (?, ?, ?)"
-                                " ON CONFLICT (minute, reason) DO UPDATE SET"
-                                " packets = packets + excluded.packets",
-                                {minute.minute, engine::nameOf(reason), number(packets)});
+            done = database.run(
+                "INSERT INTO drop_minute VALUES (?, ?, ?)"
+                " ON CONFLICT (minute, reason) DO UPDATE SET"
+                " packets = packets + excluded.packets",
+                {minute.minute, engine::nameOf(reason), number(packets)});
             if (!done) return done;
         }
         return {};
@@ -270,7 +319,8 @@ Result<std::vector<HistoricTunnel>, StorageError> HistoryStore::tunnels(const Hi
     const Value protocol =
         query.protocol ? Value{engine::net::textOf(*query.protocol).word} : Value{nullptr};
     Done done = database.query(
-        "SELECT id, run, serial, protocol, confidence, phase, device, server, server_port, external,"
+        "SELECT id, run, serial, protocol, confidence, phase, device, server, server_port, "
+        "external,"
         " external_port, transport, passage, internal_id, external_id, server_name, product,"
         " started, ended, end_cause, end_code, packets_out, bytes_out, lost_out, packets_in,"
         " bytes_in, lost_in, round_trip, rekeys, retransmissions FROM tunnel"
@@ -320,21 +370,20 @@ Result<std::vector<HistoricTunnel>, StorageError> HistoryStore::tunnels(const Hi
             "SELECT at, kind, lane_from, lane_to, a, b, repeats FROM tunnel_event"
             " WHERE tunnel = ? ORDER BY position",
             {historic.id}, [&](const Row& row) {
-                tunnel.timeline.push_back({instantAt(row, 0),
-                                           wordAt<engine::tunnel::EventKind>(row, 1),
-                                           wordAt<engine::tunnel::Lane>(row, 2),
-                                           wordAt<engine::tunnel::Lane>(row, 3), smallAt(row, 4),
-                                           smallAt(row, 5), smallAt(row, 6)});
+                tunnel.timeline.push_back(
+                    {instantAt(row, 0), wordAt<engine::tunnel::EventKind>(row, 1),
+                     wordAt<engine::tunnel::Lane>(row, 2), wordAt<engine::tunnel::Lane>(row, 3),
+                     smallAt(row, 4), smallAt(row, 5), smallAt(row, 6)});
             });
         if (!done) return Err{done.error()};
-        done = database.query("SELECT at, kind, a, b, proof FROM tunnel_finding"
-                              " WHERE tunnel = ? ORDER BY position",
-                              {historic.id}, [&](const Row& row) {
-                                  tunnel.findings.push_back(
-                                      {wordAt<engine::tunnel::FindingKind>(row, 1),
-                                       instantAt(row, 0), smallAt(row, 2), smallAt(row, 3),
-                                       split(row.octets(4))});
-                              });
+        done = database.query(
+            "SELECT at, kind, a, b, proof FROM tunnel_finding"
+            " WHERE tunnel = ? ORDER BY position",
+            {historic.id}, [&](const Row& row) {
+                tunnel.findings.push_back({wordAt<engine::tunnel::FindingKind>(row, 1),
+                                           instantAt(row, 0), smallAt(row, 2), smallAt(row, 3),
+                                           split(row.octets(4))});
+            });
         if (!done) return Err{done.error()};
     }
     return rows;
@@ -348,7 +397,8 @@ Result<std::vector<HistoricSession>, StorageError> HistoryStore::sessions(const 
     const Value device = query.device ? Value{number(*query.device)} : Value{nullptr};
     // Addresses are numbers here; the text of a session is made for the comparison only.
     const Done done = m_opened.database->query(
-        "SELECT id, run, serial, protocol, internal, internal_port, external, external_port, remote,"
+        "SELECT id, run, serial, protocol, internal, internal_port, external, external_port, "
+        "remote,"
         " remote_port, id_out, id_in, tcp_state, outbound, answered, packets_out, bytes_out,"
         " packets_in, bytes_in, started, ended, tunnel_serial, forward_id FROM session"
         " WHERE started <= ?2 AND ended >= ?1 AND (?3 IS NULL OR internal = ?3)"
@@ -462,7 +512,8 @@ Result<bool, StorageError> HistoryStore::prune(Instant wallNow, std::uint32_t da
                 !step) {
                 return step;
             }
-            if (auto step = database.run("DELETE FROM drop_minute WHERE minute < ?", {minute}); !step) {
+            if (auto step = database.run("DELETE FROM drop_minute WHERE minute < ?", {minute});
+                !step) {
                 return step;
             }
         }

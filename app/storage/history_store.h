@@ -15,8 +15,8 @@ namespace app::storage {
 /// Which part of history is wanted; unset fields match everything. Instants count from 1970.
 struct HistoryQuery {
     engine::Instant from;
-    engine::Instant to;     ///< zero: now
-    std::string text;       ///< part of an address, a name, a protocol; case does not matter
+    engine::Instant to;  ///< zero: now
+    std::string text;    ///< part of an address, a name, a protocol; case does not matter
     std::optional<engine::net::Ipv4Address> device;
     std::optional<engine::net::VpnProtocol> protocol;  ///< tunnels only
     std::uint32_t limit = 1000;

@@ -17,8 +17,14 @@ using Done = Result<void, StorageError>;
 
 namespace {
 
-std::int64_t number(Ipv4Address address) { return address.hostOrder(); }
-std::int64_t number(Port port) { return port.hostOrder(); }
+std::int64_t number(Ipv4Address address)
+{
+    return address.hostOrder();
+}
+std::int64_t number(Port port)
+{
+    return port.hostOrder();
+}
 Ipv4Address addressAt(const Row& row, int column)
 {
     return Ipv4Address{static_cast<std::uint32_t>(row.integer(column))};
@@ -120,10 +126,10 @@ Done saveOneToOnes(Database& database, const std::vector<engine::policy::OneToOn
 {
     if (auto done = database.run("DELETE FROM one_to_one"); !done) return done;
     for (const auto& rule : rules) {
-        auto done = database.run("INSERT INTO one_to_one VALUES (?, ?, ?, ?, ?)",
-                                 {std::int64_t{rule.id}, std::string_view{rule.name},
-                                  std::int64_t{rule.enabled ? 1 : 0}, number(rule.internalAddress),
-                                  number(rule.externalAddress)});
+        auto done = database.run(
+            "INSERT INTO one_to_one VALUES (?, ?, ?, ?, ?)",
+            {std::int64_t{rule.id}, std::string_view{rule.name}, std::int64_t{rule.enabled ? 1 : 0},
+             number(rule.internalAddress), number(rule.externalAddress)});
         if (!done) return done;
     }
     return {};
@@ -133,7 +139,8 @@ Done saveDeviceRules(Database& database, const std::vector<engine::policy::Devic
 {
     if (auto done = database.run("DELETE FROM device_rule"); !done) return done;
     for (const auto& rule : rules) {
-        const Value limit = rule.sessionLimit ? Value{std::int64_t{*rule.sessionLimit}} : Value{nullptr};
+        const Value limit =
+            rule.sessionLimit ? Value{std::int64_t{*rule.sessionLimit}} : Value{nullptr};
         auto done = database.run("INSERT INTO device_rule VALUES (?, ?, ?, ?, ?)",
                                  {std::int64_t{rule.id}, std::string_view{rule.name},
                                   number(rule.address), wordOf(rule.access), limit});
@@ -151,7 +158,8 @@ Done saveSwitch(Database& database, engine::net::VpnProtocol protocol,
         !done) {
         return done;
     }
-    if (auto done = database.run("DELETE FROM passthrough_exception WHERE protocol = ?", {word}); !done) {
+    if (auto done = database.run("DELETE FROM passthrough_exception WHERE protocol = ?", {word});
+        !done) {
         return done;
     }
     std::int64_t position = 0;
@@ -315,9 +323,8 @@ Result<Rules, StorageError> RulesStore::load()
         });
     });
     if (!done) return Err{done.error()};
-    done = database.query("SELECT name, value FROM setting", {}, [&](const Row& row) {
-        readSetting(rules, row.text(0), row.text(1));
-    });
+    done = database.query("SELECT name, value FROM setting", {},
+                          [&](const Row& row) { readSetting(rules, row.text(0), row.text(1)); });
     if (!done) return Err{done.error()};
     done = database.query("SELECT mac, name FROM device_name", {}, [&](const Row& row) {
         if (const auto mac = parseMac(row.text(0))) rules.deviceNames[*mac] = row.text(1);
@@ -329,8 +336,8 @@ Result<Rules, StorageError> RulesStore::load()
 Done RulesStore::changed(const std::function<Done()>& work)
 {
     if (!m_opened.database || !m_opened.writable) {
-        return Err{StorageError{StorageError::Kind::ReadOnly,
-                                "The rule was not saved. " + m_message}};
+        return Err{
+            StorageError{StorageError::Kind::ReadOnly, "The rule was not saved. " + m_message}};
     }
     return m_opened.database->transaction(work);
 }
@@ -354,8 +361,9 @@ Done RulesStore::save(const Rules& rules, const engine::Command& command)
                     return saveDeviceRules(database, rules.deviceRules);
                 } else if constexpr (std::is_same_v<Set, engine::SetExposedHost>) {
                     return saveText(database, "exposed-host",
-                                    rules.exposedHost.isUnspecified() ? std::string{}
-                                                                      : rules.exposedHost.toString());
+                                    rules.exposedHost.isUnspecified()
+                                        ? std::string{}
+                                        : rules.exposedHost.toString());
                 } else {
                     return {};
                 }
