@@ -81,8 +81,8 @@ Result<IcmpError, DropReason> IcmpError::parse(const wire::Ipv4View& outer)
     wire::MutableBytes quote = icmp.payload();
     if (mayCarryExtensions(icmp.type())) {
         const std::size_t length = std::size_t{icmp.bytes()[kLengthAttributeAt]} * 4;
-        if (length > quote.size()) return Err{DropReason::MalformedIcmp};
-        if (length != 0) quote = quote.first(length);
+        // Older routers may leave anything in this octet: what cannot be a length is none.
+        if (length >= kIpHeader && length <= quote.size()) quote = quote.first(length);
     }
     if (quote.size() < kIpHeader || quote[0] >> 4 != 4) return Err{DropReason::MalformedIcmp};
     const std::size_t header = static_cast<std::size_t>(quote[0] & 15U) * 4;
