@@ -26,20 +26,23 @@ struct SequenceReading {
 
 /// Loss, reordering and duplication of one direction, from sequence numbers alone. A number that is
 /// skipped counts as lost once it is kWindow numbers behind or a few seconds old, so that late
-/// packets are reordered, not lost. A new stream or a far jump is a restart, never loss.
+/// packets are reordered, not lost. A new stream or a far jump is a restart, never loss; numbers
+/// that do not run at all (what looks like a number is ciphertext) are never counted.
 class SequenceMeter {
 public:
     /// Ours: numbers a packet may be late and still be looked for.
     static constexpr std::uint64_t kWindow = 1024;
-    /// Ours: a gap this old is settled as loss; the check runs once per this time, so a gap is
+    /// Ours: a gap this old is settled as loss; the check runs once per this time, so that a gap is
     /// settled after three to six seconds.
     static constexpr Duration kSettleTime = std::chrono::seconds(3);
     /// Ours: a forward jump beyond this is no outage but another counter.
-    static constexpr std::uint64_t kFarJump = 65536;
-    /// Ours: that many numbers in a row out of reach, and the counter has restarted.
-    static constexpr std::uint8_t kStraysUntilRestart = 4;
+    static constexpr std::int64_t kFarJump = 65536;
+    /// Ours: that many numbers in a row, each at most kNearJump after the one before and nothing of
+    /// the old stream in between, make a stream.
+    static constexpr std::uint8_t kPacketsToFollow = 3;
+    static constexpr std::int64_t kNearJump = 64;
 
-    /// True when this packet began a new stream after an older one: a rekey.
+    /// True when this packet confirmed a new stream after an older one: a rekey.
     bool count(Instant now, const SequenceReading& reading);
 
     /// Settles gaps that are old enough. Harmless at any time.
@@ -50,11 +53,15 @@ public:
     [[nodiscard]] std::uint64_t duplicated() const { return m_duplicated; }
 
 private:
-    void start(Instant now, const SequenceReading& reading);
+    /// A packet that does not belong to the stream being counted: perhaps the next one's.
+    bool follow(Instant now, const SequenceReading& reading);
     void advanceTo(std::uint64_t number);
     /// Counts the gaps up to and including `number` as lost.
     void settleUpTo(std::uint64_t number);
-    [[nodiscard]] bool received(std::uint64_t number) const
+    /// From `base` to the reading's number, along the shorter way round for its width.
+    static std::int64_t distance(const SequenceReading& reading, std::uint64_t base);
+
+    [[nodiscard]] bool isMarked(std::uint64_t number) const
     {
         return ((m_window[(number % kWindow) / 64] >> (number % 64)) & 1U) != 0;
     }
@@ -67,11 +74,13 @@ private:
         m_window[(number % kWindow) / 64] &= ~(std::uint64_t{1} << (number % 64));
     }
 
-    bool m_started = false;
+    bool m_running = false;  ///< a stream is being counted
     bool m_hasPrevious = false;
-    std::uint8_t m_strays = 0;
+    std::uint8_t m_following = 0;  ///< packets in a row of m_candidate
     std::uint32_t m_stream = 0;
-    std::uint32_t m_previousStream = 0;
+    std::uint32_t m_previous = 0;  ///< the stream before; going back to it is no rekey
+    std::uint32_t m_candidate = 0;
+    std::uint64_t m_candidateNumber = 0;
     std::uint64_t m_highest = 0;     ///< extended beyond the field's width
     std::uint64_t m_settled = 0;     ///< gaps up to here have been judged
     std::uint64_t m_markNumber = 0;  ///< highest number at m_markTime

@@ -37,7 +37,7 @@ enum class Carries : std::uint8_t {
 struct Passed {
     net::Direction direction = net::Direction::Outbound;
     /// Behind the transport header, or behind IP for port-less protocols; empty: nothing to read.
-    std::span<const std::uint8_t> payload;
+    std::span<const std::uint8_t> payload{};
     std::uint64_t bytes = 0;  ///< IP total length, of all packets together
     std::uint32_t packets = 1;
     std::uint16_t segmentPayload =
@@ -140,34 +140,39 @@ private:
         SequenceKind sequence = SequenceKind::None;
         Carries carries = Carries::Either;
         bool held = false;
-        bool used = false;
         /// Directions whose next packet is worth a look beyond counting, one bit each.
         std::uint8_t wake = 0;
         std::array<Way, 2> ways;
         std::array<SequenceMeter, 2> meters;
     };
+    /// A key exchange inside an established tunnel.
+    struct Exchange {
+        Instant sent;  ///< zero: none is under way
+        std::uint32_t index = 0;
+        net::Direction direction = net::Direction::Outbound;
+    };
     struct Record {
-        Tunnel tunnel;  ///< counters: those of detached sessions
+        Tunnel tunnel;  ///< its counters are those of sessions that are gone
         bool used = false;
         bool over = false;
         bool hidden = false;  ///< ended long ago; kept for its sessions
         bool dirty = false;   ///< listed in m_dirty
+        bool everReported = false;
         bool endReported = false;
-        Phase beforeHold = Phase::Seen;
+        bool oneWay = false;
+        net::Direction asking = net::Direction::Outbound;  ///< meaningful while oneWay
+        bool lossHigh = false;
         std::array<bool, 2> silent{};
         std::array<bool, 2> sawData{};
-        bool oneWay = false;
-        bool lossHigh = false;
-        Instant created;
-        Instant orphanedAt;  ///< meaningful while no session is attached
+        Phase beforeHold = Phase::Seen;
         EventKind orphanCause = EventKind::TimedOut;
+        Instant orphanedAt;  ///< since when no session is attached
+        Instant phaseSince;
         Instant reported;
-        bool everReported = false;
-        Instant handshakeAt;  ///< an exchange is under way since then; zero: none
-        std::uint32_t handshakeTries = 0;
-        std::uint32_t handshakeIndex = 0;
-        std::array<DirectionCounters, 2> lossMark;  ///< totals when loss was last judged
+        Instant rekeyedAt;
+        Exchange exchange;
         Instant lossMarkAt;
+        std::array<DirectionCounters, 2> lossMark;  ///< totals when loss was last judged
         std::vector<TunnelKey> keys;
         std::vector<std::uint32_t> attachments;
     };
@@ -183,43 +188,49 @@ private:
 
     [[nodiscard]] Record* recordOf(const TunnelKey& key);
     Record* create(Instant now, const TunnelKey& key);
-    void label(Instant now, Record& record, const Observation& observation);
+    bool makeRoom(Instant now, net::Ipv4Address device);
+    void remove(Record& record);
+    void label(Instant now, const Observation& observation);
     void merge(Instant now, const TunnelKey& into, const TunnelKey& from);
-    void applyTo(Instant now, Record& record, const Observation& observation);
-    bool sign(Instant now, Record& record, PhaseSign sign);
+    void sign(Instant now, Record& record, PhaseSign sign);
     void setPhase(Instant now, Record& record, Phase phase);
-    void note(Instant now, Record& record, EventKind kind, Lane from, Lane to, std::uint32_t a = 0,
-              std::uint32_t b = 0);
+    void note(Instant now, Record& record, const TimelineEvent& event);
     void raise(Instant now, Record& record, FindingKind kind, std::uint32_t a, std::uint32_t b,
                std::span<const std::uint8_t> packet = {});
     void finish(Instant now, Record& record, Phase over, EventKind cause, std::uint32_t code);
-    void touch(Record& record);
-    void hide(Record& record);
-    void remove(Record& record);
-    void watchOver(Instant now, Record& record);
-    void judgeLoss(Instant now, Record& record);
-    void awake(Instant now, Attachment& attachment, const Passed& passed, bool data);
-    void control(Instant now, Attachment& attachment, const Passed& passed);
-    void countSequences(Instant now, Attachment& attachment, const Passed& passed, bool& data,
-                        bool& keepalive);
-    void revive(Instant now, Record& record);
+    void revive(Instant now, std::uint32_t index);
     void rekeyed(Instant now, Record& record);
-    void refreshWake(Record& record);
-    [[nodiscard]] Tunnel summed(const Record& record) const;
-    [[nodiscard]] DirectionCounters totals(const Record& record, net::Direction direction) const;
-    [[nodiscard]] std::uint32_t indexOf(const Record& record) const
-    {
-        return record.tunnel.id.index;
-    }
+    void touch(Record& record);
+    void refreshWake(const Record& record);
+    void setHeld(const Record& record, bool held);
 
-    std::deque<Record> m_records;  ///< by index; never moves
+    void awake(Instant now, std::uint32_t attachment, net::Direction direction, bool data);
+    void control(Instant now, std::uint32_t attachment, const Passed& passed);
+    bool countSequence(Instant now, Attachment& attachment, net::Direction direction,
+                       std::span<const std::uint8_t> payload, bool& keepalive);
+    /// Moves what an attachment has counted into its tunnel, and starts it anew.
+    void fold(Record& record, Attachment& attachment);
+
+    void sweep(Instant now, Record& record);
+    void watchOrphan(Instant now, Record& record);
+    void watchSilence(Instant now, Record& record);
+    void watchOneWay(Instant now, Record& record);
+    void watchLoss(Instant now, Record& record);
+
+    [[nodiscard]] DirectionCounters totals(const Record& record, net::Direction direction) const;
+    [[nodiscard]] Tunnel summed(const Record& record) const;
+
+    HashKey m_seed;
+    std::deque<Record> m_records;  ///< by index; they never move
     std::vector<std::uint32_t> m_freeRecords;
     std::vector<Attachment> m_attachments;
     std::vector<std::uint32_t> m_freeAttachments;
     std::unordered_map<TunnelKey, std::uint32_t, KeyHash> m_byKey;
+    std::unordered_map<std::uint32_t, std::uint32_t> m_perDevice;  ///< records of each device
     std::vector<std::uint32_t> m_dirty;
     Instant m_newsDue{Duration::max()};
     Instant m_sweepDue{Duration::max()};
+    Instant m_fullUntil;  ///< no room was found; not to be searched again before
     std::uint64_t m_nextSerial = 1;
     std::uint32_t m_live = 0;
     std::uint64_t m_refusedTunnels = 0;

@@ -1,0 +1,523 @@
+#include "engine/tunnel/tunnel_table.h"
+
+#include <QTest>
+
+#include <array>
+#include <vector>
+
+using namespace engine;
+using namespace engine::tunnel;
+using namespace std::chrono_literals;
+using net::Direction;
+using net::VpnProtocol;
+
+namespace {
+
+constexpr Instant kStart{1000s};
+constexpr net::Ipv4Address kDevice{192, 0, 2, 10};
+constexpr net::Ipv4Address kServer{203, 0, 113, 9};
+constexpr TunnelKey kKey{kDevice, kServer, 7};
+
+Observation labelled(const TunnelKey& key, VpnProtocol protocol, Confidence confidence)
+{
+    Observation observation;
+    observation.key = key;
+    observation.kind = Observation::Kind::Label;
+    observation.protocol = protocol;
+    observation.confidence = confidence;
+    observation.server = {key.server, net::Port{51820}};
+    return observation;
+}
+
+Observation phased(const TunnelKey& key, Phase phase)
+{
+    Observation observation;
+    observation.key = key;
+    observation.kind = Observation::Kind::Phase;
+    observation.phase = phase;
+    return observation;
+}
+
+std::vector<std::uint8_t> wireGuardData(std::uint32_t index, std::uint64_t counter,
+                                        std::size_t size = 112)
+{
+    std::array<std::uint8_t, 148> bytes{4};
+    for (std::size_t i = 0; i < 4; ++i)
+        bytes[4 + i] = static_cast<std::uint8_t>(index >> (8 * i));
+    for (std::size_t i = 0; i < 8; ++i)
+        bytes[8 + i] = static_cast<std::uint8_t>(counter >> (8 * i));
+    return {bytes.begin(), bytes.begin() + static_cast<std::ptrdiff_t>(size)};
+}
+
+std::vector<std::uint8_t> wireGuardHandshake(std::uint8_t type, std::uint32_t sender,
+                                             std::uint32_t receiver)
+{
+    std::array<std::uint8_t, 148> bytes{type};
+    for (std::size_t i = 0; i < 4; ++i) {
+        bytes[4 + i] = static_cast<std::uint8_t>(sender >> (8 * i));
+        if (type == 2) bytes[8 + i] = static_cast<std::uint8_t>(receiver >> (8 * i));
+    }
+    return {bytes.begin(), bytes.begin() + (type == 1 ? 148 : 92)};
+}
+
+/// One WireGuard tunnel in a table.
+struct Fixture {
+    TunnelTable table{HashKey{1, 2}};
+    Instant now = kStart;
+    AttachmentId session;
+    std::uint64_t numbers[2] = {0, 0};
+
+    Fixture()
+    {
+        table.apply(now, labelled(kKey, VpnProtocol::WireGuard, Confidence::Certain));
+        session = table.attach(now, kKey, SequenceKind::WireGuard);
+    }
+    void pass(Direction direction, const std::vector<std::uint8_t>& payload)
+    {
+        table.count(session, now,
+                    {.direction = direction, .payload = payload, .bytes = payload.size() + 28});
+    }
+    void data(Direction direction, std::uint32_t index = 1)
+    {
+        pass(direction, wireGuardData(index, numbers[static_cast<int>(direction)]++));
+    }
+    void go(Duration time)
+    {
+        const Instant until = now + time;
+        while (now < until) {
+            now += 1s;
+            table.handleTimeout(now);
+        }
+    }
+    Tunnel only()
+    {
+        const auto all = table.tunnels();
+        return all.empty() ? Tunnel{} : all.back();
+    }
+    bool has(FindingKind kind)
+    {
+        for (const Finding& finding : only().findings) {
+            if (finding.kind == kind) return true;
+        }
+        return false;
+    }
+    int times(EventKind kind)
+    {
+        int count = 0;
+        for (const TimelineEvent& event : only().timeline) {
+            if (event.kind == kind) count += static_cast<int>(event.repeats);
+        }
+        return count;
+    }
+};
+
+}  // namespace
+
+class TunnelTableTest : public QObject {
+    Q_OBJECT
+private Q_SLOTS:
+    void label_makesATunnel_laterAndBetterOnesReplaceIt();
+    void dataBothWays_isEstablished();
+    void counters_areExact_alsoAfterDetach();
+    void oneWay_forThirtySeconds_isDegradedAndFound_andRecovers();
+    void oneWay_beyondTheProtocolsTimer_isDead_andRevivesWhenAnswered();
+    void keepalivesOnly_areNotOneWay();
+    void silence_ofFortySeconds_isNoted_once();
+    void unanswered_isFound_thenFailed();
+    void rekey_isSeen_withRoundTrip_andWithoutLoss();
+    void loss_aboveTheLimit_degrades();
+    void offloadedPacket_isCountedSegmentBySegment();
+    void held_keepsThePhase_releaseGivesItBack_dropRefuses();
+    void lastSessionGone_endsTheTunnel_byItsCause();
+    void ended_isReportedOnce_andForgottenAfterAMinute();
+    void changes_areReportedFourTimesASecond();
+    void merge_movesSessions_andKeepsBothKeys();
+    void timeline_whenFull_keepsItsEnds();
+    void hostileText_isCut();
+    void manyTunnelsOfOneDevice_areBounded();
+    void sameCalls_giveTheSameTunnels();
+};
+
+void TunnelTableTest::label_makesATunnel_laterAndBetterOnesReplaceIt()
+{
+    TunnelTable table{HashKey{1, 2}};
+    table.apply(kStart, labelled(kKey, VpnProtocol::Sstp, Confidence::Likely));
+    QCOMPARE(table.size(), 1U);
+    table.apply(kStart, labelled(kKey, VpnProtocol::SoftEther, Confidence::Guess));
+    QCOMPARE(table.tunnels()[0].protocol, VpnProtocol::Sstp);
+    table.apply(kStart, labelled(kKey, VpnProtocol::AnyConnect, Confidence::Certain));
+    QCOMPARE(table.tunnels()[0].protocol, VpnProtocol::AnyConnect);
+    QCOMPARE(table.size(), 1U);
+    QVERIFY(table.attach(kStart, TunnelKey{kDevice, kServer, 99}, SequenceKind::None).isNone());
+}
+
+void TunnelTableTest::dataBothWays_isEstablished()
+{
+    Fixture f;
+    f.data(Direction::Outbound);
+    QVERIFY(f.only().phase != Phase::Established);
+    f.data(Direction::Inbound);
+    QCOMPARE(f.only().phase, Phase::Established);
+    QCOMPARE(f.times(EventKind::DataFirstOutbound), 1);
+    QCOMPARE(f.times(EventKind::DataFirstInbound), 1);
+}
+
+void TunnelTableTest::counters_areExact_alsoAfterDetach()
+{
+    Fixture f;
+    for (int i = 0; i < 10; ++i)
+        f.data(Direction::Outbound);
+    for (int i = 0; i < 3; ++i)
+        f.data(Direction::Inbound);
+    QCOMPARE(f.only().outbound.packets, 10U);
+    QCOMPARE(f.only().outbound.bytes, 10U * 140U);
+    const AttachmentId second = f.table.attach(f.now, kKey, SequenceKind::None);
+    f.table.count(second, f.now, {.direction = Direction::Inbound, .bytes = 500, .packets = 5});
+    QCOMPARE(f.only().inbound.packets, 8U);
+    QCOMPARE(f.only().sessions, 2U);
+    f.table.detach(f.now, f.session);
+    QCOMPARE(f.only().outbound.packets, 10U);
+    QCOMPARE(f.only().inbound.packets, 8U);
+    QCOMPARE(f.only().sessions, 1U);
+    // An id that is gone counts nowhere.
+    f.data(Direction::Outbound);
+    QCOMPARE(f.only().outbound.packets, 10U);
+}
+
+void TunnelTableTest::oneWay_forThirtySeconds_isDegradedAndFound_andRecovers()
+{
+    Fixture f;
+    f.data(Direction::Outbound);
+    f.data(Direction::Inbound);
+    for (int i = 0; i < 30; ++i) {
+        f.data(Direction::Outbound);
+        f.go(1s);
+    }
+    QCOMPARE(f.only().phase, Phase::Established);
+    for (int i = 0; i < 3; ++i) {
+        f.data(Direction::Outbound);
+        f.go(1s);
+    }
+    QCOMPARE(f.only().phase, Phase::Degraded);
+    QVERIFY(f.has(FindingKind::OutboundOnly));
+    QVERIFY(!f.has(FindingKind::InboundOnly));
+    f.data(Direction::Inbound);
+    QCOMPARE(f.only().phase, Phase::Established);
+}
+
+void TunnelTableTest::oneWay_beyondTheProtocolsTimer_isDead_andRevivesWhenAnswered()
+{
+    Fixture f;
+    f.data(Direction::Outbound);
+    f.data(Direction::Inbound);
+    const std::uint64_t serial = f.only().serial;
+    for (int i = 0; i < 185; ++i) {
+        f.data(Direction::Outbound);
+        f.go(1s);
+    }
+    QCOMPARE(f.only().phase, Phase::Dead);
+    QCOMPARE(f.only().endCause, EventKind::TimedOut);
+    QCOMPARE(f.table.size(), 0U);
+    f.data(Direction::Outbound);
+    QCOMPARE(f.table.size(), 0U);
+    f.data(Direction::Inbound);
+    QCOMPARE(f.table.size(), 1U);
+    f.data(Direction::Outbound);
+    QVERIFY(f.only().serial != serial);
+    QCOMPARE(f.only().phase, Phase::Established);
+    QCOMPARE(f.only().protocol, VpnProtocol::WireGuard);
+    QCOMPARE(f.only().outbound.packets, 1U);
+}
+
+void TunnelTableTest::keepalivesOnly_areNotOneWay()
+{
+    Fixture f;
+    f.data(Direction::Outbound);
+    f.data(Direction::Inbound);
+    for (int i = 0; i < 20; ++i) {
+        f.pass(Direction::Outbound, wireGuardData(1, f.numbers[0]++, 32));
+        f.go(25s);
+    }
+    QCOMPARE(f.only().phase, Phase::Established);
+    QVERIFY(!f.has(FindingKind::OutboundOnly));
+}
+
+void TunnelTableTest::silence_ofFortySeconds_isNoted_once()
+{
+    Fixture f;
+    f.data(Direction::Outbound);
+    f.data(Direction::Inbound);
+    f.go(39s);
+    QCOMPARE(f.times(EventKind::WentSilent), 0);
+    f.go(100s);
+    QCOMPARE(f.times(EventKind::WentSilent), 2);
+    f.data(Direction::Outbound);
+    f.data(Direction::Inbound);
+    QCOMPARE(f.times(EventKind::Resumed), 2);
+    QCOMPARE(f.only().phase, Phase::Established);
+}
+
+void TunnelTableTest::unanswered_isFound_thenFailed()
+{
+    Fixture f;
+    for (int i = 0; i < 3; ++i) {
+        f.pass(Direction::Outbound, wireGuardHandshake(1, 5, 0));
+        f.go(5s);
+    }
+    QVERIFY(f.has(FindingKind::NoAnswerFromServer));
+    QCOMPARE(f.only().findings[0].a, 3U);
+    f.go(75s);
+    QCOMPARE(f.only().phase, Phase::Failed);
+}
+
+void TunnelTableTest::rekey_isSeen_withRoundTrip_andWithoutLoss()
+{
+    Fixture f;
+    for (int i = 0; i < 20; ++i) {
+        f.data(Direction::Outbound, 1);
+        f.data(Direction::Inbound, 2);
+    }
+    f.go(120s);
+    f.pass(Direction::Outbound, wireGuardHandshake(1, 77, 0));
+    QCOMPARE(f.only().phase, Phase::Rekeying);
+    f.now += 40ms;
+    f.pass(Direction::Inbound, wireGuardHandshake(2, 88, 77));
+    QCOMPARE(f.only().roundTrip, Duration{40ms});
+    f.numbers[0] = f.numbers[1] = 0;
+    for (int i = 0; i < 20; ++i) {
+        f.data(Direction::Outbound, 88);
+        f.data(Direction::Inbound, 77);
+    }
+    f.go(10s);
+    QCOMPARE(f.only().phase, Phase::Established);
+    QCOMPARE(f.only().rekeys, 1U);
+    QCOMPARE(f.only().inbound.lost, 0U);
+    QCOMPARE(f.only().outbound.lost, 0U);
+}
+
+void TunnelTableTest::loss_aboveTheLimit_degrades()
+{
+    Fixture f;
+    f.data(Direction::Outbound);
+    for (int i = 0; i < 30; ++i) {
+        for (int k = 0; k < 50; ++k) {
+            f.data(Direction::Inbound);
+            if (k % 10 == 0) ++f.numbers[1];
+        }
+        f.data(Direction::Outbound);
+        f.go(1s);
+    }
+    QCOMPARE(f.only().phase, Phase::Degraded);
+    QVERIFY(f.has(FindingKind::HighLoss));
+    QVERIFY(f.only().inbound.lost >= 100);
+    for (int i = 0; i < 40; ++i) {
+        for (int k = 0; k < 50; ++k)
+            f.data(Direction::Inbound);
+        f.data(Direction::Outbound);
+        f.go(1s);
+    }
+    QCOMPARE(f.only().phase, Phase::Established);
+    // All but the gap among the first three packets, which only make the stream known.
+    QCOMPARE(f.only().inbound.lost, 149U);
+}
+
+void TunnelTableTest::offloadedPacket_isCountedSegmentBySegment()
+{
+    Fixture f;
+    for (int i = 0; i < 5; ++i)
+        f.data(Direction::Inbound);
+    std::vector<std::uint8_t> many;
+    for (int i = 0; i < 4; ++i) {
+        ++f.numbers[1];  // every other one is missing
+        const auto one = wireGuardData(1, f.numbers[1]++);
+        many.insert(many.end(), one.begin(), one.end());
+    }
+    f.table.count(f.session, f.now,
+                  {.direction = Direction::Inbound,
+                   .payload = many,
+                   .bytes = 4 * 140,
+                   .packets = 4,
+                   .segmentPayload = 112});
+    f.go(10s);
+    QCOMPARE(f.only().inbound.packets, 9U);
+    QCOMPARE(f.only().inbound.lost, 4U);
+}
+
+void TunnelTableTest::held_keepsThePhase_releaseGivesItBack_dropRefuses()
+{
+    Fixture f;
+    f.data(Direction::Outbound);
+    f.data(Direction::Inbound);
+    QVERIFY(f.table.hold(f.now, VpnProtocol::Pptp).empty());
+    QCOMPARE(f.table.hold(f.now, VpnProtocol::WireGuard).size(), 1U);
+    QCOMPARE(f.only().phase, Phase::Held);
+    QVERIFY(f.table.isHeld(f.session));
+    QCOMPARE(f.table.release(f.now, VpnProtocol::WireGuard).size(), 1U);
+    QCOMPARE(f.only().phase, Phase::Established);
+    QVERIFY(!f.table.isHeld(f.session));
+    f.table.hold(f.now, VpnProtocol::WireGuard);
+    QCOMPARE(f.table.drop(f.now, VpnProtocol::WireGuard).size(), 1U);
+    QCOMPARE(f.only().phase, Phase::Refused);
+    QCOMPARE(f.only().endCause, EventKind::DroppedBySwitch);
+    QVERIFY(
+        f.table.hold(f.now, VpnProtocol::WireGuard, [](const Tunnel&) { return true; }).empty());
+}
+
+void TunnelTableTest::lastSessionGone_endsTheTunnel_byItsCause()
+{
+    Fixture f;
+    f.data(Direction::Outbound);
+    f.data(Direction::Inbound);
+    f.table.detach(f.now, f.session, EventKind::PeerClosed);
+    f.go(4s);
+    QCOMPARE(f.only().phase, Phase::Established);
+    f.go(3s);
+    QCOMPARE(f.only().phase, Phase::Closed);
+    QCOMPARE(f.only().endCause, EventKind::PeerClosed);
+}
+
+void TunnelTableTest::ended_isReportedOnce_andForgottenAfterAMinute()
+{
+    Fixture f;
+    std::vector<Tunnel> changed;
+    std::vector<Tunnel> ended;
+    QVERIFY(f.table.hasNews(f.now));
+    f.table.takeNews(f.now, changed, ended);
+    QCOMPARE(changed.size(), 1U);
+    QVERIFY(f.table.end(f.now, f.only().serial, Phase::Closed, EventKind::PeerClosed));
+    QVERIFY(f.table.hasNews(f.now));
+    f.table.takeNews(f.now, changed, ended);
+    QCOMPARE(ended.size(), 1U);
+    f.data(Direction::Outbound);
+    f.table.takeNews(f.now, changed, ended);
+    QCOMPARE(ended.size(), 1U);
+    QVERIFY(!f.table.hasNews(f.now + 1h));
+    f.go(59s);
+    QCOMPARE(f.table.tunnels().size(), 1U);
+    f.go(3s);
+    QCOMPARE(f.table.tunnels().size(), 0U);
+    // Its session still lives; when it goes, so does everything.
+    f.table.detach(f.now, f.session);
+    f.go(5s);
+    f.table.takeNews(f.now, changed, ended);
+    QVERIFY(!f.table.nextTimeout().has_value());
+}
+
+void TunnelTableTest::changes_areReportedFourTimesASecond()
+{
+    Fixture f;
+    std::vector<Tunnel> changed;
+    std::vector<Tunnel> ended;
+    int reports = 0;
+    for (int i = 0; i < 1000; ++i) {
+        Observation event;
+        event.key = kKey;
+        event.kind = Observation::Kind::Event;
+        event.event = EventKind::Keepalive;
+        event.a = static_cast<std::uint32_t>(i);
+        f.table.apply(f.now, event);
+        f.now += 1ms;
+        if (!f.table.hasNews(f.now)) continue;
+        changed.clear();
+        f.table.takeNews(f.now, changed, ended);
+        reports += static_cast<int>(changed.size());
+    }
+    QCOMPARE(reports, 4);
+    QCOMPARE(f.times(EventKind::Keepalive), 1000);
+    QCOMPARE(f.only().timeline.size(), 1U);
+}
+
+void TunnelTableTest::merge_movesSessions_andKeepsBothKeys()
+{
+    Fixture f;
+    const TunnelKey other{kDevice, kServer, 8};
+    f.table.apply(f.now, labelled(other, VpnProtocol::WireGuard, Confidence::Likely));
+    const AttachmentId second = f.table.attach(f.now, other, SequenceKind::WireGuard);
+    f.table.count(second, f.now, {.direction = Direction::Outbound, .bytes = 100});
+    Observation merge;
+    merge.key = kKey;
+    merge.other = other;
+    merge.kind = Observation::Kind::Merge;
+    f.table.apply(f.now, merge);
+    QCOMPARE(f.table.tunnels().size(), 1U);
+    QCOMPARE(f.only().sessions, 2U);
+    QCOMPARE(f.only().outbound.bytes, 100U);
+    QCOMPARE(f.table.serialOf(other), f.table.serialOf(kKey));
+    f.table.count(second, f.now, {.direction = Direction::Outbound, .bytes = 100});
+    QCOMPARE(f.only().outbound.bytes, 200U);
+    QCOMPARE(f.table.serialOf(second), f.only().serial);
+}
+
+void TunnelTableTest::timeline_whenFull_keepsItsEnds()
+{
+    Fixture f;
+    Observation event;
+    event.key = kKey;
+    event.kind = Observation::Kind::Event;
+    for (std::uint32_t i = 0; i < 1000; ++i) {
+        event.event = EventKind::ControlMessage;
+        event.a = i;
+        f.table.apply(f.now, event);
+        event.event = EventKind::Keepalive;
+        f.table.apply(f.now, event);
+    }
+    const Tunnel tunnel = f.only();
+    QCOMPARE(tunnel.timeline.size(), kTimelineLimit);
+    QCOMPARE(tunnel.timeline.front().a, 0U);
+    QCOMPARE(tunnel.timeline.back().a, 999U);
+    QCOMPARE(f.times(EventKind::Keepalive), 1000);
+}
+
+void TunnelTableTest::hostileText_isCut()
+{
+    Fixture f;
+    Observation name;
+    name.key = kKey;
+    name.kind = Observation::Kind::ServerName;
+    name.text = std::string(5000, 'x');
+    f.table.apply(f.now, name);
+    QCOMPARE(f.only().serverName.size(), 64U);
+}
+
+void TunnelTableTest::manyTunnelsOfOneDevice_areBounded()
+{
+    TunnelTable table{HashKey{1, 2}};
+    for (std::uint64_t i = 0; i < 2000; ++i) {
+        table.apply(kStart,
+                    labelled({kDevice, kServer, i}, VpnProtocol::WireGuard, Confidence::Likely));
+    }
+    QCOMPARE(table.size(), TunnelTable::kMostTunnelsPerDevice);
+    QCOMPARE(table.refusedTunnels(), 2000U - TunnelTable::kMostTunnelsPerDevice);
+    // Somebody else still gets one.
+    table.apply(kStart, labelled({net::Ipv4Address{192, 0, 2, 11}, kServer, 1},
+                                 VpnProtocol::WireGuard, Confidence::Likely));
+    QCOMPARE(table.size(), TunnelTable::kMostTunnelsPerDevice + 1);
+}
+
+void TunnelTableTest::sameCalls_giveTheSameTunnels()
+{
+    const auto play = [] {
+        TunnelTable table{HashKey{5, 6}};
+        Instant now = kStart;
+        std::vector<AttachmentId> sessions;
+        for (std::uint64_t i = 0; i < 200; ++i) {
+            const TunnelKey key{kDevice, kServer, i * 7919};
+            table.apply(now, labelled(key, VpnProtocol::WireGuard, Confidence::Likely));
+            sessions.push_back(table.attach(now, key, SequenceKind::WireGuard));
+            if (i % 3 == 0) table.apply(now, phased(key, Phase::Established));
+            if (i % 5 == 0) table.detach(now, sessions[i / 2]);
+            now += 200ms;
+            table.handleTimeout(now);
+        }
+        std::string all;
+        for (const Tunnel& tunnel : table.tunnels()) {
+            all += std::to_string(tunnel.serial) + ':' +
+                   std::to_string(static_cast<int>(tunnel.phase)) + ' ';
+        }
+        return all;
+    };
+    QCOMPARE(play(), play());
+}
+
+QTEST_APPLESS_MAIN(TunnelTableTest)
+#include "tunnel_table_test.moc"
