@@ -1,6 +1,10 @@
 #include "engine/passthrough/passthrough.h"
 
 #include "engine/passthrough/considered_flows.h"
+#include "engine/passthrough/gre.h"
+#include "engine/passthrough/ipsec.h"
+#include "engine/passthrough/l2tp.h"
+#include "engine/passthrough/pptp.h"
 
 #include <algorithm>
 #include <unordered_map>
@@ -83,7 +87,13 @@ struct Refusal {
 }  // namespace
 
 struct Passthrough::State {
-    explicit State(HashKey seed) : admittedKeys(0, KeyHash{seed}) {}
+    explicit State(HashKey seed) : admittedKeys(0, KeyHash{seed})
+    {
+        inspectors.push_back(std::make_unique<PptpInspector>(seed, policy));
+        inspectors.push_back(std::make_unique<IpsecInspector>(seed, policy));
+        inspectors.push_back(std::make_unique<L2tpInspector>(seed, policy));
+        inspectors.push_back(std::make_unique<GreInspector>(seed, policy));
+    }
 
     struct KeyHash {
         HashKey seed;
@@ -354,6 +364,17 @@ void Passthrough::bindingClosed(Instant now, const PortlessBinding& binding, Flo
     for (const auto& inspector : m_state->inspectors) {
         inspector->bindingClosed(now, binding, end, actions);
     }
+}
+
+std::optional<UdpRedirect> Passthrough::unmatchedUdp(Instant now, net::Endpoint external,
+                                                     net::Endpoint remote, wire::ConstBytes payload,
+                                                     Actions& actions)
+{
+    for (const auto& inspector : m_state->inspectors) {
+        const auto redirect = inspector->unmatchedUdp(now, external, remote, payload, actions);
+        if (redirect) return redirect;
+    }
+    return std::nullopt;
 }
 
 void Passthrough::handleTimeout(Instant now, Actions& actions)
