@@ -1,0 +1,274 @@
+#include "engine/io/host_guard.h"
+
+#include "engine/io/atomic_file.h"
+#include "engine/io/netlink.h"
+
+#include <algorithm>
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <cerrno>
+#include <cstdint>
+#include <cstring>
+#include <fstream>
+#include <sstream>
+#include <string_view>
+#include <utility>
+
+#include <linux/bpf.h>
+#include <linux/pkt_sched.h>
+#include <net/if.h>
+#include <sys/stat.h>
+
+namespace engine::io {
+
+namespace {
+
+/// Ours begin with this, so that nobody else's program is ever taken away.
+constexpr std::string_view kProgramName = "underpass";
+/// In front of other filters: what is the engine's must not be redirected into the host by them.
+constexpr std::uint32_t kFirstPriority = 1;
+constexpr std::uint32_t kPrioritiesToTry = 32;
+constexpr std::uint32_t kHandle = 0x756e;
+
+bpf_tc_hook hookOf(int index, bpf_tc_attach_point point)
+{
+    bpf_tc_hook hook{};
+    hook.sz = sizeof hook;
+    hook.ifindex = index;
+    hook.attach_point = point;
+    return hook;
+}
+
+bpf_tc_opts optionsOf(const GuardedInterface& entry)
+{
+    bpf_tc_opts options{};
+    options.sz = sizeof options;
+    options.handle = entry.handle;
+    options.priority = entry.priority;
+    return options;
+}
+
+std::string reason(int error)
+{
+    return std::strerror(error < 0 ? -error : error);
+}
+
+/// Boot and network namespace: an entry of another boot is gone by itself, one of another namespace
+/// cannot be reached from here.
+std::string origin()
+{
+    std::string boot;
+    std::ifstream("/proc/sys/kernel/random/boot_id") >> boot;
+    struct stat space {};
+    (void)::stat("/proc/self/ns/net", &space);
+    return boot + ' ' + std::to_string(space.st_ino);
+}
+
+std::filesystem::path journalOf(const std::filesystem::path& state)
+{
+    return state / "host_journal";
+}
+
+std::vector<GuardedInterface> readJournal(const std::filesystem::path& state)
+{
+    std::ifstream file(journalOf(state));
+    std::string line;
+    if (!std::getline(file, line) || line != "underpass host journal 1") return {};
+    if (!std::getline(file, line) || line != "origin " + origin()) return {};
+    std::vector<GuardedInterface> entries;
+    while (std::getline(file, line)) {
+        std::istringstream fields(line);
+        std::string kind;
+        GuardedInterface entry;
+        if (fields >> kind >> entry.name >> entry.index >> entry.priority >> entry.handle >>
+                entry.madeQdisc &&
+            kind == "tc") {
+            entries.push_back(std::move(entry));
+        }
+    }
+    return entries;
+}
+
+Result<void, std::string> writeJournal(const std::filesystem::path& state,
+                                       const std::vector<GuardedInterface>& entries)
+{
+    if (entries.empty()) {
+        std::error_code ignored;
+        std::filesystem::remove(journalOf(state), ignored);
+        return {};
+    }
+    std::ostringstream text;
+    text << "underpass host journal 1\norigin " << origin() << '\n';
+    for (const auto& entry : entries) {
+        text << "tc " << entry.name << ' ' << entry.index << ' ' << entry.priority << ' '
+             << entry.handle << ' ' << entry.madeQdisc << '\n';
+    }
+    return writeAtomically(journalOf(state), text.str());
+}
+
+bool isOurs(std::uint32_t programId)
+{
+    const Descriptor program{::bpf_prog_get_fd_by_id(programId)};
+    if (!program) return false;
+    bpf_prog_info info{};
+    std::uint32_t length = sizeof info;
+    if (::bpf_obj_get_info_by_fd(program.number(), &info, &length) != 0) return false;
+    return std::string_view{info.name, ::strnlen(info.name, sizeof info.name)}.starts_with(
+        kProgramName);
+}
+
+/// Takes one program away, and the qdisc if we made it and nobody uses it now.
+Result<void, std::string> detach(const GuardedInterface& entry)
+{
+    std::array<char, IF_NAMESIZE> name{};
+    // The card is gone, and everything on it with it; or another has its number now.
+    if (::if_indextoname(static_cast<unsigned>(entry.index), name.data()) == nullptr) return {};
+    const auto hook = hookOf(entry.index, BPF_TC_INGRESS);
+    auto query = optionsOf(entry);
+    if (::bpf_tc_query(&hook, &query) == 0 && isOurs(query.prog_id)) {
+        const auto options = optionsOf(entry);
+        const int error = ::bpf_tc_detach(&hook, &options);
+        if (error != 0 && error != -ENOENT) {
+            return Err{"the filter on " + entry.name + " stays: " + reason(error)};
+        }
+    }
+    if (entry.madeQdisc && !hasIngressOrEgressFilters(entry.index)) {
+        auto whole =
+            hookOf(entry.index, static_cast<bpf_tc_attach_point>(static_cast<int>(BPF_TC_INGRESS) |
+                                                                 static_cast<int>(BPF_TC_EGRESS)));
+        const int error = ::bpf_tc_hook_destroy(&whole);
+        if (error != 0 && error != -ENOENT && error != -EINVAL) {
+            return Err{"the qdisc on " + entry.name + " stays: " + reason(error)};
+        }
+    }
+    return {};
+}
+
+/// Detaches all; what could not be restored comes back.
+std::vector<GuardedInterface> detachAll(const std::vector<GuardedInterface>& entries,
+                                        std::string& trouble)
+{
+    std::vector<GuardedInterface> left;
+    for (const auto& entry : entries) {
+        if (const auto done = detach(entry); !done) {
+            trouble = done.error();
+            left.push_back(entry);
+        }
+    }
+    return left;
+}
+
+void silence()
+{
+    ::libbpf_set_print(nullptr);
+}
+
+}  // namespace
+
+Result<std::unique_ptr<HostGuard>, std::string> HostGuard::install(const Cards& cards,
+                                                                   const GuardPlan& plan,
+                                                                   std::filesystem::path state)
+{
+    silence();
+    std::error_code trouble;
+    std::filesystem::create_directories(state, trouble);
+    if (trouble) return Err{"the state folder cannot be made: " + trouble.message()};
+
+    std::unique_ptr<HostGuard> guard{new HostGuard{std::move(state)}};
+    guard->m_before = readJournal(guard->m_state);
+    guard->m_table =
+        Descriptor{::bpf_map_create(BPF_MAP_TYPE_ARRAY, "underpass_guard", sizeof(std::uint32_t),
+                                    sizeof(GuardTable), 1, nullptr)};
+    if (!guard->m_table) return Err{"the BPF table cannot be made: " + reason(errno)};
+    if (const auto done = guard->update(plan); !done) return Err{done.error()};
+    if (const auto done = guard->attach(cards.internal, GuardSide::Internal, guard->m_before);
+        !done) {
+        return Err{done.error()};
+    }
+    if (const auto done = guard->attach(cards.external, GuardSide::External, guard->m_before);
+        !done) {
+        return Err{done.error()};
+    }
+    std::string stays;
+    guard->m_before = detachAll(guard->m_before, stays);
+    auto entries = guard->m_installed;
+    entries.insert(entries.end(), guard->m_before.begin(), guard->m_before.end());
+    if (const auto done = writeJournal(guard->m_state, entries); !done) return Err{done.error()};
+    return guard;
+}
+
+Result<void, std::string> HostGuard::attach(const Card& card, GuardSide side,
+                                            const std::vector<GuardedInterface>& old)
+{
+    const auto code = guardProgram(side, card.link, m_table.number());
+    const std::string programName =
+        std::string{kProgramName} + (side == GuardSide::Internal ? "_in" : "_ex");
+    const Descriptor program{::bpf_prog_load(BPF_PROG_TYPE_SCHED_CLS, programName.c_str(), "GPL",
+                                             code.data(), code.size(), nullptr)};
+    if (!program) return Err{"the guard program was refused: " + reason(errno)};
+
+    GuardedInterface entry{card.name, card.index, kFirstPriority, kHandle, false};
+    auto hook = hookOf(card.index, BPF_TC_INGRESS);
+    const bool inherited = std::any_of(old.begin(), old.end(), [&](const auto& o) {
+        return o.index == card.index && o.madeQdisc;
+    });
+    entry.madeQdisc = inherited || !hasClsact(card.index);
+
+    const auto record = [&] {
+        auto entries = m_installed;
+        entries.push_back(entry);
+        entries.insert(entries.end(), m_before.begin(), m_before.end());
+        return writeJournal(m_state, entries);
+    };
+    if (const auto done = record(); !done) return done;
+    if (const int error = ::bpf_tc_hook_create(&hook); error != 0 && error != -EEXIST) {
+        return Err{"no clsact qdisc on " + card.name + ": " + reason(error)};
+    }
+    int error = 0;
+    for (std::uint32_t tried = 0; tried < kPrioritiesToTry; ++tried) {
+        entry.priority = kFirstPriority + tried;
+        auto query = optionsOf(entry);
+        if (::bpf_tc_query(&hook, &query) == 0) continue;  // somebody's, perhaps ours of before
+        if (const auto done = record(); !done) return done;
+        auto options = optionsOf(entry);
+        options.prog_fd = program.number();
+        error = ::bpf_tc_attach(&hook, &options);
+        if (error == 0) {
+            m_installed.push_back(entry);
+            return {};
+        }
+    }
+    return Err{"the guard cannot be attached to " + card.name + ": " + reason(error)};
+}
+
+HostGuard::~HostGuard()
+{
+    std::string trouble;
+    auto left = detachAll(m_installed, trouble);
+    left.insert(left.end(), m_before.begin(), m_before.end());
+    // A qdisc may stay only because a program of before was still on it.
+    left = detachAll(left, trouble);
+    (void)writeJournal(m_state, left);
+}
+
+Result<void, std::string> HostGuard::update(const GuardPlan& plan)
+{
+    const GuardTable table = guardTable(plan);
+    const std::uint32_t key = 0;
+    if (::bpf_map_update_elem(m_table.number(), &key, &table, BPF_ANY) != 0) {
+        return Err{"the BPF table cannot be written: " + reason(errno)};
+    }
+    return {};
+}
+
+Result<void, std::string> restoreHost(const std::filesystem::path& state)
+{
+    silence();
+    std::string trouble;
+    const auto left = detachAll(readJournal(state), trouble);
+    if (const auto done = writeJournal(state, left); !done) return done;
+    if (!left.empty()) return Err{trouble};
+    return {};
+}
+
+}  // namespace engine::io

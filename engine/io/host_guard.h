@@ -1,0 +1,73 @@
+#pragma once
+
+#include "engine/base/result.h"
+#include "engine/io/descriptor.h"
+#include "engine/io/guard_program.h"
+
+#include <array>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace engine::io {
+
+/// One program on one card, as the journal keeps it.
+struct GuardedInterface {
+    std::string name;
+    int index = 0;
+    std::uint32_t priority = 0;
+    std::uint32_t handle = 0;
+    bool madeQdisc = false;  ///< the clsact qdisc was not there before
+};
+
+/// Keeps the host's IP layer away from what the engine owns, by one traffic-control program on each
+/// of the two cards (clsact, ingress), and from nothing else: the host's own address, its bound
+/// ports, its local port range, ICMP, ARP and IPv6 stay the host's.
+///
+/// Everything it changes is written to `<state>/host_journal` before it is changed. It is taken
+/// back by the destructor, by the next install() after a crash (without a gap: the new programs are
+/// in place before the old ones go, so that no live connection is reset), and by restoreHost().
+///
+/// Owned by the loop; one thread.
+class HostGuard {
+public:
+    struct Card {
+        std::string name;
+        int index = 0;
+        LinkKind link = LinkKind::Ethernet;
+    };
+    struct Cards {
+        Card internal;
+        Card external;
+    };
+
+    /// The error is one English clause.
+    static Result<std::unique_ptr<HostGuard>, std::string> install(const Cards& cards,
+                                                                   const GuardPlan& plan,
+                                                                   std::filesystem::path state);
+    ~HostGuard();
+    HostGuard(const HostGuard&) = delete;
+    HostGuard& operator=(const HostGuard&) = delete;
+    HostGuard(HostGuard&&) = delete;
+    HostGuard& operator=(HostGuard&&) = delete;
+
+    /// Takes effect with the next packet; the programs stay where they are.
+    Result<void, std::string> update(const GuardPlan& plan);
+
+private:
+    explicit HostGuard(std::filesystem::path state) : m_state(std::move(state)) {}
+    Result<void, std::string> attach(const Card& card, GuardSide side,
+                                     const std::vector<GuardedInterface>& old);
+
+    std::filesystem::path m_state;
+    Descriptor m_table;
+    std::vector<GuardedInterface> m_installed;
+    std::vector<GuardedInterface> m_before;  ///< of a run that crashed, until ours are in place
+};
+
+/// Takes back everything that the journal in `state` says a run has left behind. Harmless when
+/// there is nothing. The error says what could not be restored; the journal keeps it then.
+Result<void, std::string> restoreHost(const std::filesystem::path& state);
+
+}  // namespace engine::io
