@@ -1,5 +1,7 @@
+#include "engine/lab/ipsec.h"
 #include "engine/lab/network.h"
 #include "engine/lab/pptp.h"
+#include "engine/lab/sha1.h"
 
 #include <QtTest>
 
@@ -12,7 +14,10 @@ namespace {
 
 constexpr net::Ipv4Address kServer{198, 51, 100, 10};
 
-net::Ipv4Address inside(int i) { return net::Ipv4Address{192, 168, 77, static_cast<std::uint8_t>(10 + i)}; }
+net::Ipv4Address inside(int i)
+{
+    return net::Ipv4Address{192, 168, 77, static_cast<std::uint8_t>(10 + i)};
+}
 
 /// Simulated programs back to back over a plain wire: what is tested here is the lab itself.
 struct Wire {
@@ -26,9 +31,19 @@ struct Wire {
 
 QByteArray text(const PeerReport& r)
 {
-    return QStringLiteral("up %1 attempts %2 established %3 rekeys %4 sent %5 received %6 wrong %7 strays %8 failures %9")
-        .arg(r.up).arg(r.attempts).arg(r.established).arg(r.rekeys).arg(r.sent).arg(r.received)
-        .arg(r.wrong).arg(r.strays).arg(r.failures).toLatin1();
+    return QStringLiteral(
+               "up %1 attempts %2 established %3 rekeys %4 sent %5 received %6 wrong %7 strays %8 "
+               "failures %9")
+        .arg(r.up)
+        .arg(r.attempts)
+        .arg(r.established)
+        .arg(r.rekeys)
+        .arg(r.sent)
+        .arg(r.received)
+        .arg(r.wrong)
+        .arg(r.strays)
+        .arg(r.failures)
+        .toLatin1();
 }
 
 }  // namespace
@@ -41,7 +56,8 @@ private Q_SLOTS:
     {
         Wire wire;
         auto& server = wire.server.run<PptpServer>();
-        auto& one = wire.client(0).run<PptpClient>(PptpClient::Options{.server = kServer, .calls = 3});
+        auto& one =
+            wire.client(0).run<PptpClient>(PptpClient::Options{.server = kServer, .calls = 3});
         auto& two = wire.client(1).run<PptpClient>(
             PptpClient::Options{.server = kServer, .segmentSize = 1});
         wire.network.advance(1min);
@@ -55,8 +71,8 @@ private Q_SLOTS:
     {
         Wire wire{{.latency = 2ms, .jitter = 3ms, .loss = 20000}};
         auto& server = wire.server.run<PptpServer>();
-        auto& client = wire.client(0).run<PptpClient>(PptpClient::Options{
-            .server = kServer, .callLength = 5min, .redialAfter = 5s});
+        auto& client = wire.client(0).run<PptpClient>(
+            PptpClient::Options{.server = kServer, .callLength = 5min, .redialAfter = 5s});
         wire.network.advance(2h);
         QVERIFY2(client.report().established >= 20, text(client.report()));
         QVERIFY2(client.report().wrong == 0, text(client.report()));
@@ -81,6 +97,56 @@ private Q_SLOTS:
         auto& client = wire.client(0).run<PptpClient>(PptpClient::Options{.server = kServer});
         wire.network.advance(20s);
         QVERIFY2(client.report().failures == 1 && !client.report().up, text(client.report()));
+    }
+
+    void sha1_knownAnswer()
+    {
+        const auto digest = sha1(octetsOf("abc"));
+        QCOMPARE(wire::load32(digest, 0), 0xa9993e36U);
+        QCOMPARE(wire::load32(digest, 16), 0x9cd0d89dU);
+    }
+
+    void ipsec_data()
+    {
+        QTest::addColumn<int>("version");
+        QTest::addColumn<bool>("encapsulated");
+        QTest::addRow("IKEv2 in UDP") << 2 << true;
+        QTest::addRow("IKEv2 plain ESP") << 2 << false;
+        QTest::addRow("IKEv1 in UDP") << 1 << true;
+        QTest::addRow("IKEv1 plain ESP") << 1 << false;
+    }
+    void ipsec()
+    {
+        QFETCH(const int, version);
+        QFETCH(const bool, encapsulated);
+        Wire wire{{.latency = 2ms, .jitter = 3ms, .loss = 10000}};
+        auto& gateway = wire.server.run<IpsecGateway>();
+        IpsecClient::Options options{.gateway = kServer,
+                                     .version = version == 1 ? ike::Version::V1 : ike::Version::V2,
+                                     .natTraversal = encapsulated,
+                                     .forceEncapsulation = encapsulated,
+                                     .rekeyEvery = 2min,
+                                     .authSize = 3000};
+        auto& one = wire.client(0).run<IpsecClient>(options);
+        auto& two = wire.client(1).run<IpsecClient>(options);
+        wire.network.advance(1h);
+        for (const IpsecClient* client : {&one, &two}) {
+            QVERIFY2(client->report().up && client->report().received > 3400,
+                     text(client->report()));
+            QVERIFY2(client->report().wrong == 0 && client->report().rekeys >= 25,
+                     text(client->report()));
+            QCOMPARE(client->floated(), encapsulated);
+        }
+        QVERIFY2(gateway.report().wrong == 0, text(gateway.report()));
+        QCOMPARE(gateway.clients(), std::size_t{2});
+    }
+
+    void ipsec_gatewayThatIsSilent_isTriedAgain()
+    {
+        Wire wire;
+        auto& client = wire.client(0).run<IpsecClient>(IpsecClient::Options{.gateway = kServer});
+        wire.network.advance(10min);
+        QVERIFY2(client.report().failures >= 5 && !client.report().up, text(client.report()));
     }
 };
 
