@@ -48,6 +48,12 @@ public:
 
     Result<void, CommandError> apply(Instant now, const Command& command, Output& output);
 
+    /// The configuration as commands have made it by now; the shell's guard follows it.
+    [[nodiscard]] const EngineConfig& config() const;
+    /// Counts a packet that the shell had to drop: below IP (a stolen source address, no next hop)
+    /// or because the card could not take it.
+    void countDrop(DropReason reason);
+
     [[nodiscard]] Snapshot snapshot(Instant now) const;
     [[nodiscard]] std::vector<SessionRecord> sessions(Instant now, const SessionQuery& query) const;
 

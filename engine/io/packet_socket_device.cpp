@@ -40,7 +40,7 @@ std::array<sock_filter, 9> filterProgram()
         {BPF_JMP | BPF_JEQ | BPF_K, 0, 5, 0},
         {BPF_LD | BPF_W | BPF_ABS, 0, 0, ancillary(SKF_AD_PKTTYPE)},
         {BPF_JMP | BPF_JEQ | BPF_K, 3, 0, PACKET_OTHERHOST},
-        {BPF_LD | BPF_H | BPF_ABS, 0, 0, 12},
+        {BPF_LD | BPF_W | BPF_ABS, 0, 0, ancillary(SKF_AD_PROTOCOL)},
         {BPF_JMP | BPF_JEQ | BPF_K, 2, 0, ETH_P_IP},
         {BPF_JMP | BPF_JEQ | BPF_K, 1, 0, ETH_P_ARP},
         {BPF_RET | BPF_K, 0, 0, 0},
@@ -71,6 +71,7 @@ struct PacketSocketDevice::Batches {
     std::array<iovec, kBatch> receiveInto{};
     std::array<mmsghdr, kBatch> send{};
     std::array<iovec, kBatch> sendFrom{};
+    sockaddr_ll rawAddress{};
     std::unique_ptr<std::uint8_t[]> scratch =
         std::make_unique_for_overwrite<std::uint8_t[]>(kFrameStart + kFrameCapacity);
 
@@ -89,7 +90,7 @@ struct PacketSocketDevice::Batches {
 };
 
 Result<std::unique_ptr<PacketSocketDevice>, DeviceError> PacketSocketDevice::open(
-    const std::string& interface)
+    const std::string& interface, LinkKind kind)
 {
     const unsigned index = ::if_nametoindex(interface.c_str());
     if (index == 0) {
@@ -125,12 +126,26 @@ Result<std::unique_ptr<PacketSocketDevice>, DeviceError> PacketSocketDevice::ope
     if (::bind(fd, static_cast<const sockaddr*>(raw), sizeof address) != 0) {
         return Err{systemError("bind")};
     }
-    return std::unique_ptr<PacketSocketDevice>{new PacketSocketDevice{std::move(socket)}};
+    return std::unique_ptr<PacketSocketDevice>{
+        new PacketSocketDevice{std::move(socket), kind, static_cast<int>(index)}};
 }
 
-PacketSocketDevice::PacketSocketDevice(Descriptor socket)
-    : m_socket(std::move(socket)), m_batches(std::make_unique<Batches>())
-{}
+PacketSocketDevice::PacketSocketDevice(Descriptor socket, LinkKind kind, int index)
+    : m_kind(kind),
+      m_linkHeader(kind == LinkKind::Ethernet ? kEthernetHeader : 0),
+      m_socket(std::move(socket)),
+      m_batches(std::make_unique<Batches>())
+{
+    if (kind == LinkKind::Ethernet) return;
+    // Without a link header nothing in the frame says that it is IPv4; the address does.
+    m_batches->rawAddress.sll_family = AF_PACKET;
+    m_batches->rawAddress.sll_protocol = htons(ETH_P_IP);
+    m_batches->rawAddress.sll_ifindex = index;
+    for (auto& message : m_batches->send) {
+        message.msg_hdr.msg_name = &m_batches->rawAddress;
+        message.msg_hdr.msg_namelen = sizeof m_batches->rawAddress;
+    }
+}
 
 PacketSocketDevice::~PacketSocketDevice() = default;
 
@@ -164,13 +179,13 @@ std::size_t PacketSocketDevice::receive(std::span<Frame> frames)
     }
     for (std::size_t i = 0; i < static_cast<std::size_t>(got); ++i) {
         const std::size_t length = m_batches->receive[i].msg_len;
-        if (length < kOffloadHeader + kEthernetHeader) continue;
+        if (length < kOffloadHeader + m_linkHeader) continue;
         std::uint8_t* data = m_batches->slot(i) + kFrameStart;
         const std::size_t octets = length - kOffloadHeader;
-        wire::Packet packet{{data + kEthernetHeader, octets - kEthernetHeader}};
+        wire::Packet packet{{data + m_linkHeader, octets - m_linkHeader}};
         const auto result = readOffload(
             std::span<const std::uint8_t, kOffloadHeader>{data - kOffloadHeader, kOffloadHeader},
-            kEthernetHeader, packet);
+            m_linkHeader, packet);
         if (result.reading == OffloadReading::Carried) {
             frames[filled++] = Frame{data, static_cast<std::uint32_t>(octets), packet.checksum,
                                      packet.segmentPayload};
@@ -180,8 +195,8 @@ std::size_t PacketSocketDevice::receive(std::span<Frame> frames)
             result.reading == OffloadReading::Nested &&
             segmentNested(packet, result.innerTransport, {m_batches->scratch.get(), kFrameCapacity},
                           [&](wire::ConstBytes part) {
-                              std::vector<std::uint8_t> buffer(kFrameStart + kEthernetHeader);
-                              std::copy_n(data, kEthernetHeader, buffer.begin() + kFrameStart);
+                              std::vector<std::uint8_t> buffer(kFrameStart + m_linkHeader);
+                              std::copy_n(data, m_linkHeader, buffer.begin() + kFrameStart);
                               buffer.insert(buffer.end(), part.begin(), part.end());
                               m_cut.push_back(std::move(buffer));
                           });
@@ -201,8 +216,8 @@ std::size_t PacketSocketDevice::send(std::span<const Frame> frames)
             const Frame& frame = frames[i];
             std::uint8_t* header = frame.data - kOffloadHeader;
             writeOffload(std::span<std::uint8_t, kOffloadHeader>{header, kOffloadHeader},
-                         kEthernetHeader,
-                         {{frame.data + kEthernetHeader, frame.length - kEthernetHeader},
+                         m_linkHeader,
+                         {{frame.data + m_linkHeader, frame.length - m_linkHeader},
                           frame.checksum,
                           frame.segmentPayload});
             m_batches->sendFrom[i] = {header, frame.length + kOffloadHeader};
@@ -234,16 +249,16 @@ std::size_t PacketSocketDevice::send(std::span<const Frame> frames)
 
 bool PacketSocketDevice::sendInSegments(const Frame& frame)
 {
-    if (frame.segmentPayload == 0 || frame.length <= kEthernetHeader) return false;
+    if (frame.segmentPayload == 0 || frame.length <= m_linkHeader) return false;
     std::vector<std::uint8_t> out;
     bool all = true;
     const bool cut = segment(
-        {{frame.data + kEthernetHeader, frame.length - kEthernetHeader},
+        {{frame.data + m_linkHeader, frame.length - m_linkHeader},
          frame.checksum,
          frame.segmentPayload},
         {m_batches->scratch.get(), kFrameCapacity}, [&](wire::ConstBytes part) {
             out.assign(kOffloadHeader, 0);
-            out.insert(out.end(), frame.data, frame.data + kEthernetHeader);
+            out.insert(out.end(), frame.data, frame.data + m_linkHeader);
             out.insert(out.end(), part.begin(), part.end());
             all = ::send(m_socket.number(), out.data(), out.size(), MSG_DONTWAIT) > 0 && all;
         });

@@ -28,9 +28,9 @@ class PacketSocketDevice final : public Device {
 public:
     /// The socket is made here; needs CAP_NET_RAW.
     static Result<std::unique_ptr<PacketSocketDevice>, DeviceError> open(
-        const std::string& interface);
+        const std::string& interface, LinkKind kind);
 
-    [[nodiscard]] LinkKind linkKind() const override { return LinkKind::Ethernet; }
+    [[nodiscard]] LinkKind linkKind() const override { return m_kind; }
     [[nodiscard]] int descriptor() const override { return m_socket.number(); }
     std::size_t receive(std::span<Frame> frames) override;
     std::size_t send(std::span<const Frame> frames) override;
@@ -42,10 +42,12 @@ public:
 private:
     struct Batches;
 
-    explicit PacketSocketDevice(Descriptor socket);
+    PacketSocketDevice(Descriptor socket, LinkKind kind, int index);
     std::size_t fillFromCut(std::span<Frame> frames);
     bool sendInSegments(const Frame& frame);
 
+    LinkKind m_kind;
+    std::size_t m_linkHeader;
     Descriptor m_socket;
     std::unique_ptr<Batches> m_batches;
     /// Segments of tunnelled packets that no descriptor describes, waiting to be handed out.
