@@ -1,0 +1,151 @@
+#include "engine/passthrough/ppp_observer.h"
+
+namespace engine::passthrough {
+
+namespace {
+
+using tunnel::Phase;
+
+// PPP protocol numbers (IANA).
+constexpr std::uint16_t kIp = 0x0021;
+constexpr std::uint16_t kIpv6 = 0x0057;
+constexpr std::uint16_t kCompressed = 0x00fd;  // MPPE and MPPC (RFC 3078)
+constexpr std::uint16_t kIpcp = 0x8021;
+constexpr std::uint16_t kIpv6cp = 0x8057;
+constexpr std::uint16_t kCcp = 0x80fd;
+constexpr std::uint16_t kLcp = 0xc021;
+constexpr std::uint16_t kPap = 0xc023;
+constexpr std::uint16_t kChap = 0xc223;
+constexpr std::uint16_t kEap = 0xc227;
+
+// RFC 1661 §5, RFC 1334 §2.2, RFC 1994 §4, RFC 3748 §4.
+constexpr std::uint8_t kConfigureAck = 2;
+constexpr std::uint8_t kTerminateRequest = 5;
+constexpr std::uint8_t kPapNak = 3;
+constexpr std::uint8_t kFailure = 4;
+
+// RFC 3078 §2.1: MPPE's bits in CCP option 18.
+constexpr std::uint8_t kMppeOption = 18;
+constexpr std::uint32_t kMppe128 = 0x40;
+constexpr std::uint32_t kMppe56 = 0x80;
+constexpr std::uint32_t kMppe40 = 0x20;
+
+/// The number behind "E=" in an MS-CHAP failure (RFC 2433 §6, RFC 2759 §6).
+std::uint32_t errorNumber(wire::ConstBytes text)
+{
+    for (std::size_t i = 0; i + 2 < text.size(); ++i) {
+        if (text[i] != 'E' || text[i + 1] != '=') continue;
+        std::uint32_t number = 0;
+        for (std::size_t at = i + 2; at < text.size() && at < i + 7; ++at) {
+            if (text[at] < '0' || text[at] > '9') break;
+            number = number * 10 + (text[at] - std::uint32_t{'0'});
+        }
+        return number;
+    }
+    return 0;
+}
+
+/// The bits of MPPE that a CCP packet names; nothing if it does not.
+std::optional<std::uint32_t> mppeBits(wire::ConstBytes packet)
+{
+    for (std::size_t at = 4; at + 2 <= packet.size();) {
+        const std::size_t length = packet[at + 1];
+        if (length < 2 || at + length > packet.size()) return std::nullopt;
+        if (packet[at] == kMppeOption && length >= 6) return wire::load32(packet, at + 2);
+        at += length;
+    }
+    return std::nullopt;
+}
+
+}  // namespace
+
+void PppObserver::moveTo(Phase phase, News& news)
+{
+    if (phase == m_phase) return;
+    // Only a new authentication can take an established tunnel back; LCP and NCP go on inside it.
+    if (m_phase == Phase::Established) return;
+    if (m_phase == Phase::Authenticating && phase == Phase::Handshaking) return;
+    m_phase = phase;
+    news.phase = phase;
+}
+
+void PppObserver::observeLcp(wire::ConstBytes packet, News& news)
+{
+    if (packet.empty()) return;
+    if (packet[0] == kTerminateRequest) {
+        news.terminating = !m_terminating;
+        m_terminating = true;
+        return;
+    }
+    if (m_phase == Phase::Seen) moveTo(Phase::Establishing, news);
+}
+
+void PppObserver::observeAuthentication(std::uint16_t protocol, wire::ConstBytes packet, News& news)
+{
+    if (packet.empty()) return;
+    moveTo(Phase::Authenticating, news);
+    const bool refused = protocol == kPap ? packet[0] == kPapNak : packet[0] == kFailure;
+    if (!refused) return;
+    news.authenticationError =
+        protocol == kChap && packet.size() > 4 ? errorNumber(packet.subspan(4)) : 0U;
+}
+
+void PppObserver::observeNetwork(std::uint16_t protocol, net::Direction direction,
+                                 wire::ConstBytes packet, News& news)
+{
+    if (packet.empty()) return;
+    if (m_phase != Phase::Established) moveTo(Phase::Establishing, news);
+    if (packet[0] != kConfigureAck) return;
+    if (protocol == kCcp) {
+        const auto bits = mppeBits(packet);
+        if (!bits || m_weaknessTold || (*bits & kMppe128) != 0) return;
+        if ((*bits & (kMppe56 | kMppe40)) == 0) return;
+        news.weakBits = (*bits & kMppe56) != 0 ? 56U : 40U;
+        m_weaknessTold = true;
+        return;
+    }
+    m_addressAgreed[static_cast<std::size_t>(direction)] = true;
+    if (m_addressAgreed[0] && m_addressAgreed[1]) moveTo(Phase::Established, news);
+}
+
+PppObserver::News PppObserver::observe(net::Direction direction, wire::ConstBytes frame)
+{
+    News news;
+    // Address and control may be compressed away, and the protocol to one octet (RFC 1661
+    // §6.5, 6.6).
+    if (frame.size() >= 2 && frame[0] == 0xff && frame[1] == 0x03) frame = frame.subspan(2);
+    if (frame.empty()) return news;
+    std::uint16_t protocol = frame[0];
+    std::size_t header = 1;
+    if ((frame[0] & 1U) == 0) {
+        if (frame.size() < 2) return news;
+        protocol = wire::load16(frame, 0);
+        header = 2;
+    }
+    const wire::ConstBytes packet = frame.subspan(header);
+    switch (protocol) {
+    case kLcp: observeLcp(packet, news); break;
+    case kPap:
+    case kChap:
+    case kEap: observeAuthentication(protocol, packet, news); break;
+    case kIpcp:
+    case kIpv6cp:
+    case kCcp: observeNetwork(protocol, direction, packet, news); break;
+    case kIp:
+    case kIpv6:
+    case kCompressed:
+        m_dataSeen[static_cast<std::size_t>(direction)] = true;
+        if (m_dataSeen[0] && m_dataSeen[1]) {
+            moveTo(Phase::Established, news);
+            if (protocol != kCompressed && !m_weaknessTold) {
+                news.weakBits = 0;
+                m_weaknessTold = true;
+            }
+        }
+        break;
+    default: break;
+    }
+    return news;
+}
+
+}  // namespace engine::passthrough

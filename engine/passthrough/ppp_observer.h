@@ -1,0 +1,44 @@
+#pragma once
+
+#include "engine/net/direction.h"
+#include "engine/tunnel/tunnel.h"
+#include "engine/wire/bytes.h"
+
+#include <array>
+#include <cstdint>
+#include <optional>
+
+namespace engine::passthrough {
+
+/// Watches the PPP frames (RFC 1661) of one call or session go by and says what they show: how far
+/// the connection has got, a refused password, weak encryption. Names, passwords and challenges are
+/// looked past; nothing of a frame is kept.
+class PppObserver {
+public:
+    struct News {
+        std::optional<tunnel::Phase> phase;  ///< when it changes
+        /// The server refused: MS-CHAP's E= number, 0 if the protocol gives none.
+        std::optional<std::uint32_t> authenticationError;
+        /// 0: data in clear; 40 or 56: bits of MPPE that both agreed on. Told once.
+        std::optional<std::uint32_t> weakBits;
+        bool terminating = false;
+    };
+
+    /// One frame, from its address field or protocol field on. Total.
+    News observe(net::Direction direction, wire::ConstBytes frame);
+
+private:
+    void observeLcp(wire::ConstBytes packet, News& news);
+    void observeAuthentication(std::uint16_t protocol, wire::ConstBytes packet, News& news);
+    void observeNetwork(std::uint16_t protocol, net::Direction direction, wire::ConstBytes packet,
+                        News& news);
+    void moveTo(tunnel::Phase phase, News& news);
+
+    tunnel::Phase m_phase = tunnel::Phase::Seen;
+    std::array<bool, 2> m_dataSeen{};
+    std::array<bool, 2> m_addressAgreed{};
+    bool m_weaknessTold = false;
+    bool m_terminating = false;
+};
+
+}  // namespace engine::passthrough
