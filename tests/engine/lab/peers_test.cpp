@@ -1,7 +1,10 @@
 #include "engine/lab/ipsec.h"
+#include "engine/lab/l2tp.h"
 #include "engine/lab/network.h"
+#include "engine/lab/portless.h"
 #include "engine/lab/pptp.h"
 #include "engine/lab/sha1.h"
+#include "engine/lab/wireguard.h"
 
 #include <QtTest>
 
@@ -147,6 +150,75 @@ private Q_SLOTS:
         auto& client = wire.client(0).run<IpsecClient>(IpsecClient::Options{.gateway = kServer});
         wire.network.advance(10min);
         QVERIFY2(client.report().failures >= 5 && !client.report().up, text(client.report()));
+    }
+
+    void l2tp_data()
+    {
+        QTest::addColumn<int>("replies");
+        QTest::addRow("normal") << static_cast<int>(L2tpReplies::Normal);
+        QTest::addRow("from another port") << static_cast<int>(L2tpReplies::FromOtherPort);
+        QTest::addRow("always to 1701") << static_cast<int>(L2tpReplies::AlwaysTo1701);
+    }
+    void l2tp()
+    {
+        QFETCH(const int, replies);
+        Wire wire{{.latency = 2ms, .jitter = 3ms, .loss = 10000}};
+        auto& server = wire.server.run<L2tpServer>(
+            L2tpServer::Options{.replies = static_cast<L2tpReplies>(replies)});
+        L2tpClient::Options options{.server = kServer, .tunnelId = 7, .callLength = 5min};
+        auto& one = wire.client(0).run<L2tpClient>(options);
+        auto& two = wire.client(1).run<L2tpClient>(options);
+        wire.network.advance(1h);
+        for (const L2tpClient* client : {&one, &two}) {
+            QVERIFY2(client->report().established >= 10 && client->report().received > 3000,
+                     text(client->report()));
+            QVERIFY2(client->report().wrong == 0, text(client->report()));
+        }
+        QVERIFY2(server.report().wrong == 0 && server.tunnels() <= 4, text(server.report()));
+    }
+
+    void wireguard_rekeysEveryTwoMinutes()
+    {
+        Wire wire{{.latency = 2ms, .jitter = 3ms, .loss = 10000}};
+        auto& server = wire.server.run<WireGuardServer>();
+        WireGuardClient::Options options{.server = {kServer, kWireGuardPort}};
+        auto& one = wire.client(0).run<WireGuardClient>(options);
+        auto& two = wire.client(1).run<WireGuardClient>(options);
+        wire.network.advance(1h);
+        for (const WireGuardClient* client : {&one, &two}) {
+            QVERIFY2(client->report().up && client->report().received > 3400,
+                     text(client->report()));
+            QVERIFY2(client->report().wrong == 0 && client->report().rekeys >= 28,
+                     text(client->report()));
+        }
+        QVERIFY2(server.report().wrong == 0, text(server.report()));
+    }
+
+    void portless_data()
+    {
+        QTest::addColumn<int>("kind");
+        QTest::addRow("GRE with key") << static_cast<int>(PortlessKind::GreKeyed);
+        QTest::addRow("GRE by inner address") << static_cast<int>(PortlessKind::GreInner);
+        QTest::addRow("EoIP") << static_cast<int>(PortlessKind::Eoip);
+        QTest::addRow("6in4") << static_cast<int>(PortlessKind::SixInFour);
+        QTest::addRow("IPIP") << static_cast<int>(PortlessKind::IpIp);
+    }
+    void portless()
+    {
+        QFETCH(const int, kind);
+        const auto which = static_cast<PortlessKind>(kind);
+        Wire wire;
+        auto& server = wire.server.run<PortlessServer>(which);
+        auto& one = wire.client(0).run<PortlessClient>(
+            PortlessClient::Options{.server = kServer, .kind = which, .id = 3});
+        auto& two = wire.client(1).run<PortlessClient>(
+            PortlessClient::Options{.server = kServer, .kind = which, .id = 4});
+        wire.network.advance(1min);
+        for (const PortlessClient* client : {&one, &two}) {
+            QVERIFY2(client->report().received >= 59 && client->report().wrong == 0,
+                     text(client->report()));
+        }
+        QVERIFY2(server.report().wrong == 0, text(server.report()));
     }
 };
 
