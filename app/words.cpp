@@ -93,8 +93,9 @@ struct Words<engine::tunnel::FindingKind> {
 };
 template <>
 struct Words<engine::TcpState> {
-    static constexpr std::array<std::string_view, 7> kList{
-        "none", "init", "established", "outbound-fin", "inbound-fin", "both-fin", "transitory"};
+    static constexpr std::array<std::string_view, 8> kList{
+        "none",         "outbound-init", "inbound-init", "established",
+        "outbound-fin", "inbound-fin",   "both-fin",     "transitory"};
 };
 template <>
 struct Words<engine::SelfTestResult::Outcome> {
