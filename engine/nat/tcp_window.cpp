@@ -226,21 +226,18 @@ WindowVerdict TcpWindow::observeSyn(std::size_t side, const wire::TcpView& tcp, 
         adoptSyn(side, tcp, extent);
         return WindowVerdict::Ok;
     }
-    if (!has(kAcknowledged, side)) {
-        if (tcp.sequence() == join(m_sides[other].ack)) {
-            // A retransmission, or a simultaneous open's SYN now with its acknowledgement.
-            if (acknowledges && !plausibleAck(side, tcp.acknowledgement())) {
-                return WindowVerdict::Challenge;
-            }
-            acknowledge(side, tcp);
-            return WindowVerdict::Ok;
+    if (endOf(tcp, extent) == join(m_sides[side].end)) {
+        // A retransmission, or a simultaneous open's SYN now with its acknowledgement.
+        if (acknowledges && !plausibleAck(side, tcp.acknowledgement())) {
+            return WindowVerdict::Challenge;
         }
-        if (answersSyn(side, tcp)) {
-            // A SYN from this side was believed that nobody has acknowledged; this one knows our
-            // number.
-            adoptSyn(side, tcp, extent);
-            return WindowVerdict::Ok;
-        }
+        acknowledge(side, tcp);
+        return WindowVerdict::Ok;
+    }
+    if (!has(kAcknowledged, side) && answersSyn(side, tcp)) {
+        // A SYN from this side was believed that nobody has acknowledged; this one knows our number.
+        adoptSyn(side, tcp, extent);
+        return WindowVerdict::Ok;
     }
     return challengeSyn(side, tcp, extent);
 }
