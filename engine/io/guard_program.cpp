@@ -231,10 +231,12 @@ std::vector<bpf_insn> guardProgram(GuardSide side, LinkKind link, int table)
     code.jump(Label::Protocol);
 
     // The host's own address inside: its services stay its own, but for what the engine serves.
-    code.place(Label::InternalOwn);
-    code.moveValue(kDestination, offsetof(GuardTable, internalUdp));
-    code.ifValue(kProtocol, kProtocolUdp, Label::Ports);
-    code.jump(Label::Pass);
+    if (side == GuardSide::Internal) {
+        code.place(Label::InternalOwn);
+        code.moveValue(kDestination, offsetof(GuardTable, internalUdp));
+        code.ifValue(kProtocol, kProtocolUdp, Label::Ports);
+        code.jump(Label::Pass);
+    }
 
     // The destination port decides. Later fragments have none and pass: without their first part
     // the host throws them away in silence.
