@@ -1,9 +1,11 @@
 #include "engine/lab/ipsec.h"
 #include "engine/lab/l2tp.h"
 #include "engine/lab/network.h"
+#include "engine/lab/openvpn.h"
 #include "engine/lab/portless.h"
 #include "engine/lab/pptp.h"
 #include "engine/lab/sha1.h"
+#include "engine/lab/tls_vpn.h"
 #include "engine/lab/wireguard.h"
 
 #include <QtTest>
@@ -217,6 +219,57 @@ private Q_SLOTS:
         for (const PortlessClient* client : {&one, &two}) {
             QVERIFY2(client->report().received >= 59 && client->report().wrong == 0,
                      text(client->report()));
+        }
+        QVERIFY2(server.report().wrong == 0, text(server.report()));
+    }
+
+    void openvpn_data()
+    {
+        QTest::addColumn<int>("transport");
+        QTest::addRow("UDP") << static_cast<int>(OpenVpnTransport::Udp);
+        QTest::addRow("TCP") << static_cast<int>(OpenVpnTransport::Tcp);
+    }
+    void openvpn()
+    {
+        QFETCH(const int, transport);
+        const auto which = static_cast<OpenVpnTransport>(transport);
+        Wire wire{{.latency = 2ms, .jitter = 3ms, .loss = 10000}};
+        auto& server = wire.server.run<OpenVpnServer>(which);
+        OpenVpnClient::Options options{.server = kServer, .transport = which, .rekeyEvery = 5min};
+        auto& one = wire.client(0).run<OpenVpnClient>(options);
+        auto& two = wire.client(1).run<OpenVpnClient>(options);
+        wire.network.advance(1h);
+        for (const OpenVpnClient* client : {&one, &two}) {
+            QVERIFY2(client->report().up && client->report().received > 3400,
+                     text(client->report()));
+            QVERIFY2(client->report().wrong == 0 && client->report().rekeys >= 10,
+                     text(client->report()));
+        }
+        QVERIFY2(server.report().wrong == 0, text(server.report()));
+    }
+
+    void tlsVpn_data()
+    {
+        QTest::addColumn<bool>("dtls");
+        QTest::addRow("TLS only") << false;
+        QTest::addRow("with DTLS") << true;
+    }
+    void tlsVpn()
+    {
+        QFETCH(const bool, dtls);
+        const TlsVpnKind kind = dtls ? TlsVpnKind::WithDtls : TlsVpnKind::TlsOnly;
+        Wire wire{{.latency = 2ms, .jitter = 3ms, .loss = 10000}};
+        auto& server = wire.server.run<TlsVpnServer>(kind);
+        auto& one = wire.client(0).run<TlsVpnClient>(
+            TlsVpnClient::Options{.server = kServer, .kind = kind});
+        auto& two = wire.client(1).run<TlsVpnClient>(
+            TlsVpnClient::Options{.server = kServer, .kind = kind});
+        wire.network.advance(10min);
+        for (const TlsVpnClient* client : {&one, &two}) {
+            QVERIFY2(client->report().up && client->report().received > 560,
+                     text(client->report()));
+            QVERIFY2(client->report().wrong == 0, text(client->report()));
+            QCOMPARE(client->usesDtls(), dtls);
         }
         QVERIFY2(server.report().wrong == 0, text(server.report()));
     }
