@@ -199,8 +199,13 @@ void readPayload2(std::uint8_t type, wire::ConstBytes body, ClearPayloads& resul
 
 Result<Header, wire::ParseError> parseHeader(wire::ConstBytes message)
 {
+    return parseHeader(message, message.size());
+}
+
+Result<Header, wire::ParseError> parseHeader(wire::ConstBytes message, std::size_t messageSize)
+{
     if (message.size() < kHeaderSize) return Err{ParseError::Truncated};
-    if (wire::load32(message, 24) != message.size()) return Err{ParseError::BadLength};
+    if (wire::load32(message, 24) != messageSize) return Err{ParseError::BadLength};
     Header header;
     header.initiatorSpi = wire::load64(message, 0);
     header.responderSpi = wire::load64(message, 8);

@@ -72,6 +72,8 @@ struct Header {
 /// get right: the length field equals the datagram's, version, exchange type and flags fit each
 /// other, the initiator's SPI is not zero.
 Result<Header, wire::ParseError> parseHeader(wire::ConstBytes message);
+/// The same when only the first octets of a message of `messageSize` octets are at hand.
+Result<Header, wire::ParseError> parseHeader(wire::ConstBytes octets, std::size_t messageSize);
 
 /// What a datagram of a flow that may carry ESP in UDP is (RFC 3948 §2).
 enum class Encapsulated : std::uint8_t {

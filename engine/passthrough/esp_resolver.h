@@ -1,0 +1,258 @@
+#pragma once
+
+#include "engine/base/siphash.h"
+#include "engine/base/time.h"
+#include "engine/net/direction.h"
+#include "engine/passthrough/flow.h"
+#include "engine/policy/passthrough_policy.h"
+#include "engine/tunnel/observation.h"
+
+#include <array>
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <utility>
+#include <vector>
+
+namespace engine::passthrough {
+
+/// Within such a pair several clients' ESP has to be told apart.
+struct EspPair {
+    net::Ipv4Address external;
+    net::Ipv4Address server;
+    friend constexpr auto operator<=>(const EspPair&, const EspPair&) = default;
+};
+
+/// Whose is an inbound ESP packet? The SPI in it was chosen by a client inside encrypted IKE, so
+/// nobody in between can read it; it is inferred:
+///
+///  - IKE shows *when* a client's child SA comes into being. From then on the client is pending: an
+///    unknown inbound SPI is expected for it. Two clients' last messages to one server are kept
+///    apart by holding the second for a moment (gate()).
+///  - One pending client: the SPI is its own. Several: whoever has just spoken on a new SA weighs
+///    more; if that does not settle it, a few packets go to up to four of them (a client discards
+///    what it has no SA for) until one reacts.
+///  - A binding that was not beyond doubt is watched: if packets keep answering another pending
+///    client, it is moved. One that is proven never is.
+///  - Without IKE (manual keys, or an engine that has just started) outbound ESP on an SPI that
+///    has no counterpart makes its sender pending.
+///
+/// Nothing is delivered that no pending client explains: an unknown SPI gets one try per pending
+/// child SA at first sight, up to four if it has been seen twice in sequence; inbound packets
+/// extend no deadline of an expectation. Each SPI is a port-less session of its own, one way. All
+/// tables are bounded. Same calls, same answers.
+class EspResolver {
+public:
+    /// The policy belongs to the caller and must outlive the resolver.
+    EspResolver(HashKey seed, const policy::PassthroughPolicy& policy);
+
+    // ---- what IKE on port 500 shows ----------------------------------------------------------
+
+    /// The client speaks IKE with the server; its ESP counts for `key` from now on.
+    void ikeSeen(Instant now, EspPair pair, net::Ipv4Address client, tunnel::TunnelKey key,
+                 Actions& actions);
+    void ikeGone(Instant now, EspPair pair, net::Ipv4Address client, Actions& actions);
+    /// The client is about to send the message that lets the server make a child SA. A token means
+    /// that it has to wait: it will appear in `releases` within 700 ms. `exchange` tells messages
+    /// of one client apart, so that a newer copy replaces a held one.
+    std::optional<std::uint32_t> gate(Instant now, EspPair pair, net::Ipv4Address client,
+                                      std::uint64_t exchange, Actions& actions);
+    /// A child SA may exist from now on; `sure` once the exchange is complete.
+    enum class Agreement : std::uint8_t { Possible, Complete };
+    void childSa(Instant now, EspPair pair, net::Ipv4Address client, std::uint64_t exchange,
+                 Agreement agreement, Actions& actions);
+    /// That exchange turned out to be about something else.
+    void noChildSa(Instant now, EspPair pair, net::Ipv4Address client, std::uint64_t exchange,
+                   Actions& actions);
+    /// The client complained (an IKE notice right after a packet was tried on it).
+    void complained(Instant now, EspPair pair, net::Ipv4Address client);
+    void roundTrip(EspPair pair, net::Ipv4Address client, Duration duration);
+
+    // ---- ESP ---------------------------------------------------------------------------------
+
+    PortlessDecision decide(Instant now, net::Direction direction, const PortlessPacket& packet,
+                            Actions& actions);
+    Attention watch(Instant now, net::Direction direction, const PortlessPacket& packet,
+                    Actions& actions);
+    void bindingClosed(Instant now, const PortlessBinding& binding, Actions& actions);
+
+    void handleTimeout(Instant now, Actions& actions);
+    [[nodiscard]] std::optional<Instant> nextTimeout() const;
+
+    /// What is held in memory, for tests of the bounds.
+    struct Sizes {
+        std::size_t groups = 0;
+        std::size_t hosts = 0;
+        std::size_t spis = 0;
+        std::size_t pendings = 0;
+        std::size_t held = 0;
+    };
+    [[nodiscard]] Sizes sizes() const;
+
+private:
+    /// How sure a binding is, in the numbers of EventKind::SpiBound.
+    enum class Grade : std::uint8_t { Guessed, Probable, Proven };
+
+    struct OutboundSpi {
+        std::uint32_t spi = 0;
+        std::uint32_t partner = 0;  ///< the inbound SPI of the same child SA; 0: not known yet
+        Instant first;
+        Instant last;
+        std::uint32_t packets = 0;
+        bool watched = true;
+    };
+    struct Rival {
+        net::Ipv4Address client;
+        std::uint32_t hits = 0;
+    };
+    struct InboundSpi {
+        std::uint32_t spi = 0;
+        std::uint32_t partner = 0;
+        Instant bound;
+        Instant last;
+        Grade grade = Grade::Guessed;
+        bool confirmed = false;  ///< a second packet or a reaction followed
+        bool alone = false;      ///< no other client was pending when it was bound
+        bool watched = true;
+        // Sequence numbers seen: the highest and the 64 before it.
+        std::uint32_t highest = 0;
+        std::uint64_t window = 1;
+        std::uint32_t restarts = 0;  ///< numbers that a single sender would not send
+        // How often packets answered their owner or another unresolved client.
+        std::uint32_t samples = 0;
+        std::uint32_t hits = 0;
+        std::vector<Rival> rivals;
+    };
+    struct Pending {
+        Instant since;
+        Instant until;
+        std::uint64_t exchange = 0;  ///< 0: not from IKE
+        bool fromIke = false;
+        bool complete = false;
+        std::uint8_t tries = 0;
+        std::uint32_t tried = 0;  ///< the SPI bound for it, not confirmed yet
+    };
+    struct Host {
+        net::Ipv4Address client;
+        tunnel::TunnelKey key;
+        bool ike = false;
+        bool labelled = false;
+        bool warned = false;  ///< of ESP that never returns
+        Instant lastOutbound;
+        Instant lastUnpaired;  ///< last outbound packet on an SPI without partner
+        Instant complaint;
+        Duration roundTrip{0};
+        std::uint32_t pairs = 0;
+        std::uint64_t inboundPackets = 0;
+        std::vector<OutboundSpi> outbound;
+        std::vector<InboundSpi> inbound;
+        std::vector<Pending> pendings;
+    };
+    struct Candidate {
+        net::Ipv4Address client;
+        std::int32_t score = 0;
+    };
+    /// An unknown SPI that several clients may own.
+    struct Trial {
+        std::uint32_t spi = 0;
+        Instant first;
+        Instant last;
+        std::uint32_t packets = 0;
+        std::uint32_t highest = 0;
+        std::vector<Candidate> candidates;
+    };
+    struct Held {
+        net::Ipv4Address client;
+        std::uint64_t exchange = 0;
+        std::uint32_t token = 0;
+        Instant deadline;
+    };
+    /// Two clients chose the same SPI: both get every packet.
+    struct Shared {
+        std::uint32_t spi = 0;
+        std::vector<net::Ipv4Address> clients;
+    };
+    struct Group {
+        std::vector<Host> hosts;
+        std::vector<Trial> trials;
+        std::vector<Held> held;
+        std::vector<Shared> shared;
+        net::Ipv4Address turn;  ///< whose negotiation may finish; unspecified: anybody's
+        Instant turnEnds;
+        bool watching = true;
+    };
+    /// An unknown SPI that was not let through at first sight.
+    struct Sighting {
+        EspPair pair;
+        std::uint32_t spi = 0;
+        std::uint32_t sequence = 0;
+        Instant at;
+    };
+
+    Group* find(EspPair pair);
+    Group* findOrMake(EspPair pair);
+    static Host* hostOf(Group& group, net::Ipv4Address client);
+    Host* makeHost(Group& group, EspPair pair, net::Ipv4Address client);
+
+    [[nodiscard]] tunnel::TunnelKey keyOf(EspPair pair, net::Ipv4Address client) const;
+    void tellHelperOff(Instant now, EspPair pair, const PortlessPacket& packet, Actions& actions);
+
+    PortlessDecision decideOutbound(Instant now, const PortlessPacket& packet, Actions& actions);
+    PortlessDecision decideInbound(Instant now, const PortlessPacket& packet, Actions& actions);
+    PortlessDecision plainInbound(Instant now, EspPair pair, Host& host,
+                                  const PortlessPacket& packet, Actions& actions);
+    PortlessDecision tryAll(Instant now, EspPair pair, Group& group, Trial& trial,
+                            std::uint32_t sequence, Actions& actions);
+
+    std::vector<Candidate> candidatesFor(Instant now, const Group& group, EspPair pair,
+                                         std::uint32_t sequence) const;
+    [[nodiscard]] static std::int32_t weightOf(Instant now, const Group& group, const Host& host);
+    [[nodiscard]] bool isTurnedOff(const Host& host, EspPair pair) const;
+    [[nodiscard]] bool mayTryAtOnce(const Group& group) const;
+    bool sawBefore(Instant now, EspPair pair, std::uint32_t spi, std::uint32_t sequence);
+
+    void bind(Instant now, EspPair pair, Group& group, Host& host, std::uint32_t spi,
+              std::uint32_t sequence, Grade grade, bool alone, Actions& actions);
+    void confirm(Instant now, EspPair pair, Group& group, Host& host, InboundSpi& inbound,
+                 Grade grade, Actions& actions);
+    void move(Instant now, EspPair pair, Group& group, Host& from, Host& to, std::uint32_t spi,
+              Actions& actions);
+    void share(Instant now, EspPair pair, Group& group, Host& owner, Host& rival, std::uint32_t spi,
+               Actions& actions);
+    void makePartners(Host& host, EspPair pair, OutboundSpi& outbound, InboundSpi& inbound,
+                      Actions& actions);
+    void watchInbound(Instant now, EspPair pair, Group& group, Host& host, std::uint32_t spi,
+                      std::uint32_t sequence, Actions& actions);
+    void watchOutbound(Instant now, EspPair pair, Group& group, Host& host, std::uint32_t spi,
+                       Actions& actions);
+    void weighEvidence(Instant now, EspPair pair, Group& group, Host& host, InboundSpi& inbound,
+                       Instant previous, Actions& actions);
+
+    void addPending(Instant now, Host& host, std::uint64_t exchange, bool complete);
+    [[nodiscard]] bool hasRoomForPending(const Host& host) const;
+    void erasePending(Host& host, std::size_t index);
+    void expire(Instant now, EspPair pair, Group& group, Actions& actions);
+    void passTurn(Instant now, Group& group, net::Ipv4Address client, Actions& actions);
+    void release(Instant now, Group& group, std::size_t index, Actions& actions);
+    /// Erases hosts that nothing holds any more; the only thing that moves hosts.
+    static void sweep(Group& group);
+    /// Decides whether the group's sessions have to be watched.
+    void settle(Instant now, EspPair pair, Group& group, Actions& actions);
+
+    void askOutbound(const Host& host, EspPair pair, OutboundSpi& spi, Actions& actions);
+    void askInbound(const Host& host, EspPair pair, InboundSpi& spi, Actions& actions);
+    static void dropInbound(const Host& host, EspPair pair, std::uint32_t spi, Actions& actions);
+
+    HashKey m_seed;
+    const policy::PassthroughPolicy& m_policy;
+    std::map<EspPair, Group> m_groups;
+    std::vector<Sighting> m_sightings;
+    std::size_t m_pendings = 0;
+    std::map<net::Ipv4Address, std::uint32_t> m_pendingsOf;
+    std::size_t m_held = 0;
+    std::uint32_t m_lastToken = 0;
+    std::map<std::pair<net::Ipv4Address, EspPair>, Instant> m_helperOffTold;
+    std::optional<Instant> m_tidyAt;
+};
+
+}  // namespace engine::passthrough
