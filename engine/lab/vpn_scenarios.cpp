@@ -1,0 +1,329 @@
+#include "engine/lab/claims.h"
+#include "engine/lab/ipsec.h"
+#include "engine/lab/l2tp.h"
+#include "engine/lab/openvpn.h"
+#include "engine/lab/portless.h"
+#include "engine/lab/pptp.h"
+#include "engine/lab/scenarios.h"
+#include "engine/lab/tls_vpn.h"
+#include "engine/lab/wireguard.h"
+
+namespace engine::lab {
+
+namespace {
+
+using net::VpnProtocol;
+
+constexpr net::Ipv4Address kServer{198, 51, 100, 10};
+constexpr int kClients = 8;
+
+Host& addClient(Lab& lab, int i)
+{
+    return lab.network().addInternal(
+        "client-" + std::to_string(i + 1),
+        net::Ipv4Address{192, 168, 77, static_cast<std::uint8_t>(11 + i)});
+}
+
+Host& addServer(Lab& lab)
+{
+    return lab.network().addExternal("server", kServer);
+}
+
+void buildL2tp(Lab& lab, L2tpReplies replies, bool sameTunnelId)
+{
+    addServer(lab).run<L2tpServer>(L2tpServer::Options{.replies = replies});
+    for (int i = 0; i < kClients; ++i) {
+        L2tpClient::Options options{.server = kServer, .dialAfter = i * 300ms};
+        if (sameTunnelId) options.tunnelId = std::uint16_t{1};
+        addClient(lab, i).run<L2tpClient>(options);
+    }
+    claimAllUp(lab, "all eight are up");
+    claimAnswered(lab, 95);
+    claimTunnels(lab, VpnProtocol::L2tp, kClients);
+}
+
+void buildIpsec(Lab& lab, const IpsecGateway::Options& gateway, bool natTraversal, bool mixed)
+{
+    addServer(lab).run<IpsecGateway>(gateway);
+    for (int i = 0; i < kClients; ++i) {
+        addClient(lab, i).run<IpsecClient>(IpsecClient::Options{
+            .gateway = kServer,
+            .version = mixed && i % 2 == 1 ? ike::Version::V1 : ike::Version::V2,
+            .natTraversal = natTraversal,
+            .rekeyEvery = 2min,
+            .startAfter = i * 120ms});
+    }
+    claimAllUp(lab, "all eight are up");
+    claimAnswered(lab, natTraversal ? 98 : 95);
+}
+
+}  // namespace
+
+void buildPptpEight(Lab& lab)
+{
+    addServer(lab).run<PptpServer>(PptpServer::Options{.sameCallIds = true});
+    for (int i = 0; i < kClients; ++i) {
+        addClient(lab, i).run<PptpClient>(
+            PptpClient::Options{.server = kServer, .callId = 1, .calls = 2, .dialAfter = i * 50ms});
+    }
+    claimAllUp(lab, "all eight are up, each with two calls and all with Call ID 1");
+    claimAnswered(lab, 98);
+    claimUnbroken(lab);
+    claimTunnels(lab, VpnProtocol::Pptp, kClients);
+}
+
+void buildPptpSplit(Lab& lab)
+{
+    // Every message is cut at another place, both ways, on a link that loses and reorders.
+    addServer(lab).run<PptpServer>(PptpServer::Options{.segmentSize = 5});
+    for (int i = 0; i < kClients; ++i) {
+        Host& host = addClient(lab, i);
+        lab.network().setQuality(host.address(),
+                                 {.latency = 1ms, .jitter = 2ms, .loss = 10000, .reorder = 20000});
+        host.run<PptpClient>(
+            PptpClient::Options{.server = kServer,
+                                .callId = 1,
+                                .segmentSize = static_cast<std::uint16_t>(1 + i * 3),
+                                .dialAfter = i * 1s});
+    }
+    claimAllUp(lab, "all eight are up");
+    claimAnswered(lab, 90);
+}
+
+void buildPptpRedial(Lab& lab)
+{
+    addServer(lab).run<PptpServer>();
+    for (int i = 0; i < kClients; ++i) {
+        addClient(lab, i).run<PptpClient>(PptpClient::Options{
+            .server = kServer, .callId = 7, .callLength = 1min + i * 7s, .redialAfter = 3s});
+    }
+    claimAnswered(lab, 95);
+    lab.claim([](Lab& now) {
+        const PeerReport report = now.reportOf(net::Ipv4Address{192, 168, 77, 11});
+        return Check{"calls are dialled again and again", report.established >= 8,
+                     describe(report)};
+    });
+    claimUnbroken(lab);
+}
+
+void buildPptpServerInside(Lab& lab)
+{
+    Host& inside = addClient(lab, 0);
+    inside.run<PptpServer>();
+    policy::PortForward forward;
+    forward.id = 1;
+    forward.name = "PPTP";
+    forward.externalPorts = {pptp::kPort, pptp::kPort};
+    forward.internalAddress = inside.address();
+    forward.internalFirst = pptp::kPort;
+    const auto applied = lab.apply(SetPortForwards{{forward}});
+    lab.claim([ok = applied.has_value()](Lab&) { return Check{"the port is forwarded", ok, {}}; });
+    for (int i = 0; i < 3; ++i) {
+        lab.network()
+            .addExternal("caller-" + std::to_string(i + 1),
+                         net::Ipv4Address{198, 51, 100, static_cast<std::uint8_t>(21 + i)})
+            .run<PptpClient>(PptpClient::Options{
+                .server = net::Ipv4Address{203, 0, 113, 2}, .callId = 1, .dialAfter = i * 200ms});
+    }
+    lab.claim([](Lab& now) {
+        PeerReport sum{.up = true};
+        for (std::uint8_t i = 0; i < 3; ++i)
+            sum += now.reportOf(net::Ipv4Address{198, 51, 100, static_cast<std::uint8_t>(21 + i)});
+        return Check{"three callers reach the server inside",
+                     sum.up && sum.received * 100 >= sum.sent * 95, describe(sum)};
+    });
+}
+
+void buildGreNeverReturns(Lab& lab)
+{
+    addServer(lab).run<PptpServer>(PptpServer::Options{.sendsGre = false});
+    addClient(lab, 0).run<PptpClient>(PptpClient::Options{.server = kServer});
+    claimFinding(lab, tunnel::FindingKind::GreNeverReturns,
+                 "the router says that GRE never returns");
+}
+
+void buildPptpRefusesPassword(Lab& lab)
+{
+    addServer(lab).run<PptpServer>(PptpServer::Options{.secret = PppSecret::Wrong});
+    addClient(lab, 0).run<PptpClient>(PptpClient::Options{.server = kServer});
+    claimFinding(lab, tunnel::FindingKind::AuthenticationRefused,
+                 "the router says that the server refused the password");
+}
+
+void buildPptpOneClient(Lab& lab)
+{
+    addServer(lab).run<PptpServer>(PptpServer::Options{.oneConnectionPerAddress = true});
+    for (int i = 0; i < 2; ++i) {
+        addClient(lab, i).run<PptpClient>(
+            PptpClient::Options{.server = kServer, .redialAfter = 2min, .dialAfter = i * 5s});
+    }
+    claimFinding(lab, tunnel::FindingKind::ServerAllowsOneClient,
+                 "the router says that the server takes one client only");
+}
+
+void buildEspEight(Lab& lab)
+{
+    buildIpsec(lab, {}, false, true);
+    claimTunnels(lab, VpnProtocol::IpsecEsp, kClients);
+}
+
+void buildIkev2Eight(Lab& lab)
+{
+    buildIpsec(lab, {}, true, false);
+    claimUnbroken(lab);
+    claimTunnels(lab, VpnProtocol::IpsecNatT, kClients);
+}
+
+void buildLegacy500(Lab& lab)
+{
+    buildIpsec(lab, {.natTraversal = false, .insistsOn500 = true}, false, true);
+}
+
+void buildL2tpEight(Lab& lab)
+{
+    buildL2tp(lab, L2tpReplies::Normal, true);
+}
+void buildL2tpOtherPort(Lab& lab)
+{
+    buildL2tp(lab, L2tpReplies::FromOtherPort, false);
+}
+void buildL2tpTo1701(Lab& lab)
+{
+    buildL2tp(lab, L2tpReplies::AlwaysTo1701, false);
+}
+void buildL2tpClash(Lab& lab)
+{
+    buildL2tp(lab, L2tpReplies::AlwaysTo1701, true);
+}
+
+void buildWireGuardEight(Lab& lab)
+{
+    addServer(lab).run<WireGuardServer>();
+    for (int i = 0; i < kClients; ++i) {
+        addClient(lab, i).run<WireGuardClient>(WireGuardClient::Options{
+            .server = {kServer, kWireGuardPort}, .port = kWireGuardPort, .startAfter = i * 100ms});
+    }
+    claimAllUp(lab, "all eight are up, all from the same port");
+    claimAnswered(lab, 98);
+    claimUnbroken(lab);
+    claimTunnels(lab, VpnProtocol::WireGuard, kClients);
+}
+
+void buildOpenVpnEight(Lab& lab)
+{
+    Host& server = addServer(lab);
+    server.run<OpenVpnServer>(OpenVpnTransport::Udp);
+    server.run<OpenVpnServer>(OpenVpnTransport::Tcp);
+    for (int i = 0; i < kClients; ++i) {
+        addClient(lab, i).run<OpenVpnClient>(OpenVpnClient::Options{
+            .server = kServer,
+            .transport = i % 2 == 0 ? OpenVpnTransport::Udp : OpenVpnTransport::Tcp,
+            .rekeyEvery = 3min,
+            .startAfter = i * 100ms});
+    }
+    claimAllUp(lab, "all eight are up");
+    claimAnswered(lab, 98);
+    claimUnbroken(lab);
+    claimTunnels(lab, VpnProtocol::OpenVpn, kClients);
+}
+
+void buildAnyConnectEight(Lab& lab)
+{
+    addServer(lab).run<TlsVpnServer>(TlsVpnKind::WithDtls);
+    for (int i = 0; i < kClients; ++i) {
+        addClient(lab, i).run<TlsVpnClient>(TlsVpnClient::Options{
+            .server = kServer, .kind = TlsVpnKind::WithDtls, .startAfter = i * 100ms});
+    }
+    claimAllUp(lab, "all eight are up");
+    claimAnswered(lab, 98);
+    claimUnbroken(lab);
+    claimTunnels(lab, VpnProtocol::AnyConnect, kClients);
+}
+
+void buildPortless(Lab& lab)
+{
+    const std::array kinds{PortlessKind::GreKeyed, PortlessKind::GreInner, PortlessKind::Eoip,
+                           PortlessKind::SixInFour, PortlessKind::IpIp};
+    for (std::size_t kind = 0; kind < kinds.size(); ++kind) {
+        const net::Ipv4Address server{198, 51, 100, static_cast<std::uint8_t>(10 + kind)};
+        lab.network()
+            .addExternal("server-" + std::to_string(kind + 1), server)
+            .run<PortlessServer>(kinds[kind]);
+        for (int i = 0; i < 3; ++i) {
+            addClient(lab, static_cast<int>(kind) * 3 + i)
+                .run<PortlessClient>(
+                    PortlessClient::Options{.server = server,
+                                            .kind = kinds[kind],
+                                            .id = static_cast<std::uint16_t>(i + 1),
+                                            .startAfter = i * 100ms});
+        }
+    }
+    claimAllUp(lab, "three clients of each kind of tunnel talk to one and the same server");
+    claimAnswered(lab, 95);
+}
+
+void buildGreKeyClash(Lab& lab)
+{
+    addServer(lab).run<PortlessServer>(PortlessKind::GreKeyed);
+    for (int i = 0; i < 2; ++i) {
+        addClient(lab, i).run<PortlessClient>(
+            PortlessClient::Options{.server = kServer, .id = 5, .startAfter = i * 10s});
+    }
+    lab.claim([](Lab& now) {
+        const PeerReport first = now.reportOf(net::Ipv4Address{192, 168, 77, 11});
+        return Check{"the first user of a key keeps it", first.received * 100 >= first.sent * 95,
+                     describe(first)};
+    });
+    claimDropped(lab, DropReason::GreKeyClash);
+}
+
+void buildBlockAndUndo(Lab& lab)
+{
+    addServer(lab).run<PptpServer>();
+    for (int i = 0; i < 2; ++i) {
+        addClient(lab, i).run<PptpClient>(PptpClient::Options{.server = kServer, .callId = 1});
+    }
+    const auto turn = [](policy::PassthroughMode mode) {
+        return SetPassthrough{.protocol = VpnProtocol::Pptp,
+                              .value = {.mode = mode, .exceptions = {}}};
+    };
+    lab.later(30s, [turn](Lab& now) {
+        [[maybe_unused]] const auto held = now.apply(turn(policy::PassthroughMode::Block));
+    });
+    lab.later(36s, [turn](Lab& now) {
+        [[maybe_unused]] const auto undone = now.apply(turn(policy::PassthroughMode::Assist));
+    });
+    claimAllUp(lab, "both calls live on after the switch was turned back within ten seconds");
+    claimUnbroken(lab);
+    claimDropped(lab, DropReason::HeldBySwitch);
+}
+
+void buildBlocked(Lab& lab)
+{
+    for (const VpnProtocol protocol :
+         {VpnProtocol::Pptp, VpnProtocol::WireGuard, VpnProtocol::L2tp, VpnProtocol::IpsecEsp}) {
+        [[maybe_unused]] const auto blocked = lab.apply(
+            SetPassthrough{.protocol = protocol,
+                           .value = {.mode = policy::PassthroughMode::Block, .exceptions = {}}});
+    }
+    Host& server = addServer(lab);
+    server.run<PptpServer>();
+    server.run<WireGuardServer>();
+    server.run<L2tpServer>();
+    server.run<IpsecGateway>();
+    addClient(lab, 0).run<PptpClient>(PptpClient::Options{.server = kServer});
+    addClient(lab, 1).run<WireGuardClient>(
+        WireGuardClient::Options{.server = {kServer, kWireGuardPort}});
+    addClient(lab, 2).run<L2tpClient>(L2tpClient::Options{.server = kServer});
+    lab.claim([](Lab& now) {
+        PeerReport sum;
+        for (std::uint8_t i = 0; i < 3; ++i) {
+            sum += now.reportOf(net::Ipv4Address{192, 168, 77, static_cast<std::uint8_t>(11 + i)});
+        }
+        return Check{"nothing that is switched off comes up",
+                     sum.established == 0 && sum.received == 0, describe(sum)};
+    });
+    claimDropped(lab, DropReason::PassthroughOff);
+}
+
+}  // namespace engine::lab
