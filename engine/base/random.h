@@ -19,8 +19,7 @@ public:
     /// Uniform in [0, bound); bound must not be zero. The bias is below bound / 2^32.
     constexpr std::uint32_t below(std::uint32_t bound)
     {
-        return static_cast<std::uint32_t>(
-            ((next() >> 32) * bound) >> 32);
+        return static_cast<std::uint32_t>(((next() >> 32) * bound) >> 32);
     }
 
 private:

@@ -25,9 +25,10 @@ public:
     // NOLINTNEXTLINE(google-explicit-constructor)
     Result(T value) : m_state(std::in_place_index<0>, std::move(value)) {}
     template <typename F>
-        requires std::is_convertible_v<F, E>
+    requires std::is_convertible_v<F, E>
     // NOLINTNEXTLINE(google-explicit-constructor)
-    Result(Err<F> failure) : m_state(std::in_place_index<1>, std::move(failure.error)) {}
+    Result(Err<F> failure) : m_state(std::in_place_index<1>, std::move(failure.error))
+    {}
 
     [[nodiscard]] bool has_value() const { return m_state.index() == 0; }
     explicit operator bool() const { return has_value(); }
@@ -35,17 +36,17 @@ public:
     [[nodiscard]] T& value() &
     {
         assert(has_value());
-        return *std::get_if<0>(&m_state);
+        return std::get<0>(m_state);
     }
     [[nodiscard]] const T& value() const&
     {
         assert(has_value());
-        return *std::get_if<0>(&m_state);
+        return std::get<0>(m_state);
     }
     [[nodiscard]] T&& value() &&
     {
         assert(has_value());
-        return std::move(*std::get_if<0>(&m_state));
+        return std::move(std::get<0>(m_state));
     }
     T& operator*() & { return value(); }
     const T& operator*() const& { return value(); }
@@ -56,7 +57,7 @@ public:
     [[nodiscard]] const E& error() const
     {
         assert(!has_value());
-        return *std::get_if<1>(&m_state);
+        return std::get<1>(m_state);
     }
 
 private:
@@ -69,7 +70,7 @@ class [[nodiscard]] Result<void, E> {
 public:
     Result() = default;
     template <typename F>
-        requires std::is_convertible_v<F, E>
+    requires std::is_convertible_v<F, E>
     // NOLINTNEXTLINE(google-explicit-constructor)
     Result(Err<F> failure) : m_error(std::in_place_index<1>, std::move(failure.error))
     {}
@@ -79,7 +80,7 @@ public:
     [[nodiscard]] const E& error() const
     {
         assert(!has_value());
-        return *std::get_if<1>(&m_error);
+        return std::get<1>(m_error);
     }
 
 private:

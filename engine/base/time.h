@@ -24,8 +24,14 @@ public:
         m_sinceEpoch += d;
         return *this;
     }
-    friend constexpr Instant operator+(Instant t, Duration d) { return Instant{t.m_sinceEpoch + d}; }
-    friend constexpr Instant operator-(Instant t, Duration d) { return Instant{t.m_sinceEpoch - d}; }
+    friend constexpr Instant operator+(Instant t, Duration d)
+    {
+        return Instant{t.m_sinceEpoch + d};
+    }
+    friend constexpr Instant operator-(Instant t, Duration d)
+    {
+        return Instant{t.m_sinceEpoch - d};
+    }
     friend constexpr Duration operator-(Instant a, Instant b)
     {
         return a.m_sinceEpoch - b.m_sinceEpoch;

@@ -296,4 +296,11 @@ bool TcpWindow::inFlight(net::Direction sender, std::uint32_t sequence) const
     return sequence - first <= join(m_sides[side].end) - first;
 }
 
+std::optional<std::uint32_t> TcpWindow::expectedFrom(net::Direction sender) const
+{
+    const std::size_t side = indexOf(sender);
+    if (!has(kSeen, 1 - side)) return std::nullopt;
+    return join(m_sides[1 - side].ack);
+}
+
 }  // namespace engine::nat

@@ -6,6 +6,7 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <type_traits>
 
 namespace engine::nat {
@@ -47,6 +48,10 @@ public:
     /// Whether `sender` may have a segment with this sequence number on its way: sent, and not yet
     /// acknowledged (RFC 5927 §4.1). True when positions are not known.
     [[nodiscard]] bool inFlight(net::Direction sender, std::uint32_t sequence) const;
+
+    /// The sequence number that the receiver of `sender` expects next: the one a reset must have to
+    /// be believed (RFC 5961 §3). None while the receiver has acknowledged nothing.
+    [[nodiscard]] std::optional<std::uint32_t> expectedFrom(net::Direction sender) const;
 
     friend bool operator==(const TcpWindow&, const TcpWindow&) = default;
 

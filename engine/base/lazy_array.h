@@ -1,0 +1,54 @@
+#pragma once
+
+#include <cassert>
+#include <cstddef>
+#include <cstdint>
+#include <cstdlib>
+#include <memory>
+#include <new>
+#include <type_traits>
+
+namespace engine {
+
+/// A fixed number of zeroed records on cache-line boundaries. Memory that was never touched costs
+/// nothing: the operating system hands out zeroed pages on first use. That is why a table for a
+/// million sessions may be made for a household.
+template <typename T>
+requires std::is_trivially_copyable_v<T>
+class LazyArray {
+public:
+    explicit LazyArray(std::size_t count)
+        : m_count(count), m_block(std::calloc(count + 1, sizeof(T)))
+    {
+        if (!m_block) throw std::bad_alloc{};
+        const auto address = reinterpret_cast<std::uintptr_t>(m_block.get());
+        constexpr std::size_t kLine = 64;
+        const std::size_t shift = sizeof(T) >= kLine ? (kLine - address % kLine) % kLine : 0;
+        // calloc aligns to 16, and one record more than asked for leaves room to shift.
+        m_data = reinterpret_cast<T*>(address + shift);
+    }
+
+    [[nodiscard]] std::size_t size() const { return m_count; }
+    [[nodiscard]] std::size_t bytes() const { return m_count * sizeof(T); }
+    [[nodiscard]] T& operator[](std::size_t index)
+    {
+        assert(index < m_count);
+        return m_data[index];
+    }
+    [[nodiscard]] const T& operator[](std::size_t index) const
+    {
+        assert(index < m_count);
+        return m_data[index];
+    }
+    [[nodiscard]] const T* data() const { return m_data; }
+
+private:
+    struct Free {
+        void operator()(void* block) const { std::free(block); }
+    };
+    std::size_t m_count;
+    std::unique_ptr<void, Free> m_block;
+    T* m_data = nullptr;
+};
+
+}  // namespace engine

@@ -1,0 +1,187 @@
+#pragma once
+
+#include "engine/base/lazy_array.h"
+#include "engine/base/random.h"
+#include "engine/base/siphash.h"
+#include "engine/base/time.h"
+#include "engine/nat/flat_index.h"
+#include "engine/nat/nat_config.h"
+#include "engine/net/endpoint.h"
+#include "engine/net/ip_protocol.h"
+
+#include <array>
+#include <bitset>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <vector>
+
+namespace engine::nat {
+
+/// A mapping (RFC 4787 §4.1): an internal endpoint and the external endpoint that stands for it,
+/// per protocol. It lives as long as a session holds it.
+struct Mapping {
+    net::Endpoint internal;
+    net::Endpoint remote;  ///< zero where the behaviour does not depend on it
+    std::uint32_t firstSession = FlatIndex::kNone;
+    std::uint32_t holders = 0;   ///< sessions that keep it alive
+    std::uint32_t sessions = 0;  ///< all its sessions
+    net::Port external;
+    std::uint16_t device = 0;
+    net::IpProtocol protocol = net::IpProtocol::Udp;
+    std::uint8_t externalSlot = 0;
+    std::uint8_t used = 0;
+};
+
+/// What a new mapping is made for.
+struct MappingWish {
+    net::IpProtocol protocol = net::IpProtocol::Udp;
+    Behaviour behaviour = Behaviour::EndpointIndependent;
+    net::Endpoint internal;
+    net::Endpoint remote;
+    std::uint8_t externalSlot = 0;
+    std::uint16_t device = 0;
+};
+
+/// All mappings and the external ports they use. An external port belongs to at most one mapping of
+/// a protocol (no overloading, RFC 4787 REQ-3), and to none for kPortQuarantine after it was freed.
+class MappingTable {
+public:
+    MappingTable(std::uint32_t capacity, HashKey key);
+
+    /// The mapping that RFC 4787 REQ-1 says must be used again; none if there is none.
+    [[nodiscard]] std::optional<std::uint32_t> find(const MappingWish& wish) const;
+    /// The mapping that owns this external port.
+    [[nodiscard]] std::optional<std::uint32_t> byExternal(net::IpProtocol protocol,
+                                                          std::uint8_t slot, net::Port port) const
+    {
+        const Pool* pool = poolOf(protocol, slot);
+        if (pool == nullptr) return std::nullopt;
+        const std::uint32_t mapping = (*pool)[port.hostOrder()].mapping;
+        if (mapping == 0) return std::nullopt;
+        return mapping - 1;
+    }
+
+    enum class Refusal : std::uint8_t { PortExhausted, TableFull };
+    struct Made {
+        std::optional<std::uint32_t> mapping;
+        Refusal refusal = Refusal::PortExhausted;
+    };
+    /// Makes a mapping on a free port. `reuse` names a port to take over from a mapping of the same
+    /// device that was just removed.
+    Made make(Instant now, const MappingWish& wish, const NatConfig& config, Random& random,
+              std::optional<net::Port> reuse = std::nullopt);
+    /// Frees it and puts its port into quarantine (unless a reuse is announced).
+    enum class Afterwards : std::uint8_t { Quarantine, Reuse };
+    void remove(Instant now, std::uint32_t mapping, Afterwards afterwards = Afterwards::Quarantine);
+
+    [[nodiscard]] Mapping& operator[](std::uint32_t index) { return m_mappings[index]; }
+    [[nodiscard]] const Mapping& operator[](std::uint32_t index) const { return m_mappings[index]; }
+
+    /// Ports that no mapping may use: the host's own, and those of port forwards.
+    void reserve(const std::vector<net::PortRange>& host,
+                 const std::vector<net::PortRange>& forwardsTcp,
+                 const std::vector<net::PortRange>& forwardsUdp);
+    [[nodiscard]] bool isHostPort(net::Port port) const { return m_host[port.hostOrder()]; }
+
+    /// Ours: how many random ports are tried before the pool is searched.
+    static constexpr std::uint32_t kRandomTries = 64;
+    /// RFC 4787 REQ-3a: internal ports below 1024 get external ports below 1024. Ours: from the
+    /// upper half, so that well-known services keep theirs.
+    static constexpr net::PortRange kLowPorts{net::Port{512}, net::Port{1023}};
+
+    [[nodiscard]] std::uint32_t size() const { return m_used; }
+    [[nodiscard]] std::size_t memory() const;
+
+    /// Every live mapping, in the order of their records.
+    template <typename Visit>
+    void forEach(Visit&& visit) const
+    {
+        for (std::uint32_t i = 0; i < m_touched; ++i) {
+            if (m_mappings[i].used != 0) visit(i, m_mappings[i]);
+        }
+    }
+
+private:
+    struct PortEntry {
+        std::uint32_t mapping = 0;  ///< one more than its index; zero: nobody's
+        std::uint32_t freedAt = 0;  ///< second it was freed, plus one; zero: long ago
+    };
+    using Pool = LazyArray<PortEntry>;
+    static constexpr std::size_t kProtocols = 3;
+
+    [[nodiscard]] static std::size_t lane(net::IpProtocol protocol)
+    {
+        if (protocol == net::IpProtocol::Tcp) return 0;
+        return protocol == net::IpProtocol::Udp ? 1 : 2;
+    }
+    [[nodiscard]] const Pool* poolOf(net::IpProtocol protocol, std::uint8_t slot) const
+    {
+        return m_pools[slot * kProtocols + lane(protocol)].get();
+    }
+    [[nodiscard]] bool isFree(std::uint32_t second, const Pool& pool, std::size_t protocolLane,
+                              std::uint16_t port) const
+    {
+        const PortEntry& entry = pool[port];
+        if (entry.mapping != 0) return false;
+        if (entry.freedAt != 0 && second - (entry.freedAt - 1) < kQuarantineSeconds) return false;
+        return protocolLane == 2 || (!m_host[port] && !m_forwards[protocolLane][port]);
+    }
+    std::optional<net::Port> choosePort(std::uint32_t second, const Pool& pool,
+                                        const MappingWish& wish, const NatConfig& config,
+                                        Random& random) const;
+    [[nodiscard]] std::uint32_t hashOf(const MappingWish& wish) const;
+    [[nodiscard]] static MappingWish keyOf(const Mapping& mapping);
+
+    static constexpr std::uint32_t kQuarantineSeconds = 120;
+    static_assert(std::chrono::seconds(kQuarantineSeconds) == kPortQuarantine);
+
+    HashKey m_key;
+    std::uint32_t m_capacity;
+    LazyArray<Mapping> m_mappings;
+    FlatIndex m_index;
+    std::array<std::unique_ptr<Pool>, kProtocols * 16> m_pools;
+    std::bitset<65536> m_host;
+    std::array<std::bitset<65536>, 2> m_forwards;
+    std::uint32_t m_free = FlatIndex::kNone;
+    std::uint32_t m_touched = 0;
+    std::uint32_t m_used = 0;
+};
+
+/// Which remote addresses a mapping has sent to, counted by sessions, for address-dependent
+/// filtering (RFC 4787 REQ-8).
+class PermissionTable {
+public:
+    PermissionTable(std::uint32_t capacity, HashKey key);
+    void add(std::uint32_t mapping, net::Ipv4Address remote);
+    void remove(std::uint32_t mapping, net::Ipv4Address remote);
+    [[nodiscard]] bool has(std::uint32_t mapping, net::Ipv4Address remote) const
+    {
+        return find(mapping, remote) != FlatIndex::kNone;
+    }
+    [[nodiscard]] std::size_t memory() const { return m_index.bytes() + m_touched * sizeof(Entry); }
+
+private:
+    struct Entry {
+        std::uint32_t mapping = 0;
+        net::Ipv4Address remote;
+        std::uint32_t sessions = 0;  ///< or the next free entry
+    };
+    [[nodiscard]] std::uint32_t hashOf(std::uint32_t mapping, net::Ipv4Address remote) const
+    {
+        return static_cast<std::uint32_t>(sipHash(m_key, mapping, remote.hostOrder()));
+    }
+    [[nodiscard]] std::uint32_t find(std::uint32_t mapping, net::Ipv4Address remote) const
+    {
+        return m_index.find(hashOf(mapping, remote), [&](std::uint32_t candidate) {
+            return m_entries[candidate].mapping == mapping && m_entries[candidate].remote == remote;
+        });
+    }
+    HashKey m_key;
+    LazyArray<Entry> m_entries;
+    FlatIndex m_index;
+    std::uint32_t m_free = FlatIndex::kNone;
+    std::uint32_t m_touched = 0;
+};
+
+}  // namespace engine::nat
