@@ -14,43 +14,68 @@ namespace engine {
 enum class CommandError : std::uint8_t {
     NoSuchTunnel,
     NoSuchSession,
-    PortInUse,          ///< by the host itself or reserved
+    PortInUse,  ///< by the host itself or reserved
     ForwardsOverlap,
     RangeInverted,
-    NotInternal,        ///< an internal address outside the internal prefix
-    NotExternal,        ///< an external address that is not ours
+    NotInternal,  ///< an internal address outside the internal prefix
+    NotExternal,  ///< an external address that is not ours
     TooManyAddresses,
-    PrefixesOverlap,    ///< internal and external network overlap (RFC 4787 REQ-7)
-    TimerTooShort,      ///< below an RFC floor
-    PortIsProtocol,     ///< "port 47": GRE is protocol 47
+    PrefixesOverlap,  ///< internal and external network overlap (RFC 4787 REQ-7)
+    TimerTooShort,    ///< below an RFC floor
+    PortIsProtocol,   ///< "port 47": GRE is protocol 47
     DuplicateAddress,
     NothingHeld,
+    NoSelfTest,  ///< this engine was made without one
 };
 
-struct SetInternalSide { InternalSide side; };
+struct SetInternalSide {
+    InternalSide side;
+};
 /// The address has changed: sessions of addresses that are gone end, inside TCP peers are told.
-struct SetExternalSide { ExternalSide side; };
-struct SetNat { nat::NatConfig config; };
+struct SetExternalSide {
+    ExternalSide side;
+};
+struct SetNat {
+    nat::NatConfig config;
+};
 struct SetPassthrough {
     net::VpnProtocol protocol = net::VpnProtocol::Pptp;
     policy::PassthroughSwitch value;
     policy::OnLive onLive = policy::OnLive::Hold;
 };
-/// Ends a Hold early: Release gives everything back, Finish lets live tunnels run on, Drop ends them.
+/// Ends a Hold early: Release gives everything back, Finish lets live tunnels run on, Drop ends
+/// them.
 struct ResolveHold {
     enum class How : std::uint8_t { Release, Finish, Drop };
     net::VpnProtocol protocol = net::VpnProtocol::Pptp;
     How how = How::Release;
 };
-struct SetPortForwards { std::vector<policy::PortForward> forwards; };
-struct SetOneToOnes { std::vector<policy::OneToOne> oneToOnes; };
-struct SetDeviceRules { std::vector<policy::DeviceRule> rules; };
-struct SetExposedHost { net::Ipv4Address address; };
-struct SetReservedPorts { std::vector<net::PortRange> ports; };
-struct CloseTunnel { std::uint64_t serial = 0; };
-struct CloseSession { std::uint64_t serial = 0; };
-/// Two clashing synthetic clients through the real code; the result is an event and in the snapshot.
-struct RunSelfTest { net::VpnProtocol protocol = net::VpnProtocol::Pptp; };
+struct SetPortForwards {
+    std::vector<policy::PortForward> forwards;
+};
+struct SetOneToOnes {
+    std::vector<policy::OneToOne> oneToOnes;
+};
+struct SetDeviceRules {
+    std::vector<policy::DeviceRule> rules;
+};
+struct SetExposedHost {
+    net::Ipv4Address address;
+};
+struct SetReservedPorts {
+    std::vector<net::PortRange> ports;
+};
+struct CloseTunnel {
+    std::uint64_t serial = 0;
+};
+struct CloseSession {
+    std::uint64_t serial = 0;
+};
+/// Two clashing synthetic clients through the real code; the result is an event and in the
+/// snapshot.
+struct RunSelfTest {
+    net::VpnProtocol protocol = net::VpnProtocol::Pptp;
+};
 
 using Command = std::variant<SetInternalSide, SetExternalSide, SetNat, SetPassthrough, ResolveHold,
                              SetPortForwards, SetOneToOnes, SetDeviceRules, SetExposedHost,

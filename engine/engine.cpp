@@ -1,1 +1,157 @@
 #include "engine/engine.h"
+
+#include "engine/engine_state.h"
+
+#include <algorithm>
+#include <bit>
+#include <cassert>
+
+namespace engine {
+
+namespace {
+
+/// One seed, several independent keys.
+HashKey derived(HashKey seed, std::uint64_t purpose)
+{
+    return {sipHash(seed, purpose, 1), sipHash(seed, purpose, 2)};
+}
+
+std::uint32_t capacityOf(const EngineConfig& config)
+{
+    return std::clamp(std::bit_ceil(std::max(config.maxSessions, 16U)), 16U, 8U << 20U);
+}
+
+/// How many packets are looked up ahead of the one that is worked on.
+constexpr std::size_t kBatch = 32;
+
+}  // namespace
+
+Engine::State::State(Instant now, const EngineConfig& initial)
+    : config(initial),
+      random(derived(initial.seed, 1)),
+      sessions(capacityOf(initial), derived(initial.seed, 2)),
+      mappings(std::min(capacityOf(initial), 1U << 18U), derived(initial.seed, 3)),
+      permissions(capacityOf(initial), derived(initial.seed, 4)),
+      devices(derived(initial.seed, 5)),
+      passthrough(derived(initial.seed, 6)),
+      tunnels(derived(initial.seed, 7)),
+      fragments(derived(initial.seed, 8)),
+      fragmentIds(derived(initial.seed, 9)),
+      icmpSource(derived(initial.seed, 10))
+{
+    traffic.reserve(256);
+    passthrough.setPolicy(config.passthrough);
+    // Wishes are checked like commands; a rule that cannot be met is left out, as if refused.
+    const EngineConfig wished = config;
+    config.portForwards.clear();
+    config.oneToOnes.clear();
+    config.deviceRules.clear();
+    config.exposedHost = {};
+    if (config.external.addresses.size() > kMostExternalAddresses) {
+        config.external.addresses.resize(kMostExternalAddresses);
+    }
+    rebuildSlots();
+    rebuildReserved();
+    Output ignored;
+    for (const policy::PortForward& forward : wished.portForwards) {
+        auto forwardsSoFar = config.portForwards;
+        forwardsSoFar.push_back(forward);
+        (void)setForwards(now, forwardsSoFar, ignored).has_value();
+    }
+    for (const policy::OneToOne& rule : wished.oneToOnes) {
+        auto rules = config.oneToOnes;
+        rules.push_back(rule);
+        (void)applyCommand(now, SetOneToOnes{rules}, ignored).has_value();
+    }
+    for (const policy::DeviceRule& rule : wished.deviceRules) {
+        auto rules = config.deviceRules;
+        rules.push_back(rule);
+        (void)applyCommand(now, SetDeviceRules{rules}, ignored).has_value();
+    }
+    (void)applyCommand(now, SetExposedHost{wished.exposedHost}, ignored).has_value();
+}
+
+Engine::Engine(Instant now, const EngineConfig& config)
+    : m_state(std::make_unique<State>(now, config))
+{}
+
+Engine::~Engine() = default;
+
+Verdict Engine::handlePacket(Instant now, PortId ingress, wire::Packet& packet, Output& output)
+{
+    const Verdict verdict = m_state->walk(now, ingress, packet, output);
+    m_state->reportTunnels(now, output);
+    if (verdict.kind != Verdict::Kind::Forward) return verdict;
+    return m_state->cut(verdict, packet, output);
+}
+
+void Engine::handlePackets(Instant now, PortId ingress, std::span<wire::Packet> packets,
+                           std::span<Verdict> verdicts, Output& output)
+{
+    assert(packets.size() == verdicts.size());
+    State& state = *m_state;
+    const net::Direction direction =
+        ingress == PortId::Internal ? net::Direction::Outbound : net::Direction::Inbound;
+    std::array<std::uint32_t, kBatch> hashes{};
+    for (std::size_t start = 0; start < packets.size(); start += kBatch) {
+        const std::size_t count = std::min(kBatch, packets.size() - start);
+        for (std::size_t i = 0; i < count; ++i) {
+            hashes[i] = state.hashAhead(packets[start + i], direction);
+            state.sessions.prefetchIndex(hashes[i]);
+        }
+        for (std::size_t i = 0; i < count; ++i)
+            state.sessions.prefetchSession(hashes[i]);
+        for (std::size_t i = 0; i < count; ++i) {
+            wire::Packet& packet = packets[start + i];
+            state.aheadHash = hashes[i];
+            const Verdict verdict = state.walk(now, ingress, packet, output);
+            verdicts[start + i] = verdict.kind == Verdict::Kind::Forward
+                                      ? state.cut(verdict, packet, output)
+                                      : verdict;
+        }
+        state.aheadHash = 0;
+    }
+    state.reportTunnels(now, output);
+}
+
+void Engine::handleTimeout(Instant now, Output& output)
+{
+    m_state->timeout(now, output);
+}
+
+std::optional<Instant> Engine::nextTimeout() const
+{
+    return m_state->deadline();
+}
+
+Result<void, CommandError> Engine::apply(Instant now, const Command& command, Output& output)
+{
+    return m_state->applyCommand(now, command, output);
+}
+
+Snapshot Engine::snapshot(Instant now) const
+{
+    return m_state->snapshot(now);
+}
+
+std::vector<SessionRecord> Engine::sessions(Instant /*now*/, const SessionQuery& query) const
+{
+    std::vector<SessionRecord> found;
+    const nat::SessionTable& table = m_state->sessions;
+    for (std::uint32_t i = 0; i < table.touched() && found.size() < query.limit; ++i) {
+        if (!table.detail(i).has(nat::detail_flag::kUsed)) continue;
+        if (!query.device.isUnspecified() && table[i].internal != query.device) continue;
+        if (query.tunnelSerial != 0) {
+            const nat::SessionDetail& rest = table.detail(i);
+            if (!table[i].has(nat::session_flag::kAttached) ||
+                m_state->tunnels.serialOf(tunnel::AttachmentId{
+                    rest.attachmentIndex, rest.attachmentGeneration}) != query.tunnelSerial) {
+                continue;
+            }
+        }
+        found.push_back(m_state->record(i));
+    }
+    return found;
+}
+
+}  // namespace engine

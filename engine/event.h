@@ -10,11 +10,17 @@
 namespace engine {
 
 /// A session has ended; what history keeps of it. (Live sessions are asked for, not announced.)
-struct SessionEnded { SessionRecord session; };
+struct SessionEnded {
+    SessionRecord session;
+};
 /// A tunnel appeared, changed its phase or label, got a timeline entry or a finding.
-struct TunnelChanged { tunnel::Tunnel tunnel; };
+struct TunnelChanged {
+    tunnel::Tunnel tunnel;
+};
 /// Last word about a tunnel; history keeps it.
-struct TunnelEnded { tunnel::Tunnel tunnel; };
+struct TunnelEnded {
+    tunnel::Tunnel tunnel;
+};
 /// Somebody was refused, once per kind, device and minute; the counters have them all.
 struct Refused {
     DropReason reason = DropReason::DeniedByPolicy;
@@ -35,7 +41,9 @@ struct ExternalAddressChanged {
     ExternalSide after;
     std::uint32_t sessionsEnded = 0;
 };
-struct DeviceSeen { net::Ipv4Address device; };
+struct DeviceSeen {
+    net::Ipv4Address device;
+};
 
 using Event = std::variant<SessionEnded, TunnelChanged, TunnelEnded, Refused, SwitchChanged,
                            SelfTestFinished, ExternalAddressChanged, DeviceSeen>;

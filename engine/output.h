@@ -13,7 +13,7 @@ namespace engine {
 /// What happened to one packet. Drop always carries its reason.
 struct Verdict {
     enum class Kind : std::uint8_t {
-        Forward,   ///< rewritten in place; send it out of `egress`
+        Forward,  ///< rewritten in place; send it out of `egress`
         Drop,
         Consumed,  ///< it was for the router; replies, if any, are in the Output
         ToHost,    ///< it is the host's own business; the engine has not touched it
@@ -27,7 +27,10 @@ struct Verdict {
     {
         return {Kind::Forward, DropReason::MalformedIp, egress};
     }
-    static constexpr Verdict drop(DropReason reason) { return {Kind::Drop, reason, PortId::External}; }
+    static constexpr Verdict drop(DropReason reason)
+    {
+        return {Kind::Drop, reason, PortId::External};
+    }
 };
 
 /// A packet that the engine made or had held: the shell sends it.

@@ -14,7 +14,8 @@ namespace engine {
 
 struct DirectionTotals {
     std::uint64_t packets = 0;
-    std::uint64_t bytes = 0;  ///< IP total length, counting each segment of an offloaded packet's headers once
+    std::uint64_t bytes =
+        0;  ///< IP total length, counting each segment of an offloaded packet's headers once
 };
 
 /// Exact since the engine was made; never reset.
@@ -38,7 +39,7 @@ using nat::TcpState;
 struct SessionRecord {
     std::uint64_t serial = 0;
     net::IpProtocol protocol = net::IpProtocol::Tcp;
-    net::Endpoint internal;   ///< port: query identifier for ICMP, 0 for port-less protocols
+    net::Endpoint internal;  ///< port: query identifier for ICMP, 0 for port-less protocols
     net::Endpoint external;
     net::Endpoint remote;
     std::uint32_t discriminatorOut = 0;  ///< port-less protocols: SPI, call ID, key
@@ -72,13 +73,6 @@ struct DeviceStatus {
     Instant firstSeen;
     Instant lastSeen;
     std::uint64_t refused = 0;
-};
-
-struct SelfTestResult {
-    enum class Outcome : std::uint8_t { NeverRun, Passed, Failed };
-    Outcome outcome = Outcome::NeverRun;
-    Instant at;
-    std::string why;  ///< English, one sentence; empty when passed
 };
 
 /// The effective state of one passthrough switch, not merely the wished one.

@@ -1,6 +1,0 @@
-#include "app/daemon.h"
-
-int main(int argc, char** argv)
-{
-    return app::runDaemon(argc, argv);
-}

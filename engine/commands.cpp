@@ -1,0 +1,513 @@
+#include "engine/engine_state.h"
+#include "engine/wire/builder.h"
+
+#include <algorithm>
+
+/// Wishes: each is checked whole before anything changes.
+namespace engine {
+
+namespace sf = nat::session_flag;
+namespace df = nat::detail_flag;
+using net::Direction;
+using net::IpProtocol;
+using passthrough::FlowEnd;
+
+namespace {
+
+template <typename... Ts>
+struct Overload : Ts... {
+    using Ts::operator()...;
+};
+template <typename... Ts>
+Overload(Ts...) -> Overload<Ts...>;
+
+bool hasPorts(IpProtocol protocol)
+{
+    return protocol == IpProtocol::Tcp || protocol == IpProtocol::Udp;
+}
+
+}  // namespace
+
+std::string_view nameOf(CommandError error)
+{
+    switch (error) {
+    case CommandError::NoSuchTunnel: return "NoSuchTunnel";
+    case CommandError::NoSuchSession: return "NoSuchSession";
+    case CommandError::PortInUse: return "PortInUse";
+    case CommandError::ForwardsOverlap: return "ForwardsOverlap";
+    case CommandError::RangeInverted: return "RangeInverted";
+    case CommandError::NotInternal: return "NotInternal";
+    case CommandError::NotExternal: return "NotExternal";
+    case CommandError::TooManyAddresses: return "TooManyAddresses";
+    case CommandError::PrefixesOverlap: return "PrefixesOverlap";
+    case CommandError::TimerTooShort: return "TimerTooShort";
+    case CommandError::PortIsProtocol: return "PortIsProtocol";
+    case CommandError::DuplicateAddress: return "DuplicateAddress";
+    case CommandError::NothingHeld: return "NothingHeld";
+    case CommandError::NoSelfTest: return "NoSelfTest";
+    }
+    return "Unknown";
+}
+
+void Engine::State::forEachSession(const std::function<void(std::uint32_t)>& visit) const
+{
+    for (std::uint32_t i = 0; i < sessions.touched(); ++i) {
+        if (sessions.detail(i).has(df::kUsed)) visit(i);
+    }
+}
+
+Result<void, CommandError> Engine::State::applyCommand(Instant now, const Command& command,
+                                                       Output& output)
+{
+    using Answer = Result<void, CommandError>;
+    return std::visit(
+        Overload{
+            [&](const SetInternalSide& wish) -> Answer {
+                for (const net::Ipv4Address address : config.external.addresses) {
+                    if (wish.side.prefix.contains(address)) {
+                        return Err{CommandError::PrefixesOverlap};
+                    }
+                }
+                const bool moved = wish.side.prefix != config.internal.prefix;
+                config.internal = wish.side;
+                if (moved) {
+                    forEachSession([&](std::uint32_t index) {
+                        if (!config.internal.prefix.contains(sessions[index].internal)) {
+                            close(now, index, FlowEnd::AddressLost, output);
+                        }
+                    });
+                }
+                return {};
+            },
+            [&](const SetExternalSide& wish) -> Answer {
+                return setExternal(now, wish.side, output);
+            },
+            [&](const SetNat& wish) -> Answer {
+                const nat::Timers& timers = wish.config.timers;
+                if (timers.udpOneWay < nat::kUdpTimeoutMinimum ||
+                    timers.udpTwoWay < nat::kUdpTimeoutMinimum ||
+                    timers.tcpEstablished < nat::kTcpEstablishedTimeout ||
+                    timers.tcpTransitory < nat::kTcpTransitoryTimeout ||
+                    timers.icmpQuery < nat::kIcmpQueryTimeout ||
+                    timers.portless < std::chrono::minutes(1) ||
+                    timers.esp < std::chrono::minutes(1)) {
+                    return Err{CommandError::TimerTooShort};
+                }
+                if (wish.config.ports.last < wish.config.ports.first) {
+                    return Err{CommandError::RangeInverted};
+                }
+                const bool refilter = wish.config.tcp.filtering != config.nat.tcp.filtering ||
+                                      wish.config.udp.filtering != config.nat.udp.filtering ||
+                                      wish.config.icmp.filtering != config.nat.icmp.filtering;
+                config.nat = wish.config;
+                rebuildReserved();
+                if (refilter) rebuildPermissions();
+                forEachSession([&](std::uint32_t index) {
+                    sessions.arm(index, sessions[index].lastPacket + idleOf(index));
+                });
+                return {};
+            },
+            [&](const SetPassthrough& wish) -> Answer { return setSwitch(now, wish, output); },
+            [&](const ResolveHold& wish) -> Answer {
+                if (!switches[static_cast<std::size_t>(wish.protocol)].held) {
+                    return Err{CommandError::NothingHeld};
+                }
+                resolveHold(now, wish.protocol, wish.how, output);
+                return {};
+            },
+            [&](const SetPortForwards& wish) -> Answer {
+                return setForwards(now, wish.forwards, output);
+            },
+            [&](const SetOneToOnes& wish) -> Answer {
+                for (std::size_t i = 0; i < wish.oneToOnes.size(); ++i) {
+                    const policy::OneToOne& rule = wish.oneToOnes[i];
+                    if (!rule.enabled) continue;
+                    if (!config.internal.prefix.contains(rule.internalAddress)) {
+                        return Err{CommandError::NotInternal};
+                    }
+                    if (!isExternal(rule.externalAddress)) return Err{CommandError::NotExternal};
+                    for (std::size_t k = 0; k < i; ++k) {
+                        const policy::OneToOne& other = wish.oneToOnes[k];
+                        if (other.enabled && (other.internalAddress == rule.internalAddress ||
+                                              other.externalAddress == rule.externalAddress)) {
+                            return Err{CommandError::DuplicateAddress};
+                        }
+                    }
+                }
+                const auto before = slots;
+                config.oneToOnes = wish.oneToOnes;
+                rebuildSlots();
+                forEachSession([&](std::uint32_t index) {
+                    const std::uint8_t slot = sessions[index].externalSlot;
+                    if (before[slot].oneToOne != slots[slot].oneToOne ||
+                        devices[sessions[index].device].externalSlot != slot) {
+                        close(now, index, FlowEnd::Admin, output);
+                    }
+                });
+                return {};
+            },
+            [&](const SetDeviceRules& wish) -> Answer {
+                for (const policy::DeviceRule& rule : wish.rules) {
+                    if (!config.internal.prefix.contains(rule.address)) {
+                        return Err{CommandError::NotInternal};
+                    }
+                }
+                config.deviceRules = wish.rules;
+                // A rule acts on what lives, too.
+                forEachSession([&](std::uint32_t index) {
+                    const auto* rule = ruleOf(sessions[index].internal);
+                    if (rule == nullptr) return;
+                    const bool vpn = sessions[index].has(sf::kAttached) ||
+                                     sessions.detail(index).has(df::kPortless);
+                    if (rule->access == policy::DeviceAccess::Block ||
+                        (rule->access == policy::DeviceAccess::VpnOnly && !vpn)) {
+                        close(now, index, FlowEnd::Admin, output);
+                    }
+                });
+                return {};
+            },
+            [&](const SetExposedHost& wish) -> Answer {
+                if (!wish.address.isUnspecified() &&
+                    !config.internal.prefix.contains(wish.address)) {
+                    return Err{CommandError::NotInternal};
+                }
+                config.exposedHost = wish.address;
+                return {};
+            },
+            [&](const SetReservedPorts& wish) -> Answer {
+                for (const net::PortRange& range : wish.ports) {
+                    if (range.last < range.first) return Err{CommandError::RangeInverted};
+                }
+                config.reservedPorts = wish.ports;
+                rebuildReserved();
+                return {};
+            },
+            [&](const CloseTunnel& wish) -> Answer {
+                const auto tunnel = tunnels.find(wish.serial);
+                if (!tunnel || tunnel::isOver(tunnel->phase))
+                    return Err{CommandError::NoSuchTunnel};
+                tunnels.end(now, wish.serial, tunnel::Phase::Closed,
+                            tunnel::EventKind::DroppedBySwitch);
+                forEachSession([&](std::uint32_t index) {
+                    const nat::SessionDetail& rest = sessions.detail(index);
+                    if (sessions[index].has(sf::kAttached) &&
+                        tunnels.serialOf(tunnel::AttachmentId{
+                            rest.attachmentIndex, rest.attachmentGeneration}) == wish.serial) {
+                        tellReset(now, index, output);
+                        close(now, index, FlowEnd::Admin, output);
+                    }
+                });
+                reportTunnels(now, output);
+                return {};
+            },
+            [&](const CloseSession& wish) -> Answer {
+                std::optional<std::uint32_t> found;
+                forEachSession([&](std::uint32_t index) {
+                    if (sessions.detail(index).serial == wish.serial) found = index;
+                });
+                if (!found) return Err{CommandError::NoSuchSession};
+                tellReset(now, *found, output);
+                close(now, *found, FlowEnd::Admin, output);
+                return {};
+            },
+            [&](const RunSelfTest& wish) -> Answer {
+                SelfTestResult& result = switches[static_cast<std::size_t>(wish.protocol)].selfTest;
+                if (!config.selfTest) return Err{CommandError::NoSelfTest};
+                result = config.selfTest(wish.protocol, config.passthrough.of(wish.protocol));
+                result.at = now;
+                emitEvent(now, output, SelfTestFinished{wish.protocol, result});
+                return {};
+            },
+        },
+        command);
+}
+
+/// The inside of a TCP connection learns at once that it is over, instead of waiting for hours.
+void Engine::State::tellReset(Instant /*now*/, std::uint32_t index, Output& output)
+{
+    const nat::Session& session = sessions[index];
+    if (session.protocol != IpProtocol::Tcp || session.has(sf::kHairpin)) return;
+    const auto next = session.window.expectedFrom(Direction::Inbound);
+    if (!next) return;
+    ++counters.generated;
+    output.packets.push_back(
+        {PortId::Internal,
+         wire::buildTcp({.source = {session.remote, session.remotePort()},
+                         .destination = {session.internal, session.internalPort()},
+                         .flags = wire::tcp_flag::kRst,
+                         .sequence = *next,
+                         .window = 0})});
+}
+
+Result<void, CommandError> Engine::State::setExternal(Instant now, const ExternalSide& side,
+                                                      Output& output)
+{
+    if (side.addresses.size() > kMostExternalAddresses) return Err{CommandError::TooManyAddresses};
+    for (std::size_t i = 0; i < side.addresses.size(); ++i) {
+        if (config.internal.prefix.contains(side.addresses[i])) {
+            return Err{CommandError::PrefixesOverlap};
+        }
+        for (std::size_t k = 0; k < i; ++k) {
+            if (side.addresses[k] == side.addresses[i]) return Err{CommandError::DuplicateAddress};
+        }
+    }
+    if (side == config.external) return {};
+    ExternalAddressChanged event{config.external, side, 0};
+    const auto lost = [&](net::Ipv4Address address) {
+        return std::find(side.addresses.begin(), side.addresses.end(), address) ==
+               side.addresses.end();
+    };
+    // What belongs to an address that is gone ends, and the inside is told where it can be: nothing
+    // may leave with the old address, and a VPN client dials again at once.
+    std::vector<std::uint32_t> stranded;
+    forEachSession([&](std::uint32_t index) {
+        if (lost(sessions.externalAddress(sessions[index].externalSlot))) stranded.push_back(index);
+    });
+    const bool changed = event.before.addresses != side.addresses;
+    if (changed && !stranded.empty())
+        tunnels.noteAll(now, tunnel::EventKind::ExternalAddressChanged);
+    for (const std::uint32_t index : stranded) {
+        if (!sessions.detail(index).has(df::kUsed)) continue;
+        tellReset(now, index, output);
+        close(now, index, FlowEnd::AddressLost, output);
+        ++event.sessionsEnded;
+    }
+    config.external = side;
+    rebuildSlots();
+    if (changed) emitEvent(now, output, event);
+    return {};
+}
+
+void Engine::State::rebuildSlots()
+{
+    for (ExternalSlot& slot : slots) {
+        const auto& addresses = config.external.addresses;
+        if (slot.used &&
+            std::find(addresses.begin(), addresses.end(), slot.address) == addresses.end()) {
+            slot = {};
+        }
+    }
+    for (const net::Ipv4Address address : config.external.addresses) {
+        if (slotOf(address)) continue;
+        for (std::size_t i = 0; i < slots.size(); ++i) {
+            if (slots[i].used) continue;
+            slots[i] = {.address = address, .oneToOne = {}, .used = true};
+            sessions.setExternalAddress(static_cast<std::uint8_t>(i), address);
+            break;
+        }
+    }
+    sharedSlots = 0;
+    for (ExternalSlot& slot : slots) {
+        slot.oneToOne = {};
+        if (!slot.used) continue;
+        for (const policy::OneToOne& rule : config.oneToOnes) {
+            if (rule.enabled && rule.externalAddress == slot.address) {
+                slot.oneToOne = rule.internalAddress;
+            }
+        }
+        if (slot.oneToOne.isUnspecified()) ++sharedSlots;
+    }
+    for (nat::Device& device : devices.all()) {
+        if (!device.paired) continue;
+        const ExternalSlot& slot = slots[device.externalSlot];
+        const bool owned = slot.oneToOne == device.address;
+        const bool foreign = !slot.oneToOne.isUnspecified() && !owned;
+        const bool deserves =
+            std::any_of(slots.begin(), slots.end(), [&](const ExternalSlot& other) {
+                return other.used && other.oneToOne == device.address;
+            });
+        if (!slot.used || foreign || (deserves && !owned)) device.paired = false;
+        if (!device.paired) pair(static_cast<std::uint16_t>(&device - devices.all().data()));
+    }
+}
+
+void Engine::State::rebuildReserved()
+{
+    std::vector<net::PortRange> tcp;
+    std::vector<net::PortRange> udp;
+    for (const policy::PortForward& forward : config.portForwards) {
+        if (!forward.enabled) continue;
+        if (forward.protocol == IpProtocol::Tcp) tcp.push_back(forward.externalPorts);
+        if (forward.protocol == IpProtocol::Udp) udp.push_back(forward.externalPorts);
+    }
+    mappings.reserve(config.reservedPorts, tcp, udp);
+    const nat::Timers& timers = config.nat.timers;
+    shortestIdle = std::min({timers.udpOneWay, timers.udpTwoWay, timers.tcpEstablished,
+                             timers.tcpTransitory, timers.icmpQuery, timers.portless, timers.esp,
+                             Duration{std::chrono::seconds(1)}});
+}
+
+void Engine::State::rebuildPermissions()
+{
+    forEachSession([&](std::uint32_t index) {
+        nat::SessionDetail& rest = sessions.detail(index);
+        if (rest.mapping == nat::FlatIndex::kNone) return;
+        const bool wanted =
+            behaviourOf(sessions[index].protocol).filtering == nat::Behaviour::AddressDependent &&
+            sessions[index].has(sf::kOutboundSeen);
+        if (wanted == rest.has(df::kPermits)) return;
+        if (wanted) {
+            permissions.add(rest.mapping, sessions[index].remote);
+            rest.flags |= df::kPermits;
+        } else {
+            permissions.remove(rest.mapping, sessions[index].remote);
+            rest.flags = static_cast<std::uint16_t>(rest.flags & ~df::kPermits);
+        }
+    });
+}
+
+Result<void, CommandError> Engine::State::setForwards(
+    Instant now, const std::vector<policy::PortForward>& wished, Output& output)
+{
+    for (std::size_t i = 0; i < wished.size(); ++i) {
+        const policy::PortForward& forward = wished[i];
+        if (!forward.enabled) continue;
+        if (!config.internal.prefix.contains(forward.internalAddress)) {
+            return Err{CommandError::NotInternal};
+        }
+        if (hasPorts(forward.protocol)) {
+            if (forward.externalPorts.last < forward.externalPorts.first ||
+                forward.externalPorts.first == net::Port{0} ||
+                std::uint32_t{forward.internalFirst.hostOrder()} + forward.externalPorts.size() >
+                    65536) {
+                return Err{CommandError::RangeInverted};
+            }
+            // "Port 47" and "port 50" are protocol numbers that people type as ports.
+            if (forward.externalPorts.size() == 1 &&
+                (forward.externalPorts.first == net::Port{47})) {
+                return Err{CommandError::PortIsProtocol};
+            }
+            for (const net::PortRange& range : config.reservedPorts) {
+                if (range.overlaps(forward.externalPorts) && range.size() < 1024) {
+                    return Err{CommandError::PortInUse};
+                }
+            }
+        }
+        for (std::size_t k = 0; k < i; ++k) {
+            const policy::PortForward& other = wished[k];
+            if (!other.enabled || other.protocol != forward.protocol) continue;
+            if (!hasPorts(forward.protocol) ||
+                other.externalPorts.overlaps(forward.externalPorts)) {
+                return Err{CommandError::ForwardsOverlap};
+            }
+        }
+    }
+    const auto before = config.portForwards;
+    config.portForwards = wished;
+    rebuildReserved();
+    // Sessions of a forward that is gone or changed end with it.
+    forEachSession([&](std::uint32_t index) {
+        const std::uint32_t id = sessions.detail(index).forward;
+        if (id == 0) return;
+        const auto same = [&](const policy::PortForward& forward) {
+            return forward.id == id;
+        };
+        const auto was = std::find_if(before.begin(), before.end(), same);
+        const auto is = std::find_if(config.portForwards.begin(), config.portForwards.end(), same);
+        if (is == config.portForwards.end() || !is->enabled ||
+            (was != before.end() &&
+             (was->externalPorts != is->externalPorts ||
+              was->internalAddress != is->internalAddress ||
+              was->internalFirst != is->internalFirst || was->protocol != is->protocol))) {
+            tellReset(now, index, output);
+            close(now, index, FlowEnd::Admin, output);
+        }
+    });
+    // Dynamic mappings that sit on a port which is now forwarded make way.
+    std::vector<std::uint32_t> displaced;
+    mappings.forEach([&](std::uint32_t index, const nat::Mapping& mapping) {
+        if (forwardTo(mapping.protocol, mapping.external) != nullptr) displaced.push_back(index);
+    });
+    for (const std::uint32_t mapping : displaced) {
+        while (mappings[mapping].used != 0 &&
+               mappings[mapping].firstSession != nat::FlatIndex::kNone) {
+            const std::uint32_t index = mappings[mapping].firstSession;
+            tellReset(now, index, output);
+            close(now, index, FlowEnd::Admin, output);
+        }
+    }
+    return {};
+}
+
+Result<void, CommandError> Engine::State::setSwitch(Instant now, const SetPassthrough& wish,
+                                                    Output& output)
+{
+    Switch& position = switches[static_cast<std::size_t>(wish.protocol)];
+    if (position.held) resolveHold(now, wish.protocol, ResolveHold::How::Release, output);
+    position.before = config.passthrough.of(wish.protocol);
+    config.passthrough.set(wish.protocol, wish.value);
+    passthrough.setPolicy(config.passthrough);
+    // Live tunnels that the new position blocks; exceptions stay as they are.
+    const auto concerned = [&](const tunnel::Tunnel& tunnel) {
+        return config.passthrough.modeFor(wish.protocol, tunnel.device, tunnel.server.address) ==
+               policy::PassthroughMode::Block;
+    };
+    if (wish.onLive != policy::OnLive::Finish) {
+        const auto serials = tunnels.hold(now, wish.protocol, concerned);
+        if (!serials.empty()) {
+            position.held = true;
+            position.heldUntil = now + policy::kHoldTime;
+            forEachSession([&](std::uint32_t index) {
+                nat::SessionDetail& rest = sessions.detail(index);
+                if (sessions[index].has(sf::kAttached) &&
+                    tunnels.isHeld({rest.attachmentIndex, rest.attachmentGeneration})) {
+                    rest.flags |= df::kHeld;
+                    refreshAttention(index);
+                }
+            });
+            if (wish.onLive == policy::OnLive::Drop) {
+                resolveHold(now, wish.protocol, ResolveHold::How::Drop, output);
+            }
+        }
+    }
+    emitEvent(now, output, SwitchChanged{wish.protocol, statusOf(wish.protocol)});
+    reportTunnels(now, output);
+    return {};
+}
+
+void Engine::State::resolveHold(Instant now, net::VpnProtocol protocol, ResolveHold::How how,
+                                Output& output)
+{
+    Switch& position = switches[static_cast<std::size_t>(protocol)];
+    position.held = false;
+    if (how == ResolveHold::How::Drop) {
+        std::vector<std::uint32_t> doomed;
+        forEachSession([&](std::uint32_t index) {
+            const nat::SessionDetail& rest = sessions.detail(index);
+            if (sessions[index].has(sf::kAttached) && rest.has(df::kHeld) &&
+                tunnels.isHeld({rest.attachmentIndex, rest.attachmentGeneration})) {
+                const auto serial = tunnels.serialOf(
+                    tunnel::AttachmentId{rest.attachmentIndex, rest.attachmentGeneration});
+                const auto tunnel = tunnels.find(serial);
+                if (tunnel && tunnel->protocol == protocol) doomed.push_back(index);
+            }
+        });
+        tunnels.drop(now, protocol);
+        for (const std::uint32_t index : doomed) {
+            if (!sessions.detail(index).has(df::kUsed)) continue;
+            tellReset(now, index, output);
+            close(now, index, FlowEnd::Admin, output);
+        }
+    } else {
+        if (how == ResolveHold::How::Release) {
+            // Undo: the switch goes back, too.
+            config.passthrough.set(protocol, position.before);
+            passthrough.setPolicy(config.passthrough);
+        }
+        tunnels.release(now, protocol);
+        forEachSession([&](std::uint32_t index) {
+            nat::SessionDetail& rest = sessions.detail(index);
+            if (rest.has(df::kHeld) &&
+                !tunnels.isHeld({rest.attachmentIndex, rest.attachmentGeneration})) {
+                rest.flags = static_cast<std::uint16_t>(rest.flags & ~df::kHeld);
+                // The pause was ours; it must not count as idle time.
+                sessions[index].lastPacket = now;
+                refreshAttention(index);
+            }
+        });
+    }
+    emitEvent(now, output, SwitchChanged{protocol, statusOf(protocol)});
+    reportTunnels(now, output);
+}
+
+}  // namespace engine

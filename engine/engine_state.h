@@ -1,0 +1,256 @@
+#pragma once
+
+#include "engine/base/random.h"
+#include "engine/engine.h"
+#include "engine/nat/device_table.h"
+#include "engine/nat/fragments.h"
+#include "engine/nat/icmp_error.h"
+#include "engine/nat/mapping_table.h"
+#include "engine/nat/session_table.h"
+#include "engine/passthrough/passthrough.h"
+#include "engine/tunnel/tunnel_table.h"
+#include "engine/wire/icmp_view.h"
+#include "engine/wire/ipv4_view.h"
+#include "engine/wire/tcp_view.h"
+#include "engine/wire/udp_view.h"
+
+#include <array>
+#include <cstdint>
+#include <deque>
+#include <optional>
+#include <unordered_map>
+#include <vector>
+
+namespace engine {
+
+/// What one walk of one packet carries along.
+struct Walk {
+    Instant now;
+    wire::Packet& packet;
+    wire::Ipv4View ip;
+    Output& output;
+    PortId ingress = PortId::Internal;
+    bool inspect = true;   ///< false: passthrough has seen it already and let it go
+    bool hairpin = false;  ///< second half of a hairpinned packet
+    /// Outcome beside the verdict, for fragments that follow this one.
+    std::uint32_t session = nat::FlatIndex::kNone;
+};
+
+/// The engine's insides, shared by the files of the packet walk. Private to engine/*.cpp.
+struct Engine::State {
+    State(Instant now, const EngineConfig& initial);
+
+    struct DeviceTraffic {
+        DirectionTotals outbound;
+        DirectionTotals inbound;
+    };
+
+    // packet_walk.cpp: the way of a packet.
+    Verdict walk(Instant now, PortId ingress, wire::Packet& packet, Output& output,
+                 bool inspect = true);
+    /// The hash under which walk() will look this packet up, if it is an ordinary one; else zero.
+    [[nodiscard]] std::uint32_t hashAhead(const wire::Packet& packet,
+                                          net::Direction direction) const;
+    Verdict outbound(Walk& walk);
+    Verdict inbound(Walk& walk);
+    Verdict transport(Walk& walk, net::Direction direction);
+    Verdict translate(Walk& walk, std::uint32_t index, net::Direction direction);
+    Verdict missOutbound(Walk& walk, net::Endpoint internal, net::Endpoint remote);
+    Verdict missInbound(Walk& walk, net::Endpoint external, net::Endpoint remote);
+    Verdict emit(Walk& walk, std::uint32_t index, net::Direction direction);
+    Verdict fits(Walk& walk, PortId egress);
+    std::optional<Verdict> attend(Walk& walk, std::uint32_t index, net::Direction direction,
+                                  wire::ConstBytes payload, std::uint32_t sequence,
+                                  std::uint8_t tcpFlags);
+    void rewrite(Walk& walk, std::uint32_t index, net::Direction direction);
+    Verdict hairpin(Walk& walk);
+    Verdict redirect(Walk& walk, passthrough::FlowId flow);
+    [[nodiscard]] bool isExternal(net::Ipv4Address address) const;
+    [[nodiscard]] std::optional<std::uint8_t> slotOf(net::Ipv4Address address) const;
+    Verdict drop(Walk& walk, DropReason reason);
+    /// As drop, and tells an internal sender by ICMP (RFC 5508 REQ-8).
+    Verdict refuse(Walk& walk, DropReason reason);
+
+    Verdict fragment(Walk& walk);
+    /// An oversized packet that may be cut goes out in pieces (RFC 4787 REQ-13a).
+    Verdict cut(const Verdict& verdict, wire::Packet& packet, Output& output);
+
+    // portless_walk.cpp: protocols without ports.
+    Verdict portless(Walk& walk, net::Direction direction);
+    Verdict translatePortless(Walk& walk, std::uint32_t index, net::Direction direction);
+    Verdict decidePortless(Walk& walk, net::Direction direction);
+    void deliverPortless(Walk& walk, net::Ipv4Address recipient,
+                         const std::optional<passthrough::PortlessBinding::Rewrite>& rewrite);
+    void bind(Instant now, const passthrough::PortlessBinding& binding);
+    void unbind(Instant now, const passthrough::PortlessUnbinding& unbinding, Output& output);
+
+    // icmp_walk.cpp: queries' errors, and what the router says itself.
+    Verdict icmpError(Walk& walk, net::Direction direction);
+    void sendIcmp(Walk& walk, wire::IcmpType type, std::uint8_t code, std::uint32_t rest = 0);
+
+    // sessions.cpp: making and ending.
+    struct Opened {
+        std::optional<std::uint32_t> session;
+        DropReason reason = DropReason::SessionTableFull;
+    };
+    struct Wish {
+        net::IpProtocol protocol = net::IpProtocol::Udp;
+        net::Endpoint internal;
+        net::Endpoint remote;
+        net::Port external;     ///< inbound: where it came to
+        std::uint8_t slot = 0;  ///< inbound: which address
+        net::Direction initiator = net::Direction::Outbound;
+        std::optional<std::uint32_t> mapping;
+        std::uint32_t forward = 0;
+        bool hairpin = false;
+        bool holds = true;  ///< keeps its mapping alive
+    };
+    Opened openOutbound(Instant now, const Wish& wish, Output& output);
+    Opened open(Instant now, const Wish& wish, std::uint16_t device, Output& output);
+    std::optional<DropReason> admit(Instant now, std::uint16_t device, Output& output,
+                                    std::optional<net::Port>* reuse, net::IpProtocol protocol,
+                                    bool needsPort);
+    void close(Instant now, std::uint32_t index, passthrough::FlowEnd end, Output& output);
+    [[nodiscard]] Duration idleOf(std::uint32_t index) const;
+    [[nodiscard]] bool expired(Instant now, std::uint32_t index) const;
+    std::optional<std::uint32_t> findLive(Instant now, const nat::SessionKey& key,
+                                          std::uint32_t hash, Output& output);
+    std::optional<std::uint32_t> findLive(Instant now, const nat::SessionKey& key, Output& output)
+    {
+        return findLive(now, key, sessions.hashOf(key), output);
+    }
+    [[nodiscard]] passthrough::Flow flowOf(std::uint32_t index) const;
+    [[nodiscard]] nat::ProtocolBehaviour behaviourOf(net::IpProtocol protocol) const;
+    std::uint8_t pair(std::uint16_t device);
+    [[nodiscard]] const policy::PortForward* forwardTo(net::IpProtocol protocol,
+                                                       net::Port external) const;
+    [[nodiscard]] const policy::PortForward* forwardFrom(net::IpProtocol protocol,
+                                                         net::Endpoint internal) const;
+    [[nodiscard]] static net::Port shifted(const policy::PortForward& forward, net::Port external);
+    [[nodiscard]] const policy::DeviceRule* ruleOf(net::Ipv4Address device) const;
+    void markUnanswered(std::uint32_t index);
+    void unmarkUnanswered(std::uint32_t index);
+    void refreshAttention(std::uint32_t index);
+    [[nodiscard]] std::uint32_t sessionLimit(net::Ipv4Address device) const;
+    [[nodiscard]] std::uint32_t portLimit() const;
+
+    // saved_state.cpp
+    void restore(Instant now, const nat::Session& saved, net::Ipv4Address external,
+                 std::uint8_t kind, bool holds, std::uint32_t forward, std::uint32_t idle,
+                 Instant created, const DeviceTraffic& carried, bool hasOut, bool hasIn);
+
+    // What passthrough has asked for.
+    struct Shown {
+        std::optional<std::uint32_t> session;  ///< of a TCP or UDP flow
+        net::Ipv4Address client;               ///< zero: at a timeout
+        net::Ipv4Address server;
+    };
+    void perform(Instant now, const Shown& shown, Output& output);
+    void hold(Walk& walk, std::uint32_t token);
+    void releaseHeld(Instant now, std::uint32_t token, bool travel, Output& output);
+
+    // commands.cpp
+    Result<void, CommandError> applyCommand(Instant now, const Command& command, Output& output);
+    Result<void, CommandError> setExternal(Instant now, const ExternalSide& side, Output& output);
+    Result<void, CommandError> setForwards(Instant now,
+                                           const std::vector<policy::PortForward>& forwards,
+                                           Output& output);
+    Result<void, CommandError> setSwitch(Instant now, const SetPassthrough& wish, Output& output);
+    void resolveHold(Instant now, net::VpnProtocol protocol, ResolveHold::How how, Output& output);
+    void rebuildReserved();
+    void rebuildSlots();
+    void rebuildPermissions();
+    void forEachSession(const std::function<void(std::uint32_t)>& visit) const;
+    void tellReset(Instant now, std::uint32_t index, Output& output);
+
+    // report.cpp
+    void timeout(Instant now, Output& output);
+    [[nodiscard]] std::optional<Instant> deadline() const;
+    [[nodiscard]] Snapshot snapshot(Instant now) const;
+    [[nodiscard]] SessionRecord record(std::uint32_t index) const;
+    void reportTunnels(Instant now, Output& output);
+    void reportRefusal(Walk& walk, DropReason reason);
+    void emitEvent(Instant now, Output& output, Event event);
+    [[nodiscard]] ProtocolStatus statusOf(net::VpnProtocol protocol) const;
+
+    struct HeldPacket {
+        std::uint32_t token = 0;
+        PortId ingress = PortId::Internal;
+        Instant until;
+        std::vector<std::uint8_t> bytes;
+        wire::ChecksumState checksum = wire::ChecksumState::Complete;
+        std::uint16_t segmentPayload = 0;
+    };
+    struct Switch {
+        Instant heldUntil;
+        bool held = false;
+        policy::PassthroughSwitch before;
+        std::uint64_t tunnelsSeen = 0;
+        std::uint64_t refused = 0;
+        SelfTestResult selfTest;
+    };
+    struct ForwardState {
+        std::uint64_t hits = 0;
+        std::uint32_t live = 0;
+    };
+    struct ExternalSlot {
+        net::Ipv4Address address;
+        net::Ipv4Address oneToOne;  ///< the internal address that owns it; unspecified: shared
+        bool used = false;
+    };
+
+    std::uint32_t aheadHash = 0;  ///< of the packet that is walked, when hashAhead() has told it
+
+    EngineConfig config;
+    Random random;
+    nat::SessionTable sessions;
+    nat::MappingTable mappings;
+    nat::PermissionTable permissions;
+    nat::DeviceTable devices;
+    std::vector<DeviceTraffic> traffic;  ///< by device
+    passthrough::Passthrough passthrough;
+    tunnel::TunnelTable tunnels;
+    passthrough::Actions actions;
+    Counters counters;
+    std::array<ExternalSlot, nat::kExternalSlots> slots{};
+    std::size_t sharedSlots = 0;
+    Duration shortestIdle{0};
+    std::unordered_map<std::uint32_t, passthrough::PortlessBinding> bindings;  ///< by session
+    std::unordered_multimap<passthrough::FlowId, std::uint32_t> children;      ///< by master
+    std::unordered_map<std::uint32_t, ForwardState> forwards;                  ///< by rule
+    std::vector<HeldPacket> held;
+    std::size_t heldBytes = 0;
+    std::vector<std::vector<std::uint8_t>> releasedFragments;
+    std::array<Switch, net::kVpnProtocolCount> switches;
+    nat::Fragments fragments;
+    nat::FragmentIds fragmentIds;
+    nat::IcmpErrorSource icmpSource;
+    Instant eventSecond;
+    std::uint32_t eventsThisSecond = 0;
+    std::vector<tunnel::Tunnel> changedTunnels;
+    std::vector<tunnel::Tunnel> endedTunnels;
+    struct RefusalSeen {
+        std::uint64_t kinds = 0;
+        Instant minute;
+    };
+    std::unordered_map<std::uint16_t, RefusalSeen> refusals;  ///< by device
+};
+
+// Ours. A device that asks for more than this at once is refused one by one, the counters know all.
+/// Errors of others about one session that are passed on in a second (RFC 5927 §7).
+inline constexpr std::uint8_t kIcmpErrorsPerSecond = 100;
+inline constexpr std::uint32_t kEventsPerSecond = 2000;
+inline constexpr std::size_t kMostHeldPackets = 256;
+inline constexpr std::size_t kMostHeldBytes = 512 * 1024;
+inline constexpr Duration kHeldAtMost = std::chrono::seconds(2);
+/// Ours: expiries of one call, so that no pause of a millisecond ever comes of it.
+inline constexpr std::uint32_t kExpiriesPerCall = 1000;
+
+/// Addresses that never appear on a wire as somebody's own (RFC 6890, RFC 1112).
+[[nodiscard]] constexpr bool isBogon(net::Ipv4Address address)
+{
+    const std::uint32_t first = address.hostOrder() >> 24;
+    return first == 0 || first == 127 || first >= 224;
+}
+
+}  // namespace engine

@@ -1,0 +1,251 @@
+#include "engine/engine_state.h"
+#include "engine/wire/fragmenter.h"
+
+#include <algorithm>
+
+/// ICMP errors that pass, ICMP errors that the router sends, and fragments.
+namespace engine {
+
+using nat::SessionKey;
+namespace sf = nat::session_flag;
+namespace df = nat::detail_flag;
+using net::Direction;
+using net::IpProtocol;
+
+namespace {
+
+/// RFC 5927 §7: no link is allowed to claim less; RFC 791 wants 68, nobody has less than this.
+constexpr std::uint16_t kSmallestMtu = 552;
+
+}  // namespace
+
+/// RFC 5508 §4: an error passes when the packet it quotes belongs to a session, and is translated
+/// by that session. It never changes the session (RFC 4787 REQ-12, RFC 5382 REQ-10).
+Verdict Engine::State::icmpError(Walk& walk, Direction direction)
+{
+    const bool outward = direction == Direction::Outbound;
+    const auto icmp = wire::IcmpView::parse(walk.ip.payload());
+    if (outward && (walk.ip.destination() == config.internal.address ||
+                    config.internal.prefix.contains(walk.ip.destination()) ||
+                    walk.ip.destination().hostOrder() >= 0xe0000000U)) {
+        ++counters.consumed;
+        return {Verdict::Kind::ToHost};
+    }
+    if (icmp->type() == wire::IcmpType::Redirect) return drop(walk, DropReason::IcmpRedirect);
+    if (!icmp->isError()) {
+        if (!outward) {
+            ++counters.consumed;
+            return {Verdict::Kind::ToHost};
+        }
+        return drop(walk, DropReason::IcmpNoMatch);
+    }
+    if (icmp->type() == wire::IcmpType::SourceQuench) return drop(walk, DropReason::IcmpNoMatch);
+    auto error = nat::IcmpError::parse(walk.ip);
+    if (!error) return drop(walk, error.error());
+    const nat::EmbeddedPacket& quoted = error->embedded();
+
+    // The quoted packet went the other way: seen from outside its source is our external endpoint.
+    const net::Ipv4Address ours = outward ? quoted.destination.address : quoted.source.address;
+    const net::Ipv4Address remote = outward ? quoted.source.address : quoted.destination.address;
+    const net::Port ourPort = outward ? quoted.destination.port : quoted.source.port;
+    const net::Port remotePort = outward ? quoted.source.port : quoted.destination.port;
+    if (!outward && ours != walk.ip.destination()) return drop(walk, DropReason::IcmpForged);
+    std::optional<std::uint32_t> index;
+    if (quoted.protocol == IpProtocol::Tcp || quoted.protocol == IpProtocol::Udp) {
+        index = findLive(walk.now,
+                         SessionKey::make(direction, quoted.protocol, 0, ours, remote,
+                                          nat::portsId(ourPort, remotePort)),
+                         walk.output);
+    } else if (quoted.protocol == IpProtocol::Icmp) {
+        index = findLive(walk.now,
+                         SessionKey::make(direction, quoted.protocol, 0, ours, remote,
+                                          nat::portsId(ourPort, net::Port{})),
+                         walk.output);
+    } else {
+        // A port-less packet names the other side's discriminator: look for the session among those
+        // that packets of that direction find.
+        const Direction other = net::opposite(direction);
+        const auto discriminator =
+            passthrough::discriminatorOf(quoted.protocol, other, quoted.head);
+        if (discriminator) {
+            for (const auto& [session, binding] : bindings) {
+                const auto& wanted =
+                    other == Direction::Outbound ? binding.outbound : binding.inbound;
+                const net::Ipv4Address side = outward ? binding.client : binding.external;
+                if (binding.protocol == quoted.protocol && binding.server == remote &&
+                    side == ours && wanted == *discriminator) {
+                    index = session;
+                    break;
+                }
+            }
+        }
+    }
+    if (!index) {
+        if (!outward &&
+            (quoted.protocol == IpProtocol::Tcp || quoted.protocol == IpProtocol::Udp) &&
+            mappings.isHostPort(ourPort)) {
+            ++counters.consumed;
+            return {Verdict::Kind::ToHost};
+        }
+        return drop(walk, DropReason::IcmpNoMatch);
+    }
+    nat::Session& session = sessions[*index];
+    nat::SessionDetail& rest = sessions.detail(*index);
+    if (session.protocol == IpProtocol::Tcp &&
+        !session.window.inFlight(net::opposite(direction), quoted.tcpSequence)) {
+        return drop(walk, DropReason::IcmpForged);
+    }
+    if (quoted.protocol == IpProtocol::Udp || quoted.protocol == IpProtocol::Tcp) {
+        // Somebody who asks for smaller packets must quote one that was too large for the claim.
+        if (icmp->type() == wire::IcmpType::Unreachable &&
+            icmp->code() == wire::icmp_unreachable::kFragmentationNeeded) {
+            const std::uint16_t mtu = icmp->nextHopMtu();
+            if (mtu != 0 && (mtu < kSmallestMtu || quoted.totalLength <= mtu)) {
+                return drop(walk, DropReason::IcmpForged);
+            }
+        }
+    }
+    const auto second = static_cast<std::uint8_t>((walk.now.nanoseconds() / 1'000'000'000) & 0xff);
+    if (rest.icmpSecond != second) {
+        rest.icmpSecond = second;
+        rest.icmpErrors = 0;
+    }
+    if (++rest.icmpErrors > kIcmpErrorsPerSecond) {
+        rest.icmpErrors = kIcmpErrorsPerSecond;
+        return drop(walk, DropReason::IcmpRate);
+    }
+    if (walk.ip.ttl() <= 1) return drop(walk, DropReason::TtlExpired);
+
+    const net::Endpoint external{sessions.externalAddress(session.externalSlot),
+                                 session.externalPort()};
+    const net::Endpoint internal{session.internal, session.internalPort()};
+    nat::EmbeddedTranslation translation{quoted.source, quoted.destination};
+    if (outward) {
+        // The device reports about a packet that we delivered to it; outside knows our endpoint.
+        translation.destination = external;
+        if (quoted.protocol == IpProtocol::Icmp) translation.source.port = external.port;
+        const bool portless = rest.has(df::kPortless);
+        if (portless && session.rewrite.active != 0 && session.rewrite.offset <= 6) {
+            translation.rewrite = {static_cast<std::uint8_t>(session.rewrite.offset),
+                                   static_cast<std::uint16_t>(session.inboundId)};
+        }
+        error->translate(translation);
+        // RFC 5508 REQ-5: a device behind NAPT reports with the router's own address.
+        walk.ip.rewriteSource(external.address);
+        walk.ip.decrementTtl();
+        if (session.has(sf::kHairpin)) {
+            walk.hairpin = true;
+            return icmpError(walk, Direction::Inbound);
+        }
+        counters.outbound.bytes += walk.ip.totalLength();
+        ++counters.outbound.packets;
+        return Verdict::forward(PortId::External);
+    }
+    translation.source = internal;
+    error->translate(translation);
+    walk.ip.rewriteDestination(session.internal);
+    if (!walk.hairpin) {
+        walk.ip.decrementTtl();
+        counters.inbound.bytes += walk.ip.totalLength();
+        ++counters.inbound.packets;
+    }
+    return Verdict::forward(PortId::Internal);
+}
+
+/// What the router itself has to say to the sender of this packet.
+void Engine::State::sendIcmp(Walk& walk, wire::IcmpType type, std::uint8_t code, std::uint32_t rest)
+{
+    const net::Ipv4Address router =
+        walk.ingress == PortId::Internal
+            ? config.internal.address
+            : (config.external.addresses.empty() ? net::Ipv4Address{}
+                                                 : config.external.addresses.front());
+    if (router.isUnspecified()) return;
+    auto message = icmpSource.make(
+        walk.now, {.source = router, .type = type, .code = code, .rest = rest}, walk.ip);
+    if (!message) return;
+    ++counters.generated;
+    walk.output.packets.push_back({walk.ingress, std::move(*message)});
+}
+
+Verdict Engine::State::fragment(Walk& walk)
+{
+    const Direction direction =
+        walk.ingress == PortId::Internal ? Direction::Outbound : Direction::Inbound;
+    const nat::FragmentDecision decision = fragments.onFragment(walk.now, direction, walk.ip);
+    switch (decision.kind) {
+    case nat::FragmentDecision::Kind::Drop: return drop(walk, decision.reason);
+    case nat::FragmentDecision::Kind::Buffered: return Verdict{Verdict::Kind::Hold};
+    case nat::FragmentDecision::Kind::Follow: {
+        const auto egress = static_cast<PortId>(decision.translation.egress);
+        decision.translation.applyTo(walk.ip);
+        if (walk.ip.ttl() <= 1) return drop(walk, DropReason::TtlExpired);
+        walk.ip.decrementTtl();
+        DirectionTotals& totals = egress == PortId::External ? counters.outbound : counters.inbound;
+        totals.bytes += walk.ip.totalLength();
+        ++totals.packets;
+        return Verdict::forward(egress);
+    }
+    case nat::FragmentDecision::Kind::First: break;
+    }
+    const net::Ipv4Address sourceBefore = walk.ip.source();
+    const net::Ipv4Address destinationBefore = walk.ip.destination();
+    const Verdict verdict = walk.ingress == PortId::Internal ? outbound(walk) : inbound(walk);
+    if (verdict.kind != Verdict::Kind::Forward) {
+        if (verdict.kind == Verdict::Kind::ToHost) {
+            // The host puts its own fragments together; ours only must not claim them.
+            fragments.resolve(decision.ticket,
+                              {sourceBefore, destinationBefore, walk.ip.identification(), 2},
+                              releasedFragments);
+            releasedFragments.clear();
+        } else {
+            fragments.refuse(decision.ticket);
+        }
+        return verdict;
+    }
+    std::uint16_t id = walk.ip.identification();
+    if (verdict.egress == PortId::External) {
+        id = fragmentIds.next(walk.ip.source(), walk.ip.destination(), walk.ip.protocol());
+        walk.ip.rewriteIdentification(id);
+    }
+    const nat::FragmentTranslation translation{walk.ip.source(), walk.ip.destination(), id,
+                                               static_cast<std::uint8_t>(verdict.egress)};
+    fragments.resolve(decision.ticket, translation, releasedFragments);
+    if (releasedFragments.empty()) return verdict;
+    // In the order of the datagram: the first fragment before those that were waiting for it.
+    const wire::MutableBytes first = walk.ip.bytes();
+    walk.output.packets.push_back(
+        {verdict.egress, {first.begin(), first.end()}, walk.packet.checksum, 0});
+    for (auto& released : releasedFragments) {
+        auto ip = wire::Ipv4View::parse(released);
+        if (!ip || ip->ttl() <= 1) continue;
+        ip->decrementTtl();
+        DirectionTotals& totals =
+            verdict.egress == PortId::External ? counters.outbound : counters.inbound;
+        totals.bytes += released.size();
+        ++totals.packets;
+        walk.output.packets.push_back({verdict.egress, std::move(released)});
+    }
+    releasedFragments.clear();
+    return Verdict{Verdict::Kind::Consumed};
+}
+
+Verdict Engine::State::cut(const Verdict& verdict, wire::Packet& packet, Output& output)
+{
+    const std::uint16_t mtu =
+        verdict.egress == PortId::External ? config.external.mtu : config.internal.mtu;
+    if (packet.segmentPayload != 0 || packet.bytes.size() <= mtu) return verdict;
+    auto ip = wire::Ipv4View::parse(packet.bytes);
+    if (!ip || ip->dontFragment()) return verdict;
+    if (packet.checksum == wire::ChecksumState::Partial) wire::completeTransportChecksum(*ip);
+    if (verdict.egress == PortId::External && !ip->isFragment()) {
+        ip->rewriteIdentification(
+            fragmentIds.next(ip->source(), ip->destination(), ip->protocol()));
+    }
+    for (auto& piece : wire::fragmentIpv4(*ip, mtu)) {
+        output.packets.push_back({verdict.egress, std::move(piece)});
+    }
+    return Verdict{Verdict::Kind::Consumed};
+}
+
+}  // namespace engine

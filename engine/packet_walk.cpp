@@ -1,0 +1,705 @@
+#include "engine/engine_state.h"
+
+#include <algorithm>
+#include <cassert>
+
+/// How a packet travels. Read Engine::State::walk() first: the rest follows in its order.
+namespace engine {
+
+using nat::SessionKey;
+namespace sf = nat::session_flag;
+namespace df = nat::detail_flag;
+using net::Direction;
+using net::IpProtocol;
+
+Verdict Engine::State::walk(Instant now, PortId ingress, wire::Packet& packet, Output& output,
+                            bool inspect)
+{
+    const auto ip = wire::Ipv4View::parse(packet.bytes);
+    if (!ip) {
+        ++counters.drops[static_cast<std::size_t>(DropReason::MalformedIp)];
+        return Verdict::drop(DropReason::MalformedIp);
+    }
+    Walk step{.now = now,
+              .packet = packet,
+              .ip = *ip,
+              .output = output,
+              .ingress = ingress,
+              .inspect = inspect};
+    packet.bytes = ip->bytes();
+    if (ip->isFragment()) return fragment(step);
+    return ingress == PortId::Internal ? outbound(step) : inbound(step);
+}
+
+Verdict Engine::State::outbound(Walk& walk)
+{
+    switch (walk.ip.protocol()) {
+    case IpProtocol::Tcp:
+    case IpProtocol::Udp:
+    case IpProtocol::Icmp: return transport(walk, Direction::Outbound);
+    case IpProtocol::IpIp:
+    case IpProtocol::Dccp:
+    case IpProtocol::SixInFour:
+    case IpProtocol::Gre:
+    case IpProtocol::Esp:
+    case IpProtocol::Ah:
+    case IpProtocol::EtherIp:
+    case IpProtocol::IpComp:
+    case IpProtocol::L2tpV3:
+    case IpProtocol::Sctp:
+    case IpProtocol::UdpLite: break;
+    }
+    return portless(walk, Direction::Outbound);
+}
+
+Verdict Engine::State::inbound(Walk& walk)
+{
+    if (!isExternal(walk.ip.destination())) {
+        // A neighbour outside must not reach inside by sending to our MAC address.
+        if (config.internal.prefix.contains(walk.ip.destination())) {
+            return drop(walk, DropReason::NotForUs);
+        }
+        ++counters.consumed;
+        return {Verdict::Kind::ToHost};
+    }
+    const IpProtocol protocol = walk.ip.protocol();
+    if (protocol == IpProtocol::Tcp || protocol == IpProtocol::Udp ||
+        protocol == IpProtocol::Icmp) {
+        return transport(walk, Direction::Inbound);
+    }
+    return portless(walk, Direction::Inbound);
+}
+
+Verdict Engine::State::transport(Walk& walk, Direction direction)
+{
+    const wire::MutableBytes bytes = walk.ip.payload();
+    const bool outward = direction == Direction::Outbound;
+    const net::Ipv4Address ours = outward ? walk.ip.source() : walk.ip.destination();
+    const net::Ipv4Address remote = outward ? walk.ip.destination() : walk.ip.source();
+    const IpProtocol protocol = walk.ip.protocol();
+    net::Port ourPort;
+    net::Port remotePort;
+    std::uint32_t id = 0;
+    if (protocol == IpProtocol::Icmp) {
+        const auto icmp = wire::IcmpView::parse(bytes);
+        if (!icmp) return drop(walk, DropReason::MalformedIcmp);
+        if (!icmp->isQuery()) return icmpError(walk, direction);
+        if (!outward && icmp->isQueryRequest()) {
+            // A ping to the external address is the host's, unless a device owns the address.
+            const auto slot = slotOf(ours);
+            if (!walk.hairpin && slots[*slot].oneToOne.isUnspecified()) {
+                ++counters.consumed;
+                return {Verdict::Kind::ToHost};
+            }
+        }
+        ourPort = icmp->identifier();
+        id = nat::portsId(ourPort, remotePort);
+    } else {
+        if (bytes.size() < (protocol == IpProtocol::Udp ? 8U : 20U)) {
+            return drop(walk, walk.ip.isFragment() ? DropReason::FragmentTiny
+                                                   : DropReason::MalformedTransport);
+        }
+        ourPort = net::Port{wire::load16(bytes, outward ? 0 : 2)};
+        remotePort = net::Port{wire::load16(bytes, outward ? 2 : 0)};
+        id = nat::portsId(ourPort, remotePort);
+    }
+    const SessionKey key = SessionKey::make(direction, protocol, 0, ours, remote, id);
+    const std::uint32_t hash = aheadHash != 0 && !walk.hairpin ? aheadHash : sessions.hashOf(key);
+    aheadHash = 0;
+    const auto found = findLive(walk.now, key, hash, walk.output);
+    if (found) return translate(walk, *found, direction);
+    const net::Endpoint here{ours, ourPort};
+    const net::Endpoint there{remote, remotePort};
+    return outward ? missOutbound(walk, here, there) : missInbound(walk, here, there);
+}
+
+std::uint32_t Engine::State::hashAhead(const wire::Packet& packet, Direction direction) const
+{
+    const wire::MutableBytes bytes = packet.bytes;
+    if (bytes.size() < 28 || bytes[0] != 0x45 || (wire::load16(bytes, 6) & 0x3fffU) != 0) return 0;
+    const auto protocol = static_cast<IpProtocol>(bytes[9]);
+    if (protocol != IpProtocol::Tcp && protocol != IpProtocol::Udp) return 0;
+    const net::Ipv4Address source{wire::load32(bytes, 12)};
+    const net::Ipv4Address destination{wire::load32(bytes, 16)};
+    const net::Port from{wire::load16(bytes, 20)};
+    const net::Port to{wire::load16(bytes, 22)};
+    const bool outward = direction == Direction::Outbound;
+    return sessions.hashOf(SessionKey::make(
+        direction, protocol, 0, outward ? source : destination, outward ? destination : source,
+        outward ? nat::portsId(from, to) : nat::portsId(to, from)));
+}
+
+std::optional<std::uint32_t> Engine::State::findLive(Instant now, const SessionKey& key,
+                                                     std::uint32_t hash, Output& output)
+{
+    const nat::SessionRef found = sessions.find(key, hash);
+    if (found.isNone()) return std::nullopt;
+    if (now - sessions[found.index].lastPacket >= shortestIdle && expired(now, found.index)) {
+        close(now, found.index, passthrough::FlowEnd::Expired, output);
+        return std::nullopt;
+    }
+    return found.index;
+}
+
+Verdict Engine::State::translate(Walk& walk, std::uint32_t index, Direction direction)
+{
+    nat::Session& session = sessions[index];
+    walk.session = index;
+    const bool outward = direction == Direction::Outbound;
+    if (walk.ip.ttl() <= 1 && !walk.hairpin) {
+        sendIcmp(walk, wire::IcmpType::TimeExceeded, 0);
+        return drop(walk, DropReason::TtlExpired);
+    }
+    bool refresh = outward || (config.nat.inboundRefresh && session.has(sf::kOutboundSeen));
+    const wire::Extent extent =
+        walk.ip.isFragment() ? wire::Extent::Beginning : wire::Extent::Whole;
+    switch (session.protocol) {
+    case IpProtocol::Tcp: {
+        const auto tcp = wire::TcpView::parse(walk.ip.payload());
+        if (!tcp) return drop(walk, DropReason::MalformedTransport);
+        const nat::TcpEvent event = nat::tcpEventOf(direction, tcp->flags());
+        if (nat::reopens(session.tcpState, event)) session.window = {};
+        switch (session.window.observe(direction, *tcp, extent)) {
+        case nat::WindowVerdict::OutOfWindow: return drop(walk, DropReason::TcpOutOfWindow);
+        case nat::WindowVerdict::InexactReset: return drop(walk, DropReason::TcpInexactReset);
+        case nat::WindowVerdict::Challenge: refresh = false; break;
+        case nat::WindowVerdict::Reopened:
+        case nat::WindowVerdict::Ok: {
+            const bool reopened = session.tcpState != nat::TcpState::Established &&
+                                  nat::next(session.tcpState, event) == nat::TcpState::Established;
+            const nat::TcpState after = nat::next(session.tcpState, event);
+            refresh = true;
+            if (after != session.tcpState || reopened) {
+                session.tcpState = after;
+                session.lastPacket = walk.now;
+                sessions.arm(index, walk.now + idleOf(index));
+            }
+            break;
+        }
+        }
+        if (session.has(sf::kAttention)) {
+            if (const auto verdict =
+                    attend(walk, index, direction, tcp->payload(), tcp->sequence(), tcp->flags())) {
+                return *verdict;
+            }
+        }
+        if (config.nat.clampMss && tcp->has(wire::tcp_flag::kSyn)) {
+            const std::uint16_t mtu = std::min(config.internal.mtu, config.external.mtu);
+            wire::TcpView view = *tcp;
+            if (mtu > 40) {
+                view.clampMaximumSegmentSize(static_cast<std::uint16_t>(mtu - 40),
+                                             walk.packet.checksum);
+            }
+        }
+        break;
+    }
+    case IpProtocol::Udp: {
+        const auto udp = wire::UdpView::parse(walk.ip.payload(), extent);
+        if (!udp && walk.packet.segmentPayload == 0) {
+            return drop(walk, DropReason::MalformedTransport);
+        }
+        if (session.has(sf::kAttention) && udp) {
+            if (const auto verdict = attend(walk, index, direction, udp->payload(), 0, 0)) {
+                return *verdict;
+            }
+        }
+        break;
+    }
+    case IpProtocol::Icmp:
+    case IpProtocol::IpIp:
+    case IpProtocol::Dccp:
+    case IpProtocol::SixInFour:
+    case IpProtocol::Gre:
+    case IpProtocol::Esp:
+    case IpProtocol::Ah:
+    case IpProtocol::EtherIp:
+    case IpProtocol::IpComp:
+    case IpProtocol::L2tpV3:
+    case IpProtocol::Sctp:
+    case IpProtocol::UdpLite: break;
+    }
+    if (refresh) session.lastPacket = walk.now;
+    if (!session.has(sf::kAnswered) && outward != session.has(sf::kOutboundFirst)) {
+        session.flags |= sf::kAnswered;
+        unmarkUnanswered(index);
+    }
+    if (outward && !session.has(sf::kOutboundSeen)) {
+        session.flags |= sf::kOutboundSeen;
+        // A device that answers holds its mapping by itself from now on.
+        nat::SessionDetail& rest = sessions.detail(index);
+        if (rest.mapping != nat::FlatIndex::kNone && !rest.has(df::kHoldsMapping)) {
+            rest.flags |= df::kHoldsMapping;
+            ++mappings[rest.mapping].holders;
+        }
+    }
+    return emit(walk, index, direction);
+}
+
+Verdict Engine::State::emit(Walk& walk, std::uint32_t index, Direction direction)
+{
+    nat::Session& session = sessions[index];
+    const bool outward = direction == Direction::Outbound;
+    const bool loops = outward && session.has(sf::kHairpin);
+    const PortId egress = outward && !loops ? PortId::External : PortId::Internal;
+    if (const Verdict fit = fits(walk, egress); fit.kind == Verdict::Kind::Drop) return fit;
+    const auto total = static_cast<std::uint32_t>(walk.ip.totalLength());
+    std::uint32_t count = 1;
+    if (walk.packet.segmentPayload != 0) {
+        count = std::max(1U, (total + walk.packet.segmentPayload - 1) / walk.packet.segmentPayload);
+    }
+    if (session.has(sf::kAttached)) {
+        const nat::SessionDetail& rest = sessions.detail(index);
+        const std::size_t header = session.protocol == IpProtocol::Udp   ? 8U
+                                   : session.protocol == IpProtocol::Tcp ? 20U
+                                                                         : 0U;
+        const wire::MutableBytes bytes = walk.ip.payload();
+        tunnels.count({rest.attachmentIndex, rest.attachmentGeneration}, walk.now,
+                      {.direction = direction,
+                       .payload = bytes.subspan(std::min(header, bytes.size())),
+                       .bytes = total,
+                       .packets = count,
+                       .segmentPayload = walk.packet.segmentPayload});
+    }
+    rewrite(walk, index, direction);
+    if (!walk.hairpin) walk.ip.decrementTtl();
+    DeviceTraffic& device = traffic[session.device];
+    if (outward) {
+        session.bytesOut += total;
+        session.packetsOut =
+            static_cast<std::uint16_t>(session.packetsOut + std::min(count, 0x4000U));
+        device.outbound.bytes += total;
+        device.outbound.packets += count;
+        DirectionTotals& totals = loops ? counters.hairpinned : counters.outbound;
+        totals.bytes += total;
+        totals.packets += count;
+    } else {
+        session.bytesIn += total;
+        session.packetsIn =
+            static_cast<std::uint16_t>(session.packetsIn + std::min(count, 0x4000U));
+        device.inbound.bytes += total;
+        device.inbound.packets += count;
+        if (!walk.hairpin) {
+            counters.inbound.bytes += total;
+            counters.inbound.packets += count;
+        }
+    }
+    if (((session.packetsOut | session.packetsIn) & 0x8000U) != 0) sessions.fold(index);
+    if (loops) return hairpin(walk);
+    return Verdict::forward(egress);
+}
+
+/// Headers change here and nowhere else on the way of a packet with ports.
+void Engine::State::rewrite(Walk& walk, std::uint32_t index, Direction direction)
+{
+    const nat::Session& session = sessions[index];
+    const bool outward = direction == Direction::Outbound;
+    net::Endpoint to{sessions.externalAddress(session.externalSlot), session.externalPort()};
+    if (!outward) to = {session.internal, session.internalPort()};
+    if (outward && session.has(sf::kSendAlias))
+        to.port = net::Port{sessions.detail(index).aliasPort};
+    const wire::ChecksumState state = walk.packet.checksum;
+    const wire::MutableBytes bytes = walk.ip.payload();
+    switch (session.protocol) {
+    case IpProtocol::Tcp: {
+        auto tcp = wire::TcpView::parse(bytes);
+        assert(tcp);
+        if (outward)
+            tcp->rewriteSource(walk.ip, to, state);
+        else
+            tcp->rewriteDestination(walk.ip, to, state);
+        break;
+    }
+    case IpProtocol::Udp: {
+        auto udp = wire::UdpView::parse(bytes, wire::Extent::Beginning);
+        if (!udp) break;
+        if (outward)
+            udp->rewriteSource(walk.ip, to, state);
+        else
+            udp->rewriteDestination(walk.ip, to, state);
+        break;
+    }
+    case IpProtocol::Icmp: {
+        auto icmp = wire::IcmpView::parse(bytes);
+        assert(icmp);
+        icmp->rewriteIdentifier(to.port);
+        if (outward)
+            walk.ip.rewriteSource(to.address);
+        else
+            walk.ip.rewriteDestination(to.address);
+        break;
+    }
+    case IpProtocol::IpIp:
+    case IpProtocol::Dccp:
+    case IpProtocol::SixInFour:
+    case IpProtocol::Gre:
+    case IpProtocol::Esp:
+    case IpProtocol::Ah:
+    case IpProtocol::EtherIp:
+    case IpProtocol::IpComp:
+    case IpProtocol::L2tpV3:
+    case IpProtocol::Sctp:
+    case IpProtocol::UdpLite:
+        if (outward) {
+            walk.ip.rewriteSource(to.address);
+            break;
+        }
+        walk.ip.rewriteDestination(to.address);
+        if (session.rewrite.active != 0 &&
+            session.rewrite.offset + std::size_t{2} <= bytes.size()) {
+            wire::store16(bytes, session.rewrite.offset, session.rewrite.value);
+        }
+        break;
+    }
+}
+
+/// Somebody looks at this packet before it goes on; a verdict ends the walk.
+std::optional<Verdict> Engine::State::attend(Walk& walk, std::uint32_t index, Direction direction,
+                                             wire::ConstBytes payload, std::uint32_t sequence,
+                                             std::uint8_t tcpFlags)
+{
+    nat::SessionDetail& rest = sessions.detail(index);
+    if (rest.has(df::kHeld)) return drop(walk, DropReason::HeldBySwitch);
+    if (rest.has(df::kBlocked)) return refuse(walk, static_cast<DropReason>(rest.blockedBy));
+    if (!rest.has(df::kInspect) || !walk.inspect) return std::nullopt;
+    const passthrough::Flow flow = flowOf(index);
+    actions.clear();
+    const passthrough::Attention attention = passthrough.inspect(walk.now, flow,
+                                                                 {.direction = direction,
+                                                                  .payload = payload,
+                                                                  .sequence = sequence,
+                                                                  .tcpFlags = tcpFlags,
+                                                                  .packet = walk.ip.bytes()},
+                                                                 actions);
+    for (const passthrough::Edit& edit : actions.edits) {
+        if (std::size_t{edit.offset} + edit.length > payload.size()) continue;
+        const wire::ConstBytes octets{edit.bytes.data(), edit.length};
+        ++counters.helperEdits;
+        if (walk.ip.protocol() == IpProtocol::Tcp) {
+            auto tcp = wire::TcpView::parse(walk.ip.payload());
+            tcp->rewritePayload(edit.offset, octets, walk.packet.checksum);
+        } else {
+            auto udp = wire::UdpView::parse(walk.ip.payload(), wire::Extent::Beginning);
+            udp->rewritePayload(edit.offset, octets, walk.packet.checksum);
+        }
+    }
+    actions.edits.clear();
+    const bool done = attention.next == passthrough::Attention::Next::Ignore;
+    if (done) rest.flags = static_cast<std::uint16_t>(rest.flags & ~df::kInspect);
+    const std::uint64_t id = sessions.flowId(index);
+    perform(walk.now,
+            {.session = index, .client = flow.internal.address, .server = flow.remote.address},
+            walk.output);
+    if (!sessions.byFlowId(id)) return drop(walk, DropReason::DeniedByPolicy);
+    if (done && rest.has(df::kVpnOnly) && !sessions[index].has(sf::kAttached)) {
+        rest.flags |= df::kBlocked;
+        rest.blockedBy = static_cast<std::uint8_t>(DropReason::DeniedByPolicy);
+    }
+    refreshAttention(index);
+    switch (attention.fate) {
+    case passthrough::Attention::Fate::Pass: break;
+    case passthrough::Attention::Fate::Drop:
+        if (attention.reason == DropReason::PassthroughOff) return refuse(walk, attention.reason);
+        return drop(walk, attention.reason);
+    case passthrough::Attention::Fate::Hold:
+        hold(walk, attention.holdToken);
+        return Verdict{Verdict::Kind::Hold};
+    }
+    if (rest.has(df::kBlocked)) return refuse(walk, static_cast<DropReason>(rest.blockedBy));
+    if (attention.redirect != 0 && direction == Direction::Inbound) {
+        return redirect(walk, attention.redirect);
+    }
+    return std::nullopt;
+}
+
+/// An inbound datagram goes to the client of another flow of the same server.
+Verdict Engine::State::redirect(Walk& walk, passthrough::FlowId flow)
+{
+    const auto index = sessions.byFlowId(flow);
+    if (!index || sessions[*index].remote != walk.ip.source() ||
+        sessions[*index].protocol != IpProtocol::Udp || walk.ip.protocol() != IpProtocol::Udp) {
+        return drop(walk, DropReason::NoMapping);
+    }
+    nat::Session& session = sessions[*index];
+    if (session.has(sf::kAttention) && sessions.detail(*index).has(df::kHeld)) {
+        return drop(walk, DropReason::HeldBySwitch);
+    }
+    session.lastPacket = walk.now;
+    session.flags |= sf::kAnswered;
+    unmarkUnanswered(*index);
+    return emit(walk, *index, Direction::Inbound);
+}
+
+Verdict Engine::State::missOutbound(Walk& walk, net::Endpoint internal, net::Endpoint remote)
+{
+    const net::Ipv4Address destination = remote.address;
+    if (destination == config.internal.address || destination.hostOrder() >= 0xe0000000U ||
+        config.internal.prefix.contains(destination)) {
+        ++counters.consumed;
+        return {Verdict::Kind::ToHost};
+    }
+    if (!walk.ip.hasValidChecksum()) return drop(walk, DropReason::BadIpChecksum);
+    if (!config.internal.prefix.contains(internal.address) ||
+        internal.address == config.internal.address ||
+        internal.address == config.internal.prefix.network() ||
+        internal.address == config.internal.prefix.broadcast()) {
+        return drop(walk, DropReason::SpoofedInternalSource);
+    }
+    if (isBogon(destination)) return drop(walk, DropReason::Bogon);
+    const IpProtocol protocol = walk.ip.protocol();
+    bool loops = false;
+    if (const auto slot = slotOf(destination)) {
+        const policy::PortForward* forward = forwardTo(protocol, remote.port);
+        loops =
+            config.nat.hairpinning && protocol != IpProtocol::Icmp &&
+            (mappings.byExternal(protocol, *slot, remote.port) ||
+             (forward != nullptr && forward->hairpin) || !slots[*slot].oneToOne.isUnspecified());
+        if (!loops) {
+            ++counters.consumed;
+            return {Verdict::Kind::ToHost};
+        }
+    }
+    if (walk.ip.ttl() <= 1) {
+        sendIcmp(walk, wire::IcmpType::TimeExceeded, 0);
+        return drop(walk, DropReason::TtlExpired);
+    }
+    if (protocol == IpProtocol::Tcp) {
+        const auto tcp = wire::TcpView::parse(walk.ip.payload());
+        if (!tcp) return drop(walk, DropReason::MalformedTransport);
+        constexpr std::uint8_t kOpening = wire::tcp_flag::kSyn | wire::tcp_flag::kAck |
+                                          wire::tcp_flag::kRst | wire::tcp_flag::kFin;
+        if ((tcp->flags() & kOpening) != wire::tcp_flag::kSyn) {
+            return drop(walk, DropReason::TcpState);
+        }
+    } else if (protocol == IpProtocol::Icmp) {
+        const auto icmp = wire::IcmpView::parse(walk.ip.payload());
+        if (!icmp->isQueryRequest()) return drop(walk, DropReason::IcmpNoMatch);
+    }
+    const Opened opened = openOutbound(
+        walk.now, {.protocol = protocol, .internal = internal, .remote = remote, .hairpin = loops},
+        walk.output);
+    if (!opened.session) return refuse(walk, opened.reason);
+    return translate(walk, *opened.session, Direction::Outbound);
+}
+
+Verdict Engine::State::missInbound(Walk& walk, net::Endpoint external, net::Endpoint remote)
+{
+    const IpProtocol protocol = walk.ip.protocol();
+    const net::Ipv4Address source = remote.address;
+    const std::optional<std::uint8_t> slot = slotOf(external.address);
+    assert(slot);
+    if (!walk.hairpin) {
+        if (!walk.ip.hasValidChecksum()) return drop(walk, DropReason::BadIpChecksum);
+        if (isBogon(source)) return drop(walk, DropReason::Bogon);
+        if (config.internal.prefix.contains(source) || isExternal(source)) {
+            return drop(walk, DropReason::Bogon);
+        }
+    }
+    bool opens = true;  // may begin a session
+    if (protocol == IpProtocol::Tcp) {
+        const auto tcp = wire::TcpView::parse(walk.ip.payload());
+        if (!tcp) return drop(walk, DropReason::MalformedTransport);
+        constexpr std::uint8_t kOpening = wire::tcp_flag::kSyn | wire::tcp_flag::kAck |
+                                          wire::tcp_flag::kRst | wire::tcp_flag::kFin;
+        opens = (tcp->flags() & kOpening) == wire::tcp_flag::kSyn;
+    } else if (protocol == IpProtocol::Icmp) {
+        const auto icmp = wire::IcmpView::parse(walk.ip.payload());
+        opens = icmp->isQueryRequest();
+    }
+    Wish wish{.protocol = protocol,
+              .remote = remote,
+              .external = external.port,
+              .slot = *slot,
+              .initiator = Direction::Inbound,
+              .hairpin = walk.hairpin};
+    if (!slots[*slot].oneToOne.isUnspecified()) {
+        wish.internal = {slots[*slot].oneToOne, external.port};
+    } else if (const auto mapping = mappings.byExternal(protocol, *slot, external.port)) {
+        switch (behaviourOf(protocol).filtering) {
+        case nat::Behaviour::EndpointIndependent: break;
+        case nat::Behaviour::AddressDependent:
+            if (!walk.hairpin && !permissions.has(*mapping, source)) {
+                return drop(walk, DropReason::FilteredAddress);
+            }
+            break;
+        case nat::Behaviour::AddressAndPortDependent:
+            if (!walk.hairpin) return drop(walk, DropReason::FilteredAddressAndPort);
+            break;
+        }
+        wish.internal = mappings[*mapping].internal;
+        wish.mapping = *mapping;
+        // Only what the device itself sends keeps a mapping alive (RFC 4787 REQ-6).
+        wish.holds = false;
+    } else if (protocol == IpProtocol::Icmp) {
+        ++counters.consumed;
+        return {Verdict::Kind::ToHost};
+    } else if (const policy::PortForward* forward = forwardTo(protocol, external.port)) {
+        if (!walk.hairpin && !forward->allowedRemotes.contains(source)) {
+            return drop(walk, DropReason::DeniedByPolicy);
+        }
+        wish.internal = {forward->internalAddress, shifted(*forward, external.port)};
+        wish.forward = forward->id;
+    } else {
+        if (protocol == IpProtocol::Udp &&
+            (external.port == net::Port{500} || external.port == net::Port{1701})) {
+            const auto udp = wire::UdpView::parse(walk.ip.payload(), wire::Extent::Beginning);
+            if (udp) {
+                actions.clear();
+                const auto redirected =
+                    passthrough.unmatchedUdp(walk.now, external, remote, udp->payload(), actions);
+                if (redirected) {
+                    for (const passthrough::Edit& edit : actions.edits) {
+                        auto view = *udp;
+                        if (std::size_t{edit.offset} + edit.length > view.payload().size())
+                            continue;
+                        ++counters.helperEdits;
+                        view.rewritePayload(edit.offset, {edit.bytes.data(), edit.length},
+                                            walk.packet.checksum);
+                    }
+                    actions.edits.clear();
+                    perform(walk.now,
+                            {.session = sessions.byFlowId(redirected->flow), .server = source},
+                            walk.output);
+                    return redirect(walk, redirected->flow);
+                }
+            }
+        }
+        const bool pool = config.nat.ports.contains(external.port) ||
+                          nat::MappingTable::kLowPorts.contains(external.port);
+        if (mappings.isHostPort(external.port) || !pool) {
+            ++counters.consumed;
+            return {Verdict::Kind::ToHost};
+        }
+        if (!config.exposedHost.isUnspecified()) {
+            wish.internal = {config.exposedHost, external.port};
+        } else if (protocol == IpProtocol::Tcp) {
+            // Silent for good, which is longer than RFC 5382 REQ-4's six seconds.
+            return drop(walk, opens ? DropReason::UnsolicitedSyn : DropReason::TcpState);
+        } else {
+            return drop(walk, DropReason::NoMapping);
+        }
+    }
+    if (!opens) {
+        return drop(walk,
+                    protocol == IpProtocol::Tcp ? DropReason::TcpState : DropReason::IcmpNoMatch);
+    }
+    if (walk.ip.ttl() <= 1 && !walk.hairpin) {
+        sendIcmp(walk, wire::IcmpType::TimeExceeded, 0);
+        return drop(walk, DropReason::TtlExpired);
+    }
+    const auto device = devices.findOrMake(walk.now, wish.internal.address);
+    if (!device) return drop(walk, DropReason::QuotaDevice);
+    if (const auto* rule = ruleOf(wish.internal.address);
+        rule != nullptr && rule->access == policy::DeviceAccess::Block) {
+        return drop(walk, DropReason::DeniedByPolicy);
+    }
+    if (const auto reason = admit(walk.now, *device, walk.output, nullptr, protocol, false)) {
+        return drop(walk, *reason);
+    }
+    const Opened opened = open(walk.now, wish, *device, walk.output);
+    if (!opened.session) return drop(walk, opened.reason);
+    return translate(walk, *opened.session, Direction::Inbound);
+}
+
+/// The second half of a hairpinned packet: it has left by our external endpoint and comes back in.
+Verdict Engine::State::hairpin(Walk& walk)
+{
+    if (walk.hairpin) return drop(walk, DropReason::HairpinLoop);
+    walk.hairpin = true;
+    return transport(walk, Direction::Inbound);
+}
+
+/// The link must be able to carry it (RFC 4787 REQ-13).
+Verdict Engine::State::fits(Walk& walk, PortId egress)
+{
+    const std::uint16_t mtu =
+        egress == PortId::External ? config.external.mtu : config.internal.mtu;
+    std::size_t largest = walk.ip.totalLength();
+    if (walk.packet.segmentPayload != 0) {
+        // Cut by the device: only the size of one segment counts.
+        const std::size_t headers =
+            walk.ip.headerLength() +
+            (walk.ip.protocol() == IpProtocol::Tcp && walk.ip.payload().size() >= 20
+                 ? static_cast<std::size_t>(walk.ip.payload()[12] >> 4U) * 4
+                 : 8U);
+        largest = std::min(largest, headers + walk.packet.segmentPayload);
+    }
+    if (largest <= mtu || !walk.ip.dontFragment()) return Verdict::forward(egress);
+    sendIcmp(walk, wire::IcmpType::Unreachable, wire::icmp_unreachable::kFragmentationNeeded, mtu);
+    return drop(walk, DropReason::DfTooBig);
+}
+
+bool Engine::State::isExternal(net::Ipv4Address address) const
+{
+    return slotOf(address).has_value();
+}
+
+std::optional<std::uint8_t> Engine::State::slotOf(net::Ipv4Address address) const
+{
+    for (std::size_t i = 0; i < slots.size(); ++i) {
+        if (slots[i].used && slots[i].address == address) return static_cast<std::uint8_t>(i);
+    }
+    return std::nullopt;
+}
+
+Verdict Engine::State::drop(Walk& walk, DropReason reason)
+{
+    ++counters.drops[static_cast<std::size_t>(reason)];
+    reportRefusal(walk, reason);
+    return Verdict::drop(reason);
+}
+
+Verdict Engine::State::refuse(Walk& walk, DropReason reason)
+{
+    if (walk.ingress == PortId::Internal) {
+        // RFC 5508 REQ-8 for a refusal, RFC 6888 REQ-11 when there is nothing left to give.
+        const bool exhausted = reason == DropReason::PortExhausted ||
+                               reason == DropReason::SessionTableFull ||
+                               reason == DropReason::ExternalDown;
+        sendIcmp(walk, wire::IcmpType::Unreachable,
+                 exhausted ? wire::icmp_unreachable::kHost
+                           : wire::icmp_unreachable::kAdministrativelyProhibited);
+    }
+    return drop(walk, reason);
+}
+
+void Engine::State::hold(Walk& walk, std::uint32_t token)
+{
+    if (held.size() >= kMostHeldPackets || heldBytes + walk.ip.totalLength() > kMostHeldBytes) {
+        ++counters.drops[static_cast<std::size_t>(DropReason::HelperBudget)];
+        return;
+    }
+    const wire::MutableBytes bytes = walk.ip.bytes();
+    held.push_back({.token = token,
+                    .ingress = walk.ingress,
+                    .until = walk.now + kHeldAtMost,
+                    .bytes = {bytes.begin(), bytes.end()},
+                    .checksum = walk.packet.checksum,
+                    .segmentPayload = walk.packet.segmentPayload});
+    heldBytes += bytes.size();
+}
+
+void Engine::State::releaseHeld(Instant now, std::uint32_t token, bool travel, Output& output)
+{
+    const auto found = std::find_if(held.begin(), held.end(), [&](const HeldPacket& candidate) {
+        return candidate.token == token;
+    });
+    if (found == held.end()) return;
+    HeldPacket packet = std::move(*found);
+    held.erase(found);
+    heldBytes -= packet.bytes.size();
+    if (!travel) {
+        ++counters.drops[static_cast<std::size_t>(DropReason::IkeHeld)];
+        return;
+    }
+    wire::Packet again{.bytes = packet.bytes,
+                       .checksum = packet.checksum,
+                       .segmentPayload = packet.segmentPayload};
+    const Verdict verdict = walk(now, packet.ingress, again, output, false);
+    if (verdict.kind == Verdict::Kind::Forward) {
+        packet.bytes.resize(again.bytes.size());
+        output.packets.push_back(
+            {verdict.egress, std::move(packet.bytes), packet.checksum, packet.segmentPayload});
+    }
+}
+
+}  // namespace engine

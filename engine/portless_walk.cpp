@@ -1,0 +1,324 @@
+#include "engine/engine_state.h"
+
+#include <algorithm>
+
+/// Protocols without ports: GRE, ESP, AH, L2TPv3, 6in4, IPIP, EtherIP. Sessions of these are made
+/// by passthrough's bindings and found by discriminator.
+namespace engine {
+
+using nat::SessionKey;
+namespace sf = nat::session_flag;
+namespace df = nat::detail_flag;
+using net::Direction;
+using net::IpProtocol;
+
+namespace {
+
+DropReason malformed(IpProtocol protocol)
+{
+    if (protocol == IpProtocol::Gre) return DropReason::MalformedGre;
+    if (protocol == IpProtocol::Esp || protocol == IpProtocol::Ah) return DropReason::MalformedEsp;
+    if (protocol == IpProtocol::L2tpV3) return DropReason::MalformedL2tp;
+    return DropReason::UnsupportedProtocol;
+}
+
+std::uint8_t variantOf(const passthrough::Discriminator& discriminator)
+{
+    return static_cast<std::uint8_t>(discriminator.variant);
+}
+
+}  // namespace
+
+Verdict Engine::State::portless(Walk& walk, Direction direction)
+{
+    const bool outward = direction == Direction::Outbound;
+    const net::Ipv4Address ours = outward ? walk.ip.source() : walk.ip.destination();
+    const net::Ipv4Address remote = outward ? walk.ip.destination() : walk.ip.source();
+    const IpProtocol protocol = walk.ip.protocol();
+    const auto discriminator = passthrough::discriminatorOf(protocol, direction, walk.ip.payload());
+    if (discriminator) {
+        const auto found = findLive(walk.now,
+                                    SessionKey::make(direction, protocol, variantOf(*discriminator),
+                                                     ours, remote, discriminator->id),
+                                    walk.output);
+        if (found) return translatePortless(walk, *found, direction);
+    }
+    if (outward && (remote == config.internal.address || remote.hostOrder() >= 0xe0000000U ||
+                    config.internal.prefix.contains(remote) || isExternal(remote))) {
+        ++counters.consumed;
+        return {Verdict::Kind::ToHost};
+    }
+    if (!discriminator && protocol != IpProtocol::EtherIp && protocol != IpProtocol::Ah) {
+        return drop(walk, malformed(protocol));
+    }
+    return decidePortless(walk, direction);
+}
+
+Verdict Engine::State::translatePortless(Walk& walk, std::uint32_t index, Direction direction)
+{
+    nat::Session& session = sessions[index];
+    walk.session = index;
+    const bool outward = direction == Direction::Outbound;
+    if (walk.ip.ttl() <= 1) {
+        sendIcmp(walk, wire::IcmpType::TimeExceeded, 0);
+        return drop(walk, DropReason::TtlExpired);
+    }
+    if (session.has(sf::kAttention)) {
+        nat::SessionDetail& rest = sessions.detail(index);
+        if (rest.has(df::kHeld)) return drop(walk, DropReason::HeldBySwitch);
+        if (rest.has(df::kInspect) && walk.inspect) {
+            const passthrough::PortlessPacket packet{
+                .protocol = session.protocol,
+                .internal = session.internal,
+                .external = sessions.externalAddress(session.externalSlot),
+                .remote = session.remote,
+                .payload = walk.ip.payload(),
+                .packet = walk.ip.bytes()};
+            actions.clear();
+            const passthrough::Attention attention =
+                passthrough.inspectPortless(walk.now, direction, packet, actions);
+            const std::uint64_t id = sessions.flowId(index);
+            perform(walk.now, {.client = packet.internal, .server = packet.remote}, walk.output);
+            if (sessions.byFlowId(id)) {
+                if (attention.next == passthrough::Attention::Next::Ignore) {
+                    rest.flags = static_cast<std::uint16_t>(rest.flags & ~df::kInspect);
+                    refreshAttention(index);
+                }
+            } else if (attention.fate == passthrough::Attention::Fate::Pass) {
+                return decidePortless(walk, direction);
+            }
+            switch (attention.fate) {
+            case passthrough::Attention::Fate::Pass: break;
+            case passthrough::Attention::Fate::Drop: return drop(walk, attention.reason);
+            case passthrough::Attention::Fate::Hold:
+                hold(walk, attention.holdToken);
+                return Verdict{Verdict::Kind::Hold};
+            }
+        }
+    }
+    session.lastPacket = walk.now;
+    if (outward) session.flags |= sf::kOutboundSeen;
+    if (outward != session.has(sf::kOutboundFirst)) session.flags |= sf::kAnswered;
+    return emit(walk, index, direction);
+}
+
+Verdict Engine::State::decidePortless(Walk& walk, Direction direction)
+{
+    const bool outward = direction == Direction::Outbound;
+    const IpProtocol protocol = walk.ip.protocol();
+    passthrough::PortlessPacket packet{.protocol = protocol,
+                                       .external = walk.ip.destination(),
+                                       .remote = walk.ip.source(),
+                                       .payload = walk.ip.payload(),
+                                       .packet = walk.ip.bytes()};
+    if (!walk.ip.hasValidChecksum()) return drop(walk, DropReason::BadIpChecksum);
+    if (outward) {
+        const net::Ipv4Address source = walk.ip.source();
+        if (!config.internal.prefix.contains(source) || source == config.internal.address) {
+            return drop(walk, DropReason::SpoofedInternalSource);
+        }
+        if (isBogon(walk.ip.destination())) return drop(walk, DropReason::Bogon);
+        const auto device = devices.findOrMake(walk.now, source);
+        if (!device) return refuse(walk, DropReason::QuotaDevice);
+        if (traffic.size() <= *device) {
+            traffic.resize(*device + std::size_t{1});
+            emitEvent(walk.now, walk.output, DeviceSeen{source});
+        }
+        const auto* rule = ruleOf(source);
+        if (rule != nullptr && rule->access == policy::DeviceAccess::Block) {
+            return refuse(walk, DropReason::DeniedByPolicy);
+        }
+        const std::uint8_t slot = pair(*device);
+        if (!slots[slot].used) return refuse(walk, DropReason::ExternalDown);
+        packet.internal = source;
+        packet.external = slots[slot].address;
+        packet.remote = walk.ip.destination();
+    } else if (isBogon(packet.remote) || config.internal.prefix.contains(packet.remote) ||
+               isExternal(packet.remote)) {
+        return drop(walk, DropReason::Bogon);
+    }
+    if (walk.ip.ttl() <= 1) {
+        sendIcmp(walk, wire::IcmpType::TimeExceeded, 0);
+        return drop(walk, DropReason::TtlExpired);
+    }
+    actions.clear();
+    const passthrough::PortlessDecision decision =
+        passthrough.decide(walk.now, direction, packet, actions);
+    perform(walk.now, {.client = packet.internal, .server = packet.remote}, walk.output);
+    switch (decision.kind) {
+    case passthrough::PortlessDecision::Kind::Hold:
+        hold(walk, decision.holdToken);
+        return Verdict{Verdict::Kind::Hold};
+    case passthrough::PortlessDecision::Kind::Drop: {
+        // A forward of the whole protocol serves what no tunnel has claimed.
+        if (!outward) {
+            for (const policy::PortForward& forward : config.portForwards) {
+                if (forward.enabled && forward.protocol == protocol &&
+                    forward.allowedRemotes.contains(packet.remote)) {
+                    ++forwards[forward.id].hits;
+                    deliverPortless(walk, forward.internalAddress, std::nullopt);
+                    return Verdict::forward(PortId::Internal);
+                }
+            }
+        }
+        return outward ? refuse(walk, decision.reason) : drop(walk, decision.reason);
+    }
+    case passthrough::PortlessDecision::Kind::FanOut:
+        for (std::uint8_t i = 1; i < decision.recipientCount; ++i) {
+            const wire::MutableBytes bytes = walk.ip.bytes();
+            std::vector<std::uint8_t> copy(bytes.begin(), bytes.end());
+            auto ip = wire::Ipv4View::parse(copy);
+            ip->rewriteDestination(decision.recipients[i]);
+            ip->decrementTtl();
+            counters.inbound.bytes += copy.size();
+            ++counters.inbound.packets;
+            walk.output.packets.push_back({PortId::Internal, std::move(copy)});
+        }
+        deliverPortless(walk, decision.recipients[0], std::nullopt);
+        return Verdict::forward(PortId::Internal);
+    case passthrough::PortlessDecision::Kind::Deliver: break;
+    }
+    // Most decisions come with a binding: then the session does the rest.
+    const auto discriminator = passthrough::discriminatorOf(protocol, direction, walk.ip.payload());
+    if (discriminator) {
+        const auto found = findLive(walk.now,
+                                    SessionKey::make(direction, protocol, variantOf(*discriminator),
+                                                     outward ? packet.internal : packet.external,
+                                                     packet.remote, discriminator->id),
+                                    walk.output);
+        if (found) {
+            walk.inspect = false;
+            return translatePortless(walk, *found, direction);
+        }
+    }
+    if (outward) {
+        walk.ip.rewriteSource(packet.external);
+        walk.ip.decrementTtl();
+        counters.outbound.bytes += walk.ip.totalLength();
+        ++counters.outbound.packets;
+        return Verdict::forward(PortId::External);
+    }
+    deliverPortless(walk, decision.recipients[0], decision.rewrite);
+    return Verdict::forward(PortId::Internal);
+}
+
+void Engine::State::deliverPortless(
+    Walk& walk, net::Ipv4Address recipient,
+    const std::optional<passthrough::PortlessBinding::Rewrite>& rewrite)
+{
+    walk.ip.rewriteDestination(recipient);
+    walk.ip.decrementTtl();
+    if (rewrite && std::size_t{rewrite->offset} + 2 <= walk.ip.payload().size()) {
+        wire::store16(walk.ip.payload(), rewrite->offset, rewrite->value);
+    }
+    counters.inbound.bytes += walk.ip.totalLength();
+    ++counters.inbound.packets;
+}
+
+void Engine::State::bind(Instant now, const passthrough::PortlessBinding& binding)
+{
+    const auto slot = slotOf(binding.external);
+    if (!slot || (!binding.outbound && !binding.inbound)) return;
+    const auto keyOut = [&] {
+        return SessionKey::make(Direction::Outbound, binding.protocol, variantOf(*binding.outbound),
+                                binding.client, binding.server, binding.outbound->id);
+    };
+    const auto keyIn = [&] {
+        return SessionKey::make(Direction::Inbound, binding.protocol, variantOf(*binding.inbound),
+                                binding.external, binding.server, binding.inbound->id);
+    };
+    nat::SessionRef known;
+    if (binding.outbound) known = sessions.find(keyOut());
+    if (known.isNone() && binding.inbound) known = sessions.find(keyIn());
+    std::uint32_t index = known.index;
+    if (known.isNone()) {
+        const auto device = devices.findOrMake(now, binding.client);
+        if (!device || devices[*device].sessions >= sessionLimit(binding.client)) return;
+        const auto made = sessions.allocate(now);
+        if (!made) return;
+        index = *made;
+        if (traffic.size() <= *device) traffic.resize(*device + std::size_t{1});
+        nat::Session& session = sessions[index];
+        session.internal = binding.client;
+        session.remote = binding.server;
+        session.protocol = binding.protocol;
+        session.externalSlot = *slot;
+        session.device = *device;
+        session.rewrite = {};
+        session.flags |= sf::kOutboundFirst;
+        if (binding.outbound) {
+            session.outboundId = binding.outbound->id;
+            session.rewrite.outboundVariant = variantOf(*binding.outbound);
+        }
+        if (binding.inbound) {
+            session.inboundId = binding.inbound->id;
+            session.rewrite.inboundVariant = variantOf(*binding.inbound);
+        }
+        if (binding.rewriteInbound) {
+            session.rewrite.offset = binding.rewriteInbound->offset;
+            session.rewrite.value = binding.rewriteInbound->value;
+            session.rewrite.active = 1;
+        }
+        sessions.detail(index).flags |= df::kPortless;
+        if (binding.outbound) sessions.link(index, Direction::Outbound);
+        if (binding.inbound && sessions.find(keyIn()).isNone()) {
+            sessions.link(index, Direction::Inbound);
+        }
+        ++devices[*device].sessions;
+        ++counters.sessionsCreated;
+        bindings[index] = binding;
+        if (binding.master != 0) children.emplace(binding.master, index);
+    } else if (sessions[index].internal != binding.client) {
+        return;  // somebody else's; never re-pointed
+    }
+    passthrough::PortlessBinding& kept = bindings[index];
+    kept.idle = binding.idle;
+    kept.watch = binding.watch;
+    nat::Session& session = sessions[index];
+    nat::SessionDetail& rest = sessions.detail(index);
+    if (!session.has(sf::kAttached) || kept.key != binding.key ||
+        kept.sequence != binding.sequence) {
+        if (session.has(sf::kAttached)) {
+            tunnels.detach(now, {rest.attachmentIndex, rest.attachmentGeneration});
+            session.flags = static_cast<std::uint8_t>(session.flags & ~sf::kAttached);
+        }
+        kept.key = binding.key;
+        kept.sequence = binding.sequence;
+        const tunnel::AttachmentId id =
+            tunnels.attach(now, binding.key, binding.sequence, tunnel::Carries::Data);
+        if (!id.isNone()) {
+            rest.attachmentIndex = id.index;
+            rest.attachmentGeneration = id.generation;
+            session.flags |= sf::kAttached;
+        }
+    }
+    if (binding.idle > Duration{0}) {
+        session.flags |= sf::kLongIdle;
+        rest.idle = static_cast<std::uint32_t>(std::max<std::int64_t>(
+            1, std::chrono::duration_cast<std::chrono::seconds>(binding.idle).count()));
+    }
+    rest.flags = static_cast<std::uint16_t>(binding.watch ? rest.flags | df::kInspect
+                                                          : rest.flags & ~df::kInspect);
+    refreshAttention(index);
+    sessions.arm(index, session.lastPacket + idleOf(index));
+}
+
+void Engine::State::unbind(Instant now, const passthrough::PortlessUnbinding& unbinding,
+                           Output& output)
+{
+    nat::SessionRef found;
+    if (unbinding.outbound) {
+        found = sessions.find(SessionKey::make(Direction::Outbound, unbinding.protocol,
+                                               variantOf(*unbinding.outbound), unbinding.client,
+                                               unbinding.server, unbinding.outbound->id));
+    }
+    if (found.isNone() && unbinding.inbound) {
+        found = sessions.find(SessionKey::make(Direction::Inbound, unbinding.protocol,
+                                               variantOf(*unbinding.inbound), unbinding.external,
+                                               unbinding.server, unbinding.inbound->id));
+    }
+    if (found.isNone() || sessions[found.index].internal != unbinding.client) return;
+    close(now, found.index, passthrough::FlowEnd::Closed, output);
+}
+
+}  // namespace engine

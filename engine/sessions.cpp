@@ -1,0 +1,580 @@
+#include "engine/engine_state.h"
+
+#include <algorithm>
+#include <cassert>
+
+/// Making sessions and ending them; who may have how many; what passthrough has asked for.
+namespace engine {
+
+namespace sf = nat::session_flag;
+namespace df = nat::detail_flag;
+using net::Direction;
+using net::IpProtocol;
+using passthrough::FlowEnd;
+
+namespace {
+
+constexpr std::size_t laneOf(IpProtocol protocol)
+{
+    if (protocol == IpProtocol::Tcp) return 0;
+    return protocol == IpProtocol::Udp ? 1 : 2;
+}
+
+tunnel::EventKind causeOf(FlowEnd end)
+{
+    switch (end) {
+    case FlowEnd::Expired: return tunnel::EventKind::TimedOut;
+    case FlowEnd::Closed: return tunnel::EventKind::PeerClosed;
+    case FlowEnd::Reset: return tunnel::EventKind::ResetBy;
+    case FlowEnd::Admin: return tunnel::EventKind::DroppedBySwitch;
+    case FlowEnd::Evicted: return tunnel::EventKind::TimedOut;
+    case FlowEnd::AddressLost: return tunnel::EventKind::ExternalAddressChanged;
+    }
+    return tunnel::EventKind::TimedOut;
+}
+
+}  // namespace
+
+nat::ProtocolBehaviour Engine::State::behaviourOf(IpProtocol protocol) const
+{
+    if (protocol == IpProtocol::Tcp) return config.nat.tcp;
+    return protocol == IpProtocol::Udp ? config.nat.udp : config.nat.icmp;
+}
+
+const policy::PortForward* Engine::State::forwardTo(IpProtocol protocol, net::Port external) const
+{
+    for (const policy::PortForward& forward : config.portForwards) {
+        if (forward.enabled && forward.protocol == protocol &&
+            forward.externalPorts.contains(external)) {
+            return &forward;
+        }
+    }
+    return nullptr;
+}
+
+const policy::PortForward* Engine::State::forwardFrom(IpProtocol protocol,
+                                                      net::Endpoint internal) const
+{
+    for (const policy::PortForward& forward : config.portForwards) {
+        if (!forward.enabled || forward.protocol != protocol ||
+            forward.internalAddress != internal.address) {
+            continue;
+        }
+        const std::uint32_t offset =
+            std::uint32_t{internal.port.hostOrder()} - forward.internalFirst.hostOrder();
+        if (offset < forward.externalPorts.size()) return &forward;
+    }
+    return nullptr;
+}
+
+net::Port Engine::State::shifted(const policy::PortForward& forward, net::Port external)
+{
+    return net::Port{static_cast<std::uint16_t>(external.hostOrder() -
+                                                forward.externalPorts.first.hostOrder() +
+                                                forward.internalFirst.hostOrder())};
+}
+
+const policy::DeviceRule* Engine::State::ruleOf(net::Ipv4Address device) const
+{
+    for (const policy::DeviceRule& rule : config.deviceRules) {
+        if (rule.address == device) return &rule;
+    }
+    return nullptr;
+}
+
+std::uint32_t Engine::State::sessionLimit(net::Ipv4Address device) const
+{
+    if (const auto* rule = ruleOf(device); rule != nullptr && rule->sessionLimit) {
+        return *rule->sessionLimit;
+    }
+    if (config.nat.limits.sessionsPerDevice != 0) return config.nat.limits.sessionsPerDevice;
+    return std::max(1024U, sessions.capacity() / 8);
+}
+
+std::uint32_t Engine::State::portLimit() const
+{
+    if (config.nat.limits.portsPerDevice != 0) return config.nat.limits.portsPerDevice;
+    const auto shared = static_cast<std::uint32_t>(std::max<std::size_t>(1, sharedSlots));
+    return std::max(1U, config.nat.ports.size() * shared / 4);
+}
+
+/// RFC 4787 REQ-2: one device always has the same external address, whatever the protocol.
+std::uint8_t Engine::State::pair(std::uint16_t device)
+{
+    nat::Device& owner = devices[device];
+    if (owner.paired && slots[owner.externalSlot].used) return owner.externalSlot;
+    std::array<std::uint8_t, nat::kExternalSlots> shared{};
+    std::size_t count = 0;
+    for (std::size_t i = 0; i < slots.size(); ++i) {
+        if (!slots[i].used) continue;
+        if (slots[i].oneToOne == owner.address && !owner.address.isUnspecified()) {
+            owner.paired = true;
+            owner.externalSlot = static_cast<std::uint8_t>(i);
+            return owner.externalSlot;
+        }
+        if (slots[i].oneToOne.isUnspecified()) shared[count++] = static_cast<std::uint8_t>(i);
+    }
+    owner.paired = true;
+    owner.externalSlot = count == 0 ? std::uint8_t{0} : shared[device % count];
+    return owner.externalSlot;
+}
+
+/// Whether this device may have one more session (and a port for it). Makes room among the device's
+/// own unanswered sessions if it must, never among anybody else's.
+std::optional<DropReason> Engine::State::admit(Instant now, std::uint16_t device, Output& output,
+                                               std::optional<net::Port>* reuse, IpProtocol protocol,
+                                               bool needsPort)
+{
+    nat::Device& owner = devices[device];
+    owner.lastSeen = now;
+    const std::uint32_t perSecond = config.nat.limits.newSessionsPerSecond;
+    if (perSecond != 0) {
+        if (now - owner.rateSecond >= std::chrono::seconds(1)) {
+            owner.rateSecond = now;
+            owner.rateUsed = 0;
+        }
+        if (++owner.rateUsed > perSecond) return DropReason::QuotaRate;
+    }
+    const bool full =
+        owner.sessions >= sessionLimit(owner.address) || sessions.size() >= sessions.capacity();
+    const bool portsUsedUp = needsPort && owner.ports[laneOf(protocol)] >= portLimit();
+    if (!full && !portsUsedUp) return std::nullopt;
+    if (owner.oldestUnanswered == nat::FlatIndex::kNone) {
+        return full && sessions.size() >= sessions.capacity() &&
+                       owner.sessions < sessionLimit(owner.address)
+                   ? DropReason::SessionTableFull
+                   : DropReason::QuotaDevice;
+    }
+    // The port of the evicted session goes on to the new one, so that a flood of unanswered flows
+    // does not fill the pool's quarantine.
+    const std::uint32_t victim = owner.oldestUnanswered;
+    const nat::SessionDetail& rest = sessions.detail(victim);
+    const std::uint32_t mapping = rest.mapping;
+    const bool last = mapping != nat::FlatIndex::kNone && mappings[mapping].sessions == 1 &&
+                      mappings[mapping].protocol == protocol && reuse != nullptr && needsPort;
+    const net::Port port = last ? mappings[mapping].external : net::Port{};
+    close(now, victim, last ? FlowEnd::Evicted : FlowEnd::Expired, output);
+    if (last) {
+        *reuse = port;
+    } else if (portsUsedUp && owner.ports[laneOf(protocol)] >= portLimit()) {
+        return DropReason::QuotaDevice;
+    }
+    return std::nullopt;
+}
+
+Engine::State::Opened Engine::State::openOutbound(Instant now, const Wish& given, Output& output)
+{
+    Wish wish = given;
+    if (sharedSlots == 0 && std::none_of(slots.begin(), slots.end(),
+                                         [](const ExternalSlot& slot) { return slot.used; })) {
+        return {std::nullopt, DropReason::ExternalDown};
+    }
+    const auto device = devices.findOrMake(now, wish.internal.address);
+    if (!device) return {std::nullopt, DropReason::QuotaDevice};
+    if (traffic.size() <= *device) {
+        traffic.resize(*device + std::size_t{1});
+        emitEvent(now, output, DeviceSeen{wish.internal.address});
+    }
+    const policy::DeviceRule* rule = ruleOf(wish.internal.address);
+    if (rule != nullptr && rule->access == policy::DeviceAccess::Block) {
+        return {std::nullopt, DropReason::DeniedByPolicy};
+    }
+    wish.slot = pair(*device);
+    const bool owned = slots[wish.slot].oneToOne == wish.internal.address &&
+                       !wish.internal.address.isUnspecified();
+    if (!owned && sharedSlots == 0) return {std::nullopt, DropReason::ExternalDown};
+    std::optional<net::Port> reuse;
+    const policy::PortForward* forward = forwardFrom(wish.protocol, wish.internal);
+    nat::MappingWish mappingWish{.protocol = wish.protocol,
+                                 .behaviour = behaviourOf(wish.protocol).mapping,
+                                 .internal = wish.internal,
+                                 .remote = wish.remote,
+                                 .externalSlot = wish.slot,
+                                 .device = *device};
+    const bool dynamic = !owned && forward == nullptr;
+    std::optional<std::uint32_t> mapping;
+    if (dynamic) mapping = mappings.find(mappingWish);
+    // The mapping that is found may be the very one that makes room: hold it meanwhile.
+    if (mapping) ++mappings[*mapping].holders;
+    const auto reason = admit(now, *device, output, &reuse, wish.protocol, dynamic && !mapping);
+    if (mapping) {
+        --mappings[*mapping].holders;
+        if (reason && mappings[*mapping].sessions == 0) {
+            --devices[*device].ports[laneOf(wish.protocol)];
+            mappings.remove(now, *mapping);
+        }
+    }
+    if (reason) return {std::nullopt, *reason};
+    if (owned) {
+        wish.external = wish.internal.port;
+    } else if (forward != nullptr) {
+        wish.external = net::Port{static_cast<std::uint16_t>(
+            wish.internal.port.hostOrder() - forward->internalFirst.hostOrder() +
+            forward->externalPorts.first.hostOrder())};
+        wish.forward = forward->id;
+    } else if (!mapping) {
+        const auto made = mappings.make(now, mappingWish, config.nat, random, reuse);
+        if (!made.mapping) {
+            return {std::nullopt, made.refusal == nat::MappingTable::Refusal::TableFull
+                                      ? DropReason::SessionTableFull
+                                      : DropReason::PortExhausted};
+        }
+        mapping = made.mapping;
+        ++counters.mappingsCreated;
+        ++devices[*device].ports[laneOf(wish.protocol)];
+    }
+    if (mapping) {
+        wish.mapping = mapping;
+        wish.external = mappings[*mapping].external;
+        wish.slot = mappings[*mapping].externalSlot;
+    }
+    wish.initiator = Direction::Outbound;
+    const Opened opened = open(now, wish, *device, output);
+    if (!opened.session && mapping && mappings[*mapping].sessions == 0) {
+        --devices[*device].ports[laneOf(wish.protocol)];
+        mappings.remove(now, *mapping);
+    }
+    return opened;
+}
+
+Engine::State::Opened Engine::State::open(Instant now, const Wish& wish, std::uint16_t device,
+                                          Output& output)
+{
+    const std::uint32_t outboundId = nat::portsId(wish.internal.port, wish.remote.port);
+    const std::uint32_t inboundId = nat::portsId(wish.external, wish.remote.port);
+    const net::Ipv4Address external = slots[wish.slot].address;
+    // Both keys must be free: an alias or a second rule may already own one of them.
+    if (findLive(now,
+                 nat::SessionKey::make(Direction::Inbound, wish.protocol, 0, external,
+                                       wish.remote.address, inboundId),
+                 output) ||
+        findLive(now,
+                 nat::SessionKey::make(Direction::Outbound, wish.protocol, 0, wish.internal.address,
+                                       wish.remote.address, outboundId),
+                 output)) {
+        return {std::nullopt, DropReason::PortExhausted};
+    }
+    const auto index = sessions.allocate(now);
+    if (!index) return {std::nullopt, DropReason::SessionTableFull};
+    if (traffic.size() <= device) traffic.resize(device + std::size_t{1});
+    nat::Session& session = sessions[*index];
+    nat::SessionDetail& rest = sessions.detail(*index);
+    session.internal = wish.internal.address;
+    session.remote = wish.remote.address;
+    session.outboundId = outboundId;
+    session.inboundId = inboundId;
+    session.protocol = wish.protocol;
+    session.externalSlot = wish.slot;
+    session.device = device;
+    session.window = {};
+    rest.forward = wish.forward;
+    if (wish.initiator == Direction::Outbound) {
+        session.flags |= sf::kOutboundFirst | sf::kOutboundSeen;
+    }
+    if (wish.hairpin) session.flags |= sf::kHairpin;
+    if (wish.protocol != IpProtocol::Icmp) rest.flags |= df::kInspect | df::kConsidered;
+    if (const auto* rule = ruleOf(wish.internal.address);
+        rule != nullptr && rule->access == policy::DeviceAccess::VpnOnly) {
+        const bool needed =
+            wish.protocol == IpProtocol::Udp &&
+            (wish.remote.port == net::Port{53} || wish.remote.port == net::Port{123});
+        if (!needed) rest.flags |= df::kVpnOnly;
+    }
+    if (wish.mapping) {
+        nat::Mapping& mapping = mappings[*wish.mapping];
+        rest.mapping = *wish.mapping;
+        rest.mappingNext = mapping.firstSession;
+        if (mapping.firstSession != nat::FlatIndex::kNone) {
+            sessions.detail(mapping.firstSession).mappingPrevious = *index;
+        }
+        mapping.firstSession = *index;
+        ++mapping.sessions;
+        if (wish.holds) {
+            ++mapping.holders;
+            rest.flags |= df::kHoldsMapping;
+        }
+        if (behaviourOf(wish.protocol).filtering == nat::Behaviour::AddressDependent &&
+            wish.initiator == Direction::Outbound) {
+            permissions.add(*wish.mapping, wish.remote.address);
+            rest.flags |= df::kPermits;
+        }
+    }
+    sessions.link(*index, Direction::Outbound);
+    sessions.link(*index, Direction::Inbound);
+    ++devices[device].sessions;
+    if (wish.initiator == Direction::Outbound) markUnanswered(*index);
+    if (wish.forward != 0) {
+        ForwardState& forward = forwards[wish.forward];
+        if (wish.initiator == Direction::Inbound) ++forward.hits;
+        ++forward.live;
+    }
+    sessions.arm(*index, now + idleOf(*index));
+    ++counters.sessionsCreated;
+    refreshAttention(*index);
+    return {index, DropReason::SessionTableFull};
+}
+
+void Engine::State::close(Instant now, std::uint32_t index, FlowEnd end, Output& output)
+{
+    sessions.fold(index);
+    nat::SessionDetail& rest = sessions.detail(index);
+    const passthrough::FlowId id = sessions.flowId(index);
+    const FlowEnd told = end == FlowEnd::Evicted ? FlowEnd::Expired : end;
+    // Out of reach first: what follows may look for sessions.
+    sessions.unlink(index, Direction::Outbound);
+    sessions.unlink(index, Direction::Inbound);
+    unmarkUnanswered(index);
+    if (rest.has(df::kPortless)) {
+        const auto found = bindings.find(index);
+        if (found != bindings.end()) {
+            const passthrough::PortlessBinding binding = found->second;
+            bindings.erase(found);
+            if (binding.master != 0) {
+                const auto [first, last] = children.equal_range(binding.master);
+                for (auto child = first; child != last; ++child) {
+                    if (child->second == index) {
+                        children.erase(child);
+                        break;
+                    }
+                }
+            }
+            actions.clear();
+            passthrough.bindingClosed(now, binding, told, actions);
+            perform(now, {.client = binding.client, .server = binding.server}, output);
+        }
+    } else if (rest.has(df::kConsidered)) {
+        const passthrough::Flow flow = flowOf(index);
+        actions.clear();
+        passthrough.flowClosed(now, id, told, actions);
+        perform(now, {.client = flow.internal.address, .server = flow.remote.address}, output);
+    }
+    const SessionRecord last = record(index);
+    if (sessions[index].has(sf::kAttached)) {
+        tunnels.detach(now, {rest.attachmentIndex, rest.attachmentGeneration}, causeOf(end));
+    }
+    std::vector<std::uint32_t> orphans;
+    if (!children.empty()) {
+        const auto [first, behind] = children.equal_range(id);
+        for (auto child = first; child != behind; ++child)
+            orphans.push_back(child->second);
+        children.erase(first, behind);
+    }
+    const std::uint16_t device = sessions[index].device;
+    --devices[device].sessions;
+    if (rest.forward != 0) --forwards[rest.forward].live;
+    const std::uint32_t mapping = rest.mapping;
+    bool freed = false;
+    if (mapping != nat::FlatIndex::kNone) {
+        nat::Mapping& owner = mappings[mapping];
+        if (rest.mappingPrevious != nat::FlatIndex::kNone) {
+            sessions.detail(rest.mappingPrevious).mappingNext = rest.mappingNext;
+        } else {
+            owner.firstSession = rest.mappingNext;
+        }
+        if (rest.mappingNext != nat::FlatIndex::kNone) {
+            sessions.detail(rest.mappingNext).mappingPrevious = rest.mappingPrevious;
+        }
+        --owner.sessions;
+        if (rest.has(df::kPermits)) permissions.remove(mapping, sessions[index].remote);
+        if (rest.has(df::kHoldsMapping) && --owner.holders == 0) freed = true;
+    }
+    sessions.release(index);
+    ++counters.sessionsEnded;
+    emitEvent(now, output, SessionEnded{last});
+    for (const std::uint32_t orphan : orphans) {
+        if (sessions.detail(orphan).has(df::kUsed)) close(now, orphan, end, output);
+    }
+    if (freed && mappings[mapping].used != 0 && mappings[mapping].holders == 0) {
+        while (mappings[mapping].firstSession != nat::FlatIndex::kNone) {
+            close(now, mappings[mapping].firstSession, FlowEnd::Expired, output);
+        }
+        --devices[device].ports[laneOf(mappings[mapping].protocol)];
+        mappings.remove(now, mapping,
+                        end == FlowEnd::Evicted ? nat::MappingTable::Afterwards::Reuse
+                                                : nat::MappingTable::Afterwards::Quarantine);
+    }
+}
+
+Duration Engine::State::idleOf(std::uint32_t index) const
+{
+    const nat::Session& session = sessions[index];
+    const nat::Timers& timers = config.nat.timers;
+    Duration idle{0};
+    switch (session.protocol) {
+    case IpProtocol::Tcp: idle = nat::idleTimeout(session.tcpState, timers); break;
+    case IpProtocol::Udp:
+        idle = session.has(sf::kAnswered) ? timers.udpTwoWay : timers.udpOneWay;
+        break;
+    case IpProtocol::Icmp: idle = timers.icmpQuery; break;
+    case IpProtocol::Esp: idle = timers.esp; break;
+    case IpProtocol::IpIp:
+    case IpProtocol::Dccp:
+    case IpProtocol::SixInFour:
+    case IpProtocol::Gre:
+    case IpProtocol::Ah:
+    case IpProtocol::EtherIp:
+    case IpProtocol::IpComp:
+    case IpProtocol::L2tpV3:
+    case IpProtocol::Sctp:
+    case IpProtocol::UdpLite: idle = timers.portless; break;
+    }
+    if (session.has(sf::kLongIdle)) {
+        const nat::SessionDetail& rest = sessions.detail(index);
+        const Duration wished = std::chrono::seconds(rest.idle);
+        // A helper knows its own data sessions best; a flow with ports is only ever kept longer.
+        if (rest.has(df::kPortless)) return wished;
+        const bool alive =
+            session.protocol != IpProtocol::Tcp || session.tcpState == nat::TcpState::Established;
+        if (alive) idle = std::max(idle, wished);
+    }
+    return idle;
+}
+
+bool Engine::State::expired(Instant now, std::uint32_t index) const
+{
+    return now >= sessions[index].lastPacket + idleOf(index);
+}
+
+passthrough::Flow Engine::State::flowOf(std::uint32_t index) const
+{
+    const nat::Session& session = sessions[index];
+    return {
+        .id = sessions.flowId(index),
+        .protocol = session.protocol,
+        .internal = {session.internal, session.internalPort()},
+        .external = {sessions.externalAddress(session.externalSlot), session.externalPort()},
+        .remote = {session.remote, session.remotePort()},
+        .initiator = session.has(sf::kOutboundFirst) ? Direction::Outbound : Direction::Inbound};
+}
+
+void Engine::State::markUnanswered(std::uint32_t index)
+{
+    nat::SessionDetail& rest = sessions.detail(index);
+    nat::Device& owner = devices[sessions[index].device];
+    rest.flags |= df::kUnanswered;
+    rest.devicePrevious = owner.newestUnanswered;
+    rest.deviceNext = nat::FlatIndex::kNone;
+    if (owner.newestUnanswered != nat::FlatIndex::kNone) {
+        sessions.detail(owner.newestUnanswered).deviceNext = index;
+    } else {
+        owner.oldestUnanswered = index;
+    }
+    owner.newestUnanswered = index;
+}
+
+void Engine::State::unmarkUnanswered(std::uint32_t index)
+{
+    nat::SessionDetail& rest = sessions.detail(index);
+    if (!rest.has(df::kUnanswered)) return;
+    nat::Device& owner = devices[sessions[index].device];
+    if (rest.devicePrevious != nat::FlatIndex::kNone) {
+        sessions.detail(rest.devicePrevious).deviceNext = rest.deviceNext;
+    } else {
+        owner.oldestUnanswered = rest.deviceNext;
+    }
+    if (rest.deviceNext != nat::FlatIndex::kNone) {
+        sessions.detail(rest.deviceNext).devicePrevious = rest.devicePrevious;
+    } else {
+        owner.newestUnanswered = rest.devicePrevious;
+    }
+    rest.deviceNext = rest.devicePrevious = nat::FlatIndex::kNone;
+    rest.flags = static_cast<std::uint16_t>(rest.flags & ~df::kUnanswered);
+}
+
+void Engine::State::refreshAttention(std::uint32_t index)
+{
+    const bool wanted =
+        (sessions.detail(index).flags & (df::kInspect | df::kHeld | df::kBlocked)) != 0;
+    nat::Session& session = sessions[index];
+    session.flags = static_cast<std::uint8_t>(wanted ? session.flags | sf::kAttention
+                                                     : session.flags & ~sf::kAttention);
+}
+
+/// Does what passthrough has asked for. An expectation can name nobody but the client and the
+/// server of what was just shown; anything else is our own mistake and is not done.
+void Engine::State::perform(Instant now, const Shown& shown, Output& output)
+{
+    if (actions.bindings.empty() && actions.unbindings.empty() && actions.aliases.empty() &&
+        actions.attachments.empty() && actions.observations.empty() && actions.releases.empty() &&
+        actions.discards.empty()) {
+        return;
+    }
+    // Closing and releasing call passthrough again, which fills `actions` anew.
+    passthrough::Actions wanted;
+    std::swap(wanted, actions);
+    for (const tunnel::Observation& observation : wanted.observations) {
+        if (observation.kind == tunnel::Observation::Kind::Label) {
+            const std::uint64_t before = tunnels.serialOf(observation.key);
+            tunnels.apply(now, observation);
+            if (before == 0) ++switches[static_cast<std::size_t>(observation.protocol)].tunnelsSeen;
+        } else {
+            tunnels.apply(now, observation);
+        }
+    }
+    const auto allowed = [&](net::Ipv4Address client, net::Ipv4Address server) {
+        const bool clientFits = shown.client.isUnspecified() || client == shown.client;
+        const bool serverFits = shown.server.isUnspecified() || server == shown.server;
+        return clientFits && serverFits;
+    };
+    for (const passthrough::PortlessUnbinding& unbinding : wanted.unbindings) {
+        unbind(now, unbinding, output);
+    }
+    for (const passthrough::PortlessBinding& binding : wanted.bindings) {
+        if (allowed(binding.client, binding.server)) bind(now, binding);
+    }
+    for (const passthrough::Attachment& attachment : wanted.attachments) {
+        const auto index = sessions.byFlowId(attachment.flow);
+        if (!index) continue;
+        nat::Session& session = sessions[*index];
+        nat::SessionDetail& rest = sessions.detail(*index);
+        if (session.has(sf::kAttached)) {
+            tunnels.detach(now, {rest.attachmentIndex, rest.attachmentGeneration});
+            session.flags = static_cast<std::uint8_t>(session.flags & ~sf::kAttached);
+        }
+        const tunnel::AttachmentId id = tunnels.attach(now, attachment.key, attachment.sequence);
+        if (id.isNone()) continue;
+        rest.attachmentIndex = id.index;
+        rest.attachmentGeneration = id.generation;
+        session.flags |= sf::kAttached;
+        if (attachment.idle > Duration{0}) {
+            session.flags |= sf::kLongIdle;
+            rest.idle = static_cast<std::uint32_t>(
+                std::chrono::duration_cast<std::chrono::seconds>(attachment.idle).count());
+            sessions.arm(*index, session.lastPacket + idleOf(*index));
+        }
+    }
+    for (const passthrough::UdpAlias& alias : wanted.aliases) {
+        const auto index = sessions.byFlowId(alias.flow);
+        if (!index || sessions[*index].protocol != IpProtocol::Udp) continue;
+        if (alias.sendFromExternalPort) {
+            sessions[*index].flags |= sf::kSendAlias;
+            sessions.detail(*index).aliasPort = alias.externalPort.hostOrder();
+        }
+        const passthrough::Flow flow = flowOf(*index);
+        Wish wish{.protocol = IpProtocol::Udp,
+                  .internal = flow.internal,
+                  .remote = {flow.remote.address, alias.remotePort},
+                  .external = alias.externalPort,
+                  .slot = sessions[*index].externalSlot,
+                  .initiator = Direction::Outbound,
+                  .holds = true};
+        if (alias.externalPort == flow.external.port &&
+            sessions.detail(*index).mapping != nat::FlatIndex::kNone) {
+            wish.mapping = sessions.detail(*index).mapping;
+        }
+        if (wish.remote.port == flow.remote.port) continue;  // redirects serve that one
+        const Opened opened = open(now, wish, sessions[*index].device, output);
+        if (opened.session) unmarkUnanswered(*opened.session);
+    }
+    for (const std::uint32_t token : wanted.discards)
+        releaseHeld(now, token, false, output);
+    for (const std::uint32_t token : wanted.releases)
+        releaseHeld(now, token, true, output);
+    // Give the allocations back for the next packet.
+    wanted.clear();
+    if (actions.observations.capacity() < wanted.observations.capacity())
+        std::swap(wanted, actions);
+    actions.clear();
+}
+
+}  // namespace engine
