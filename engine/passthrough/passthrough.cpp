@@ -1,10 +1,23 @@
 #include "engine/passthrough/passthrough.h"
 
+#include "engine/passthrough/anyconnect.h"
 #include "engine/passthrough/considered_flows.h"
+#include "engine/passthrough/forticlient.h"
+#include "engine/passthrough/globalprotect.h"
 #include "engine/passthrough/gre.h"
 #include "engine/passthrough/ipsec.h"
 #include "engine/passthrough/l2tp.h"
+#include "engine/passthrough/nebula.h"
+#include "engine/passthrough/openvpn.h"
 #include "engine/passthrough/pptp.h"
+#include "engine/passthrough/softether.h"
+#include "engine/passthrough/tailscale.h"
+#include "engine/passthrough/teredo.h"
+#include "engine/passthrough/tinc.h"
+#include "engine/passthrough/tls_peers.h"
+#include "engine/passthrough/tls_tunnels.h"
+#include "engine/passthrough/wireguard.h"
+#include "engine/passthrough/zerotier.h"
 
 #include <algorithm>
 #include <unordered_map>
@@ -90,9 +103,22 @@ struct Passthrough::State {
     explicit State(HashKey seed) : admittedKeys(0, KeyHash{seed})
     {
         inspectors.push_back(std::make_unique<PptpInspector>(seed, policy));
+        // Before IPsec and L2TP: WARP speaks on their ports.
+        inspectors.push_back(std::make_unique<WireGuardRecogniser>());
+        inspectors.push_back(std::make_unique<TailscaleRecogniser>());
+        inspectors.push_back(std::make_unique<OpenVpnRecogniser>());
         inspectors.push_back(std::make_unique<IpsecInspector>(seed, policy));
         inspectors.push_back(std::make_unique<L2tpInspector>(seed, policy));
         inspectors.push_back(std::make_unique<GreInspector>(seed, policy));
+        inspectors.push_back(std::make_unique<FortiClientRecogniser>(tlsPeers));
+        inspectors.push_back(std::make_unique<AnyConnectRecogniser>(tlsPeers));
+        inspectors.push_back(std::make_unique<TlsTunnelRecogniser>(tlsPeers, policy));
+        inspectors.push_back(std::make_unique<GlobalProtectRecogniser>(tlsPeers));
+        inspectors.push_back(std::make_unique<ZeroTierRecogniser>());
+        inspectors.push_back(std::make_unique<NebulaRecogniser>());
+        inspectors.push_back(std::make_unique<TeredoRecogniser>());
+        inspectors.push_back(std::make_unique<SoftEtherRecogniser>());
+        inspectors.push_back(std::make_unique<TincRecogniser>());
     }
 
     struct KeyHash {
@@ -106,6 +132,7 @@ struct Passthrough::State {
     };
 
     policy::PassthroughPolicy policy;
+    TlsPeers tlsPeers;
     /// In the order in which they are asked: those with the most exact signature first.
     std::vector<std::unique_ptr<Inspector>> inspectors;
     ConsideredFlows flows;

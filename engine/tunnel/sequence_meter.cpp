@@ -56,7 +56,10 @@ std::optional<SequenceReading> readEsp(Bytes payload)
 std::optional<SequenceReading> readWireGuard(Bytes payload)
 {
     constexpr std::size_t kKeepaliveSize = 32;
-    if (payload.size() < kKeepaliveSize || payload[0] != 4) return std::nullopt;
+    // Cloudflare's dialect sets the two top bits of the type.
+    if (payload.size() < kKeepaliveSize || (payload[0] != 4 && payload[0] != 0xc4)) {
+        return std::nullopt;
+    }
     return SequenceReading{.stream = big32(payload, 4),
                            .number = little64(payload, 8),
                            .bits = 64,

@@ -1,0 +1,30 @@
+#pragma once
+
+#include "engine/passthrough/recogniser.h"
+
+#include <array>
+#include <cstdint>
+
+namespace engine::passthrough {
+
+/// Recognises Nebula on any port by the two messages of its handshake, whose headers are fixed but
+/// for the index that the second one names. Both together are certain.
+class NebulaRecogniser final : public Recogniser {
+public:
+    Claim consider(Instant now, const Flow& flow, const Segment& segment) override;
+    Attention inspect(Instant now, const Flow& flow, const Segment& segment,
+                      Actions& actions) override;
+    void flowClosed(Instant now, FlowId flow, FlowEnd end, Actions& actions) override;
+
+private:
+    struct State {
+        bool isLabelled = false;
+        net::Direction initiator = net::Direction::Outbound;
+        Instant asked;
+        std::array<bool, 2> sawData{};
+        std::uint8_t packets = 0;
+    };
+    FlowStates<State> m_states;
+};
+
+}  // namespace engine::passthrough

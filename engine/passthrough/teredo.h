@@ -1,0 +1,29 @@
+#pragma once
+
+#include "engine/passthrough/recogniser.h"
+
+#include <array>
+#include <cstdint>
+
+namespace engine::passthrough {
+
+/// Recognises Teredo (RFC 4380): IPv6 inside UDP whose lengths agree. With a server, a router
+/// solicitation and its advertisement; between peers, packets of the service's own prefix both
+/// ways. Both sides together are certain.
+class TeredoRecogniser final : public Recogniser {
+public:
+    Claim consider(Instant now, const Flow& flow, const Segment& segment) override;
+    Attention inspect(Instant now, const Flow& flow, const Segment& segment,
+                      Actions& actions) override;
+    void flowClosed(Instant now, FlowId flow, FlowEnd end, Actions& actions) override;
+
+private:
+    struct State {
+        std::array<bool, 2> spoke{};
+        Instant asked;
+        bool isServer = false;
+    };
+    FlowStates<State> m_states;
+};
+
+}  // namespace engine::passthrough

@@ -1,0 +1,36 @@
+#include "engine/passthrough/tls_peers.h"
+
+#include <utility>
+
+namespace engine::passthrough {
+
+void TlsPeers::remember(TlsPeer peer)
+{
+    if (m_ring.size() < kMost) {
+        m_ring.push_back(std::move(peer));
+        return;
+    }
+    m_ring[m_next] = std::move(peer);
+    m_next = (m_next + 1) % kMost;
+}
+
+void TlsPeers::markFortinet(FlowId flow)
+{
+    for (TlsPeer& peer : m_ring) {
+        if (peer.flow == flow) peer.showsFortinet = true;
+    }
+}
+
+const TlsPeer* TlsPeers::find(net::Ipv4Address device, net::Ipv4Address server,
+                              net::Port port) const
+{
+    const TlsPeer* latest = nullptr;
+    for (const TlsPeer& peer : m_ring) {
+        if (peer.device != device || peer.server != server) continue;
+        if (port != net::Port{} && peer.serverPort != port) continue;
+        if (latest == nullptr || peer.at >= latest->at) latest = &peer;
+    }
+    return latest;
+}
+
+}  // namespace engine::passthrough

@@ -1,0 +1,41 @@
+#pragma once
+
+#include "engine/passthrough/flow.h"
+
+#include <cstddef>
+#include <string>
+#include <vector>
+
+namespace engine::passthrough {
+
+/// A TLS connection that might be a VPN's control channel: its hello offered no ALPN.
+struct TlsPeer {
+    net::Ipv4Address device;
+    net::Ipv4Address server;
+    net::Port serverPort;
+    FlowId flow = 0;
+    Instant at;
+    std::string serverName;      ///< hostile text
+    bool showsFortinet = false;  ///< its certificate names the vendor
+};
+
+/// The latest of them, so that a datagram channel beside such a connection finds it. Bounded: the
+/// oldest give way. Belongs to the dispatcher; the recognisers of TLS tunnels share it.
+class TlsPeers {
+public:
+    /// Ours: as many connections without ALPN as a site opens in an hour.
+    static constexpr std::size_t kMost = 1024;
+
+    void remember(TlsPeer peer);
+    void markFortinet(FlowId flow);
+    /// The latest between these two, at this server port unless `port` is zero; null: none. Valid
+    /// until the next call of remember().
+    [[nodiscard]] const TlsPeer* find(net::Ipv4Address device, net::Ipv4Address server,
+                                      net::Port port) const;
+
+private:
+    std::vector<TlsPeer> m_ring;
+    std::size_t m_next = 0;
+};
+
+}  // namespace engine::passthrough

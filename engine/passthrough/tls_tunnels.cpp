@@ -1,0 +1,165 @@
+#include "engine/passthrough/tls_tunnels.h"
+
+#include "engine/passthrough/softether.h"
+
+#include <algorithm>
+#include <string_view>
+
+namespace engine::passthrough {
+namespace {
+
+using net::Direction;
+using net::VpnProtocol;
+using tunnel::Confidence;
+using tunnel::EventKind;
+using wire::ConstBytes;
+
+// RFC 8446 §5.1.
+constexpr std::uint8_t kHandshake = 22;
+constexpr std::uint8_t kApplicationData = 23;
+constexpr std::uint8_t kFirstRecordType = 20;
+constexpr std::uint8_t kLastRecordType = 24;
+constexpr std::size_t kRecordHeader = 5;
+/// Protocols that may be TLS on any server, so that naming the server is what tells them.
+constexpr std::array kDeclarable{VpnProtocol::Sstp, VpnProtocol::AnyConnect, VpnProtocol::SoftEther,
+                                 VpnProtocol::GlobalProtect, VpnProtocol::FortiClient};
+constexpr std::string_view kFortinet = "Fortinet";
+
+bool isDeclared(const policy::PassthroughPolicy& policy, VpnProtocol protocol,
+                net::Ipv4Address server)
+{
+    return std::ranges::any_of(policy.of(protocol).exceptions, [&](const auto& exception) {
+        return exception.server.length() == 32 && exception.server.contains(server);
+    });
+}
+
+net::Port serverPortOf(const Flow& flow)
+{
+    return flow.initiator == Direction::Outbound ? flow.remote.port : flow.internal.port;
+}
+
+}  // namespace
+
+Inspector::Claim TlsTunnelRecogniser::consider(Instant now, const Flow& flow,
+                                               const Segment& segment)
+{
+    if (flow.protocol != net::IpProtocol::Tcp) return Claim::NotMine;
+    State* state = m_states.find(flow.id);
+    if (state == nullptr) {
+        if (segment.payload.empty()) return Claim::Undecided;
+        if (segment.direction != flow.initiator || segment.payload[0] != kHandshake ||
+            (segment.payload.size() > 1 && segment.payload[1] != 3)) {
+            return Claim::NotMine;
+        }
+        // Most hellos come whole and offer ALPN: nothing has to be remembered then.
+        const auto whole = readTlsClientHello(segment.payload);
+        if (whole.status == HelloStatus::NotHello || whole.hello.hasAlpn) return Claim::NotMine;
+        state = m_states.obtain(flow.id);
+        if (state == nullptr) return Claim::NotMine;
+    }
+    const auto way = static_cast<std::size_t>(segment.direction);
+    state->prefixes[way].add(segment);
+    if (!state->sawHello) {
+        const Claim claim = hello(now, flow, *state);
+        if (claim == Claim::NotMine) m_states.forget(flow.id);
+        if (claim != Claim::Undecided || !state->sawHello) return claim;
+    }
+    records(flow, segment.direction, *state);
+    if (state->protocol) return Claim::Claimed;
+    const bool isOver =
+        state->isLost || (!state->outline.isPossible() && state->read[0] > 0 && state->read[1] > 0);
+    if (!isOver) return Claim::Undecided;
+    m_states.forget(flow.id);
+    return Claim::NotMine;
+}
+
+Inspector::Claim TlsTunnelRecogniser::hello(Instant now, const Flow& flow, State& state)
+{
+    const auto found =
+        readTlsClientHello(state.prefixes[static_cast<std::size_t>(flow.initiator)].bytes());
+    if (found.status == HelloStatus::NeedMore) return Claim::Undecided;
+    if (found.status == HelloStatus::NotHello || found.hello.hasAlpn) return Claim::NotMine;
+    state.sawHello = true;
+    state.serverName = found.hello.serverName;
+    m_peers.remember({.device = flow.internal.address,
+                      .server = flow.remote.address,
+                      .serverPort = serverPortOf(flow),
+                      .flow = flow.id,
+                      .at = now,
+                      .serverName = found.hello.serverName});
+    if (isSoftEtherName(found.hello.serverName)) {
+        state.protocol = VpnProtocol::SoftEther;
+        state.confidence = Confidence::Likely;
+        return Claim::Claimed;
+    }
+    for (const VpnProtocol protocol : kDeclarable) {
+        if (!isDeclared(m_policy, protocol, flow.remote.address)) continue;
+        state.protocol = protocol;
+        return Claim::Claimed;
+    }
+    return Claim::Undecided;
+}
+
+void TlsTunnelRecogniser::records(const Flow& flow, Direction direction, State& state)
+{
+    const auto way = static_cast<std::size_t>(direction);
+    const StreamPrefix& prefix = state.prefixes[way];
+    const ConstBytes bytes = prefix.bytes();
+    std::size_t& at = state.read[way];
+    while (bytes.size() >= at + kRecordHeader) {
+        const std::uint8_t type = bytes[at];
+        const std::size_t length = wire::load16(bytes, at + 3);
+        if (type < kFirstRecordType || type > kLastRecordType || bytes[at + 1] != 3) {
+            state.isLost = true;
+            return;
+        }
+        if (bytes.size() < at + kRecordHeader + length) break;
+        const ConstBytes record = bytes.subspan(at + kRecordHeader, length);
+        at += kRecordHeader + length;
+        const bool fromServer = direction != flow.initiator;
+        if (type == kHandshake && fromServer && !state.showsFortinet) {
+            const auto name =
+                std::search(record.begin(), record.end(), kFortinet.begin(), kFortinet.end());
+            if (name != record.end()) {
+                state.showsFortinet = true;
+                m_peers.markFortinet(flow.id);
+                state.protocol = VpnProtocol::FortiClient;
+            }
+        }
+        if (type == kApplicationData && !state.protocol) {
+            const Direction asClient = fromServer ? Direction::Inbound : Direction::Outbound;
+            if (state.outline.take(asClient, length)) state.protocol = VpnProtocol::Sstp;
+        }
+    }
+    if (prefix.isFull()) state.isLost = true;
+}
+
+Attention TlsTunnelRecogniser::inspect(Instant, const Flow& flow, const Segment& segment,
+                                       Actions& actions)
+{
+    const State* const state = m_states.find(flow.id);
+    if (state == nullptr || !state->protocol) return {.next = Attention::Next::Ignore};
+    const VpnProtocol protocol = *state->protocol;
+    // TLS and what runs beside it are one tunnel where the protocol has a datagram channel.
+    const KeyScope scope = protocol == VpnProtocol::Sstp || protocol == VpnProtocol::SoftEther
+                               ? KeyScope::PerFlow
+                               : KeyScope::PerServer;
+    Report report(flow, keyOf(flow, protocol, scope), actions);
+    report.label(protocol, state->confidence);
+    report.attach(tunnel::SequenceKind::None);
+    report.event(EventKind::ControlOpened, segment.direction, serverPortOf(flow).hostOrder());
+    if (!state->serverName.empty()) report.serverName(state->serverName);
+    // SSTP's outline is complete when PPP has negotiated both ways; the others are just beginning.
+    report.phase(state->outline.isPossible() && protocol == VpnProtocol::Sstp && state->read[1] > 0
+                     ? tunnel::Phase::Established
+                     : tunnel::Phase::Handshaking);
+    m_states.forget(flow.id);
+    return {.next = Attention::Next::Ignore};
+}
+
+void TlsTunnelRecogniser::flowClosed(Instant, FlowId flow, FlowEnd, Actions&)
+{
+    m_states.forget(flow);
+}
+
+}  // namespace engine::passthrough
