@@ -109,7 +109,7 @@ struct PortlessUnbinding {
 /// the same client (L2TP's reply modes). Names no third host.
 struct UdpAlias {
     FlowId flow = 0;
-    net::Port remotePort;    ///< the server's new port
+    net::Port remotePort;    ///< the server's new port; 0: any, until its first answer
     net::Port externalPort;  ///< where its packets will arrive
     /// The client's packets of this flow also leave from `externalPort`, although that port may be
     /// another client's (servers that insist on IKE's port 500). The NAT keeps the flow's own

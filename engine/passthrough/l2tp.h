@@ -35,6 +35,10 @@ public:
     void bindingClosed(Instant now, const PortlessBinding& binding, FlowEnd end,
                        Actions& actions) override;
 
+    std::optional<UdpRedirect> unmatchedUdp(Instant now, net::Endpoint external,
+                                            net::Endpoint remote, wire::ConstBytes payload,
+                                            Actions& actions) override;
+
     void handleTimeout(Instant now, Actions& actions) override;
     [[nodiscard]] std::optional<Instant> nextTimeout() const override;
 
