@@ -1,10 +1,23 @@
 #pragma once
 
-#include "engine/engine.h"
+#include "engine/base/result.h"
+#include "engine/command.h"
+#include "engine/event.h"
+#include "engine/snapshot.h"
 
+#include <string>
+#include <utility>
 #include <vector>
 
 namespace app {
+
+/// A device as the network below IP knows it.
+struct Neighbour {
+    engine::net::Ipv4Address address;
+    engine::net::MacAddress mac;
+    std::string name;  ///< given by the backend itself; usually empty
+    friend bool operator==(const Neighbour&, const Neighbour&) = default;
+};
 
 /// What the engine thread runs: packets from somewhere with an Engine between them. Everything but
 /// wake() is called by one thread.
@@ -17,12 +30,18 @@ public:
     Backend& operator=(Backend&&) = delete;
     virtual ~Backend() = default;
 
-    [[nodiscard]] virtual engine::Engine& engine() = 0;
     [[nodiscard]] virtual engine::Instant now() const = 0;
     /// Moves packets for about `atMost`, or until wake(); appends what happened.
     virtual void run(engine::Duration atMost, std::vector<engine::Event>& events) = 0;
-    /// Sends what a command has left behind and appends its events.
-    virtual void deliver(engine::Output& output, std::vector<engine::Event>& events) = 0;
+    /// Packets that the command causes travel before it returns.
+    virtual engine::Result<void, engine::CommandError> apply(
+        const engine::Command& command, std::vector<engine::Event>& events) = 0;
+    [[nodiscard]] virtual engine::Snapshot snapshot() = 0;
+    [[nodiscard]] virtual std::vector<engine::SessionRecord> sessions(
+        const engine::SessionQuery& query) = 0;
+    [[nodiscard]] virtual std::vector<Neighbour> neighbours() = 0;
+    /// Why no packet will ever travel again (the card is gone); empty while they do.
+    [[nodiscard]] virtual std::string failure() const { return {}; }
     /// From any thread: run() returns soon.
     virtual void wake() = 0;
 };

@@ -11,6 +11,8 @@ using namespace std::chrono_literals;
 namespace {
 /// Four times a second: as fast as people read numbers.
 constexpr engine::Duration kSnapshotInterval = 250ms;
+/// Ours: how often neighbours and the cards' health are looked at.
+constexpr engine::Duration kLookInterval = 1s;
 /// Ours: what a window that has stopped for some seconds may miss without losing any.
 constexpr std::size_t kMostEvents = 65536;
 }  // namespace
@@ -40,8 +42,8 @@ void EngineHost::post(Task task)
 void EngineHost::apply(engine::Command command, Applied applied)
 {
     post([command = std::move(command), applied = std::move(applied)](
-             engine::Engine& engine, engine::Instant now, engine::Output& output) {
-        return [applied, result = engine.apply(now, command, output)] {
+             Backend& backend, std::vector<engine::Event>& events) -> Answer {
+        return [applied, result = backend.apply(command, events)] {
             if (applied) applied(result);
         };
     });
@@ -49,9 +51,9 @@ void EngineHost::apply(engine::Command command, Applied applied)
 
 void EngineHost::sessions(const engine::SessionQuery& query, Sessions answer)
 {
-    post([query, answer = std::move(answer)](engine::Engine& engine, engine::Instant now,
-                                             engine::Output&) {
-        return [answer, now, sessions = engine.sessions(now, query)] {
+    post([query, answer = std::move(answer)](Backend& backend,
+                                             std::vector<engine::Event>&) -> Answer {
+        return [answer, now = backend.now(), sessions = backend.sessions(query)] {
             answer(sessions, now);
         };
     });
@@ -60,9 +62,11 @@ void EngineHost::sessions(const engine::SessionQuery& query, Sessions answer)
 void EngineHost::work(const std::stop_token& stop)
 {
     std::vector<engine::Event> events;
-    std::vector<std::function<void()>> answers;
-    engine::Output output;
+    std::vector<Answer> answers;
+    std::vector<Neighbour> neighbours;
+    bool failed = false;
     engine::Instant nextSnapshot = m_backend->now();
+    engine::Instant nextLook = nextSnapshot;
     while (!stop.stop_requested()) {
         std::vector<Task> tasks;
         {
@@ -70,21 +74,31 @@ void EngineHost::work(const std::stop_token& stop)
             tasks.swap(m_tasks);
         }
         for (const Task& task : tasks) {
-            answers.push_back(task(m_backend->engine(), m_backend->now(), output));
-            m_backend->deliver(output, events);
-            output.clear();
+            answers.push_back(task(*m_backend, events));
         }
         const engine::Instant now = m_backend->now();
         std::shared_ptr<const engine::Snapshot> snapshot;
         // A command's effect shows at once, not at the next quarter of a second.
         if (now >= nextSnapshot || !tasks.empty()) {
-            auto made = m_backend->engine().snapshot(now);
+            auto made = m_backend->snapshot();
             {
                 const std::lock_guard lock{m_mutex};
                 made.counters.eventsLost += m_eventsLost;
             }
             snapshot = std::make_shared<const engine::Snapshot>(std::move(made));
             nextSnapshot = now + kSnapshotInterval;
+        }
+        if (now >= nextLook) {
+            nextLook = now + kLookInterval;
+            if (auto seen = m_backend->neighbours(); seen != neighbours) {
+                neighbours = seen;
+                answers.emplace_back([this, seen] { Q_EMIT neighboursChanged(seen); });
+            }
+            if (std::string why = m_backend->failure(); !why.empty() && !failed) {
+                failed = true;
+                answers.emplace_back(
+                    [this, why] { Q_EMIT this->failed(QString::fromStdString(why)); });
+            }
         }
         if (snapshot || !events.empty() || !answers.empty()) {
             publish(std::move(snapshot), events, answers);
@@ -95,8 +109,7 @@ void EngineHost::work(const std::stop_token& stop)
 }
 
 void EngineHost::publish(std::shared_ptr<const engine::Snapshot> snapshot,
-                         std::vector<engine::Event>& events,
-                         std::vector<std::function<void()>>& answers)
+                         std::vector<engine::Event>& events, std::vector<Answer>& answers)
 {
     bool post = false;
     {
@@ -125,7 +138,7 @@ void EngineHost::fetch()
 {
     std::shared_ptr<const engine::Snapshot> snapshot;
     std::vector<engine::Event> events;
-    std::vector<std::function<void()>> answers;
+    std::vector<Answer> answers;
     {
         const std::lock_guard lock{m_mutex};
         snapshot = std::move(m_snapshot);

@@ -4,6 +4,7 @@
 #include "engine/base/result.h"
 
 #include <QObject>
+#include <QString>
 
 #include <cstdint>
 #include <functional>
@@ -36,17 +37,21 @@ public:
 
 Q_SIGNALS:
     void snapshotTaken(std::shared_ptr<const engine::Snapshot> snapshot);
+    /// Once, when the backend cannot go on.
+    void failed(const QString& why);
+    /// Only when they have changed.
+    void neighboursChanged(const std::vector<app::Neighbour>& neighbours);
     void eventsHappened(std::shared_ptr<const std::vector<engine::Event>> events);
 
 private:
     /// Runs in the engine thread; what it returns runs in this object's thread.
-    using Task =
-        std::function<std::function<void()>(engine::Engine&, engine::Instant, engine::Output&)>;
+    using Answer = std::function<void()>;
+    using Task = std::function<Answer(Backend&, std::vector<engine::Event>&)>;
 
     void post(Task task);
     void work(const std::stop_token& stop);
     void publish(std::shared_ptr<const engine::Snapshot> snapshot,
-                 std::vector<engine::Event>& events, std::vector<std::function<void()>>& answers);
+                 std::vector<engine::Event>& events, std::vector<Answer>& answers);
     void fetch();
 
     std::unique_ptr<Backend> m_backend;
@@ -55,7 +60,7 @@ private:
     std::vector<Task> m_tasks;
     std::shared_ptr<const engine::Snapshot> m_snapshot;
     std::vector<engine::Event> m_events;
-    std::vector<std::function<void()>> m_answers;
+    std::vector<Answer> m_answers;
     std::uint64_t m_eventsLost = 0;
     bool m_fetchPosted = false;
 

@@ -18,7 +18,7 @@ namespace app {
 
 /// How the wish ended. Applied and saved are told apart: a full disk does not stop a router.
 struct CommandOutcome {
-    std::optional<engine::CommandError> refused;  ///< set: nothing has changed
+    std::optional<engine::CommandError> refused{};  ///< set: nothing has changed
     bool saved = true;  ///< false: in force, but lost when the router ends; `sentence` says why
     QString sentence;   ///< for people; what happened, and what it did to live sessions
 };

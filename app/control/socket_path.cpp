@@ -1,0 +1,77 @@
+#include "app/control/socket_path.h"
+
+#include <QDir>
+#include <QFileInfo>
+#include <QLocalSocket>
+
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+namespace app::control {
+
+using engine::Err;
+using engine::Result;
+
+Result<void, QString> preparePath(const QString& path)
+{
+    const QFileInfo target(path);
+    if (!target.isAbsolute()) {
+        return Err{QStringLiteral("The control socket needs an absolute path: %1").arg(path)};
+    }
+    // sun_path holds 108 octets with its end mark.
+    if (path.toLocal8Bit().size() > 100) {
+        return Err{QStringLiteral("The path of the control socket is too long: %1").arg(path)};
+    }
+    const QString directory = target.absolutePath();
+    const QByteArray directoryName = directory.toLocal8Bit();
+    struct stat about {};
+    if (::lstat(directoryName.constData(), &about) != 0) {
+        if (::mkdir(directoryName.constData(), 0755) != 0 ||
+            ::lstat(directoryName.constData(), &about) != 0) {
+            return Err{QStringLiteral("The directory of the control socket does not exist: %1")
+                           .arg(directory)};
+        }
+    }
+    if (!S_ISDIR(about.st_mode)) {
+        return Err{QStringLiteral("%1 is no directory (links are not followed).").arg(directory)};
+    }
+    const bool foreign = about.st_uid != ::geteuid() && about.st_uid != 0;
+    const bool open = (about.st_mode & (S_IWGRP | S_IWOTH)) != 0 && (about.st_mode & S_ISVTX) == 0;
+    if (foreign || open) {
+        return Err{
+            QStringLiteral("Others can write to %1, so the control socket is not safe there.")
+                .arg(directory)};
+    }
+    const QByteArray name = path.toLocal8Bit();
+    if (::lstat(name.constData(), &about) != 0) return {};
+    if (!S_ISSOCK(about.st_mode) || (about.st_uid != ::geteuid() && ::geteuid() != 0)) {
+        return Err{QStringLiteral("Something that is not ours is already at %1.").arg(path)};
+    }
+    if (about.st_uid != ::geteuid()) {
+        return Err{QStringLiteral("Another user's socket is already at %1.").arg(path)};
+    }
+    QLocalSocket probe;
+    probe.connectToServer(path);
+    if (probe.waitForConnected(500)) {
+        return Err{QStringLiteral("Another instance already listens at %1.").arg(path)};
+    }
+    if (::unlink(name.constData()) != 0) {
+        return Err{QStringLiteral("The old socket at %1 cannot be removed.").arg(path)};
+    }
+    return {};
+}
+
+std::optional<std::uint32_t> peerUser(qintptr descriptor)
+{
+    struct ucred credentials {};
+    socklen_t size = sizeof credentials;
+    if (::getsockopt(static_cast<int>(descriptor), SOL_SOCKET, SO_PEERCRED, &credentials, &size) !=
+            0 ||
+        size != sizeof credentials) {
+        return std::nullopt;
+    }
+    return credentials.uid;
+}
+
+}  // namespace app::control

@@ -1,0 +1,68 @@
+#include "app/ctl/context.h"
+
+#include "app/control/json.h"
+#include "app/ctl/text.h"
+
+namespace app::ctl {
+
+std::optional<QJsonObject> Context::ask(const QString& verb, const QJsonObject& arguments)
+{
+    if (!m_connection) {
+        auto opened = control::Connection::open(QString::fromStdString(socket));
+        if (!opened) {
+            fail(opened.error().sentence);
+            return std::nullopt;
+        }
+        m_connection = std::move(*opened);
+    }
+    auto answer = m_connection->request(verb, arguments);
+    if (!answer) {
+        fail(answer.error().sentence);
+        return std::nullopt;
+    }
+    return *answer;
+}
+
+int Context::fail(const QString& sentence, int status)
+{
+    complain(QStringLiteral("underpassctl"), sentence);
+    m_status = status;
+    return status;
+}
+
+int Context::tell(const std::optional<QJsonObject>& answer)
+{
+    if (!answer) return m_status;
+    if (json) {
+        QJsonObject told = *answer;
+        told.remove(QStringLiteral("id"));
+        printJson(told);
+    } else {
+        print(answer->value(QStringLiteral("sentence")).toString() + QLatin1Char('\n'));
+    }
+    // In force but not saved is no success for a script that wants it to last.
+    return answer->value(QStringLiteral("saved")).toBool(true) ? 0 : kExitFailed;
+}
+
+int Context::apply(const engine::Command& command, std::optional<std::uint64_t> revision,
+                   bool endLive)
+{
+    QJsonObject arguments = control::toJson(command);
+    if (revision) arguments.insert(QStringLiteral("revision"), static_cast<qint64>(*revision));
+    if (endLive) arguments.insert(QStringLiteral("endLive"), true);
+    return tell(ask(QStringLiteral("apply"), arguments));
+}
+
+std::optional<Rules> Context::rules()
+{
+    const auto answer = ask(QStringLiteral("rules"));
+    if (!answer) return std::nullopt;
+    auto rules = control::fromJson<Rules>(answer->value(QStringLiteral("value")));
+    if (!rules) {
+        fail(QStringLiteral("The router's rules cannot be read (%1).").arg(rules.error()));
+        return std::nullopt;
+    }
+    return *rules;
+}
+
+}  // namespace app::ctl

@@ -1,0 +1,44 @@
+#include "app/ctl/ctl.h"
+
+#include "app/ctl/context.h"
+#include "app/ctl/text.h"
+#include "app/version.h"
+
+#include <QCoreApplication>
+
+#include <CLI/Config.hpp>
+#include <CLI/Formatter.hpp>
+
+namespace app::ctl {
+
+int run(int argc, char** argv)
+{
+    QCoreApplication application(argc, argv);
+    QCoreApplication::setApplicationName(QStringLiteral("underpassctl"));
+    QCoreApplication::setApplicationVersion(QLatin1String(kVersion));
+
+    Context context;
+    CLI::App app{"Asks and tells the Underpass router of this computer.", "underpassctl"};
+    app.fallthrough();
+    app.require_subcommand(1);
+    app.set_version_flag("--version", std::string("underpassctl ") + kVersion);
+    app.add_option("--control", context.socket, "The router's control socket")
+        ->capture_default_str();
+    app.add_flag("--json", context.json, "For scripts");
+    addWatching(app, context);
+    addPassthrough(app, context);
+    addRules(app, context);
+    addLab(app, context);
+
+    try {
+        app.parse(argc, argv);
+    } catch (const CLI::Success& asked) {
+        return app.exit(asked);
+    } catch (const CLI::ParseError& wrong) {
+        return context.fail(QString::fromUtf8(wrong.what()) + QStringLiteral(" (see --help)"),
+                            kExitUsage);
+    }
+    return context.action ? context.action() : kExitUsage;
+}
+
+}  // namespace app::ctl

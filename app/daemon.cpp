@@ -1,0 +1,167 @@
+#include "app/daemon.h"
+
+#include "app/card_backend.h"
+#include "app/control/server.h"
+#include "app/control/socket_path.h"
+#include "app/ctl/text.h"
+#include "app/end_signal.h"
+#include "app/local_router_client.h"
+#include "app/service_manager.h"
+#include "app/version.h"
+
+#include <QCoreApplication>
+#include <QDir>
+#include <QStandardPaths>
+
+#include <CLI/App.hpp>
+#include <CLI/Config.hpp>
+#include <CLI/Formatter.hpp>
+#include <CLI/Validators.hpp>
+#include <memory>
+#include <string>
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+namespace app {
+
+namespace {
+
+constexpr int kExitUsage = 2;
+constexpr int kExitStopped = 1;
+
+constexpr QLatin1String kProgram("underpassd");
+
+struct Options {
+    std::string internal;
+    std::string external;
+    std::string state;
+    std::string control = control::kDefaultSocket;
+    std::uint32_t sessions = 262144;
+    bool noDhcp = false;
+    bool noDns = false;
+};
+
+int refuse(const QString& sentence)
+{
+    ctl::complain(kProgram, sentence);
+    return kExitUsage;
+}
+
+QString defaultState()
+{
+    return ::geteuid() == 0 ? QStringLiteral("/var/lib/underpass")
+                            : QStandardPaths::writableLocation(QStandardPaths::AppDataLocation);
+}
+
+int serve(const Options& options)
+{
+    EndSignal end;
+    // Looked at before anything is changed on the host.
+    if (const auto free = control::preparePath(QString::fromStdString(options.control)); !free) {
+        return refuse(free.error());
+    }
+    const QString state =
+        options.state.empty() ? defaultState() : QString::fromStdString(options.state);
+    // What a network does is nobody's business: files and folders of ours are the owner's alone.
+    ::umask(0077);
+    const bool kept = QDir().mkpath(state);
+    if (!kept)
+        ctl::complain(kProgram,
+                      QStringLiteral("%1 cannot be made; nothing will be remembered.").arg(state));
+    const std::string directory = kept ? state.toStdString() : std::string{};
+
+    auto rulesStore = storage::RulesStore::openIn(directory);
+    auto historyStore = storage::HistoryStore::openIn(directory);
+    for (const std::string& message : {rulesStore.message(), historyStore.message()}) {
+        if (!message.empty()) ctl::complain(kProgram, QString::fromStdString(message));
+    }
+    Rules rules;
+    if (auto loaded = rulesStore.load(); loaded) {
+        rules = std::move(*loaded);
+    } else {
+        ctl::complain(kProgram, QString::fromStdString(loaded.error().sentence));
+    }
+
+    engine::io::RouterOptions wanted;
+    wanted.internal = options.internal;
+    wanted.external = options.external;
+    wanted.state = directory;
+    wanted.config.maxSessions = options.sessions;
+    copyInto(wanted.config, rules);
+    auto router = engine::io::Router::open(std::move(wanted));
+    if (!router) {
+        return refuse(QString::fromStdString(engine::io::sentenceOf(router.error())) +
+                      QLatin1Char('.'));
+    }
+
+    LocalRouterClient client(std::make_unique<CardBackend>(std::move(*router)), std::move(rules),
+                             std::move(rulesStore), std::move(historyStore));
+    control::Server server(client, {.program = kProgram,
+                                    .internalInterface = QString::fromStdString(options.internal),
+                                    .externalInterface = QString::fromStdString(options.external),
+                                    .lab = false});
+    if (const auto listening = server.listen(QString::fromStdString(options.control)); !listening) {
+        return refuse(listening.error());
+    }
+
+    int status = 0;
+    ServiceManager manager;
+    QObject::connect(&client, &RouterClient::problemArose, &client,
+                     [](const QString& sentence) { ctl::complain(kProgram, sentence); });
+    QObject::connect(&client, &RouterClient::linkChanged, &client,
+                     [&status](RouterClient::Link link, const QString& text) {
+                         if (link == RouterClient::Link::Up) return;
+                         ctl::complain(kProgram, text);
+                         status = kExitStopped;
+                         QCoreApplication::quit();
+                     });
+    // The first snapshot comes from the engine's loop: packets flow from now on.
+    auto* first = new QObject(&client);
+    QObject::connect(&client, &RouterClient::snapshotArrived, first, [first, &manager] {
+        ctl::print(QStringLiteral("underpassd: ready\n"));
+        manager.ready();
+        first->deleteLater();
+    });
+    QObject::connect(&client, &RouterClient::snapshotArrived, &manager, &ServiceManager::alive);
+    QObject::connect(&end, &EndSignal::endAsked, qApp, [&manager] {
+        manager.stopping();
+        QCoreApplication::quit();
+    });
+    QCoreApplication::exec();
+    return status;
+}
+
+}  // namespace
+
+int runDaemon(int argc, char** argv)
+{
+    QCoreApplication application(argc, argv);
+    QCoreApplication::setApplicationName(kProgram);
+    QCoreApplication::setApplicationVersion(QLatin1String(kVersion));
+
+    Options options;
+    CLI::App app{"Shares this computer's connection: a router that lets every VPN through.",
+                 "underpassd"};
+    app.set_version_flag("--version", std::string("underpassd ") + kVersion);
+    app.add_option("--internal", options.internal, "Network card of the shared side")->required();
+    app.add_option("--external", options.external, "Network card of the internet's side")
+        ->required();
+    app.add_option("--state", options.state, "Folder for rules, history and sessions");
+    app.add_option("--control", options.control, "Control socket")->capture_default_str();
+    app.add_option("--sessions", options.sessions, "At most so many sessions")
+        ->capture_default_str()
+        ->check(CLI::Range(1024U, 16'777'216U));
+    app.add_flag("--no-dhcp", options.noDhcp, "Serve no addresses to the shared side");
+    app.add_flag("--no-dns", options.noDns, "Serve no names to the shared side");
+    try {
+        app.parse(argc, argv);
+    } catch (const CLI::Success& asked) {
+        return app.exit(asked);
+    } catch (const CLI::ParseError& wrong) {
+        return refuse(QString::fromUtf8(wrong.what()) + QStringLiteral(" (see --help)"));
+    }
+    return serve(options);
+}
+
+}  // namespace app

@@ -1,0 +1,39 @@
+#pragma once
+
+#include "app/backend.h"
+#include "engine/lab/scenario.h"
+
+#include <chrono>
+#include <condition_variable>
+#include <memory>
+#include <mutex>
+
+namespace app {
+
+/// The built-in lab as a network that lives in real time: simulated computers around a real engine.
+class LabBackend final : public Backend {
+public:
+    explicit LabBackend(std::unique_ptr<engine::lab::Lab> lab);
+
+    [[nodiscard]] engine::Instant now() const override;
+    void run(engine::Duration atMost, std::vector<engine::Event>& events) override;
+    engine::Result<void, engine::CommandError> apply(const engine::Command& command,
+                                                     std::vector<engine::Event>& events) override;
+    [[nodiscard]] engine::Snapshot snapshot() override;
+    [[nodiscard]] std::vector<engine::SessionRecord> sessions(
+        const engine::SessionQuery& query) override;
+    [[nodiscard]] std::vector<Neighbour> neighbours() override;
+    void wake() override;
+
+private:
+    void catchUp(std::vector<engine::Event>& events);
+
+    std::unique_ptr<engine::lab::Lab> m_lab;
+    engine::Instant m_start;  ///< of the lab's clock
+    std::chrono::steady_clock::time_point m_began;
+    std::mutex m_mutex;
+    std::condition_variable m_woken;
+    bool m_wake = false;
+};
+
+}  // namespace app

@@ -1,0 +1,10 @@
+#pragma once
+
+#include "engine/base/siphash.h"
+
+namespace app {
+
+/// From the operating system's random source.
+[[nodiscard]] engine::HashKey randomSeed();
+
+}  // namespace app
