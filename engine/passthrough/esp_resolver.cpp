@@ -25,6 +25,9 @@ constexpr std::size_t kEspHeader = 8;
 /// Clients retransmit IKE after a second at the earliest; a message held longer would be sent
 /// twice.
 constexpr Duration kGate = 700ms;
+/// When many wait, each gets at least this much: enough for the answers to two clients' first
+/// packets to be told apart by when they come.
+constexpr Duration kShortestTurn = 100ms;
 /// An expectation is hot for as long as a fresh SA is normally used, cold for an idle one.
 constexpr Duration kHot = 30s;
 constexpr Duration kCold = 10min;
@@ -49,8 +52,12 @@ constexpr std::int32_t kClearLead = 3;
 constexpr std::int32_t kClearWeight = 15;
 /// Without a measured round trip.
 constexpr Duration kUsualRoundTrip = 100ms;
-/// A reaction to a packet that was tried on a client comes within this time.
-constexpr Duration kReaction = 2s;
+/// An answer later than this is taken for something else.
+constexpr Duration kLatestAnswer = 500ms;
+/// What has happened within this time counts as just now.
+constexpr Duration kRecent = 2s;
+/// A client's reaction to what was tried on it takes no longer: it is near.
+constexpr Duration kReaction = 100ms;
 constexpr Duration kComplaint = 300ms;
 constexpr Duration kTidy = 1s;
 constexpr Duration kTold = 60s;
@@ -120,13 +127,6 @@ Observation labelOf(const tunnel::TunnelKey& key, EspPair pair, tunnel::Confiden
     label.server = {pair.server, net::Port{0}};
     label.external = {pair.external, net::Port{0}};
     return label;
-}
-
-/// The time within which an answer follows its question.
-Duration answerTime(Duration roundTrip)
-{
-    const Duration trip = roundTrip == Duration{0} ? kUsualRoundTrip : roundTrip;
-    return std::clamp<Duration>(2 * trip + 30ms, 60ms, 500ms);
 }
 
 template <typename Spi>
@@ -207,7 +207,9 @@ void EspResolver::askOutbound(const Host& host, EspPair pair, OutboundSpi& spi, 
     binding.external = pair.external;
     binding.server = pair.server;
     binding.outbound = Discriminator{Discriminator::Variant::Spi, spi.spi};
-    binding.idle = spi.partner == 0 ? kCold : (host.ike ? kBoundIdleWithIke : kBoundIdle);
+    binding.idle = spi.partner == 0              ? kCold
+                   : host.ike && !spi.superseded ? kBoundIdleWithIke
+                                                 : kBoundIdle;
     binding.watch = true;
     binding.key = host.key;
     binding.sequence = tunnel::SequenceKind::Esp;
@@ -223,7 +225,9 @@ void EspResolver::askInbound(const Host& host, EspPair pair, InboundSpi& spi, Ac
     binding.external = pair.external;
     binding.server = pair.server;
     binding.inbound = Discriminator{Discriminator::Variant::Spi, spi.spi};
-    binding.idle = !spi.confirmed ? kUnconfirmedIdle : (host.ike ? kBoundIdleWithIke : kBoundIdle);
+    binding.idle = !spi.confirmed                ? kUnconfirmedIdle
+                   : host.ike && !spi.superseded ? kBoundIdleWithIke
+                                                 : kBoundIdle;
     binding.watch = true;
     binding.key = host.key;
     binding.sequence = tunnel::SequenceKind::Esp;
@@ -315,7 +319,7 @@ void EspResolver::expire(Instant now, EspPair pair, Group& group, Actions& actio
             ++i;
         }
     }
-    if (!group.turn.isUnspecified() && group.turnEnds <= now) {
+    if (!group.turn.isUnspecified() && turnEnd(group) <= now) {
         passTurn(now, group, group.turn, actions);
     }
     std::erase_if(group.shared, [&](const Shared& shared) {
@@ -428,9 +432,15 @@ std::optional<std::uint32_t> EspResolver::gate(Instant now, EspPair pair, net::I
         ++m_held;
         return m_lastToken;
     }
+    if (group->turn != client) group->turnBegan = now;
     group->turn = client;
-    group->turnEnds = now + kGate;
     return std::nullopt;
+}
+
+Instant EspResolver::turnEnd(const Group& group)
+{
+    const auto sharers = static_cast<std::int64_t>(group.held.size() + 1);
+    return group.turnBegan + std::max(kGate / sharers, kShortestTurn);
 }
 
 /// The client's turn is over: its SA is bound, or it took too long.
@@ -448,7 +458,7 @@ void EspResolver::release(Instant now, Group& group, std::size_t index, Actions&
     --m_held;
     actions.releases.push_back(held.token);
     group.turn = held.client;
-    group.turnEnds = now + kGate;
+    group.turnBegan = now;
     if (Host* const host = hostOf(group, held.client)) {
         if (!host->pendings.empty() && host->pendings.back().fromIke) {
             host->pendings.back().since = now;
@@ -465,7 +475,7 @@ void EspResolver::childSa(Instant now, EspPair pair, net::Ipv4Address client,
     if (host == nullptr) return;
     const bool complete = agreement == Agreement::Complete;
     addPending(now, *host, exchange, complete);
-    if (complete && group->turn == client) group->turnEnds = now + kGate;
+
     settle(now, pair, *group, actions);
 }
 
@@ -495,12 +505,13 @@ void EspResolver::complained(Instant now, EspPair pair, net::Ipv4Address client)
     }
 }
 
-void EspResolver::roundTrip(EspPair pair, net::Ipv4Address client, Duration duration)
+void EspResolver::roundTrip(EspPair pair, Duration duration)
 {
     Group* const group = find(pair);
-    Host* const host = group == nullptr ? nullptr : hostOf(*group, client);
-    if (host == nullptr) return;
-    if (host->roundTrip == Duration{0} || duration < host->roundTrip) host->roundTrip = duration;
+    if (group == nullptr) return;
+    if (group->roundTrip == Duration{0} || duration < group->roundTrip) {
+        group->roundTrip = duration;
+    }
 }
 
 // ---- outbound ESP -------------------------------------------------------------------------------
@@ -573,31 +584,11 @@ PortlessDecision EspResolver::decideOutbound(Instant now, const PortlessPacket& 
     fresh.first = now;
     host->outbound.push_back(fresh);
 
-    // A new SPI right after a packet was tried on this client is its reaction.
-    std::uint32_t reacted = 0;
-    for (const Trial& trial : group->trials) {
-        if (trial.packets == 0 || now - trial.first > kReaction) continue;
-        if (std::ranges::find(trial.candidates, host->client, &Candidate::client) ==
-            trial.candidates.end()) {
-            continue;
-        }
-        reacted = trial.spi;
-        break;
-    }
-    if (reacted != 0) {
-        const auto trial = std::ranges::find(group->trials, reacted, &Trial::spi);
-        const std::uint32_t highest = trial->highest;
-        group->trials.erase(trial);
-        bind(now, pair, *group, *host, reacted, highest, Grade::Probable, false, actions);
-        if (InboundSpi* const bound = findSpi(host->inbound, reacted)) {
-            confirm(now, pair, *group, *host, *bound, Grade::Probable, actions);
-        }
-    } else if (InboundSpi* const waiting = findUnpaired(host->inbound);
-               waiting != nullptr && now - waiting->bound <= kCold) {
-        // It answers on a new SA what came to it on a new SA.
-        const bool prompt = now - waiting->bound <= kReaction;
-        confirm(now, pair, *group, *host, *waiting,
-                prompt || waiting->alone ? Grade::Proven : waiting->grade, actions);
+    react(now, pair, *group, *host, actions);
+    if (InboundSpi* const waiting = findUnpaired(host->inbound);
+        waiting != nullptr && now - waiting->bound <= kCold) {
+        confirm(now, pair, *group, *host, *waiting, waiting->alone ? Grade::Proven : waiting->grade,
+                actions);
     } else if (std::ranges::none_of(host->pendings,
                                     [](const Pending& pending) { return pending.tried == 0; })) {
         addPending(now, *host, 0, true);
@@ -607,6 +598,26 @@ PortlessDecision EspResolver::decideOutbound(Instant now, const PortlessPacket& 
     }
     watchOutbound(now, pair, *group, *host, spi, actions);
     return deliveredTo(pair.server);
+}
+
+/// A new SPI of a client right after a packet was tried on it may be its reaction.
+void EspResolver::react(Instant now, EspPair pair, Group& group, Host& host, Actions& actions)
+{
+    for (Trial& trial : group.trials) {
+        if (trial.packets == 0 || now - trial.last > kReaction) continue;
+        const auto own = std::ranges::find(trial.candidates, host.client, &Candidate::client);
+        if (own == trial.candidates.end()) continue;
+        own->score += 2;
+        const bool leads = std::ranges::all_of(trial.candidates, [&](const Candidate& other) {
+            return other.client == host.client || own->score - other.score >= kClearLead;
+        });
+        if (!leads) continue;
+        const std::uint32_t spi = trial.spi;
+        const std::uint32_t highest = trial.highest;
+        std::erase_if(group.trials, [&](const Trial& other) { return other.spi == spi; });
+        bind(now, pair, group, host, spi, highest, Grade::Probable, false, actions);
+        return;
+    }
 }
 
 /// The second client of a server in plain mode: says once a minute what would help.
@@ -637,6 +648,7 @@ void EspResolver::watchOutbound(Instant now, EspPair pair, Group& group, Host& h
     known->last = now;
     ++known->packets;
     host.lastOutbound = now;
+    host.spoke[host.spokeNext++ % host.spoke.size()] = now;
     if (known->partner != 0) {
         settle(now, pair, group, actions);
         return;
@@ -693,7 +705,8 @@ PortlessDecision EspResolver::decideInbound(Instant now, const PortlessPacket& p
 
     std::vector<Candidate> candidates = candidatesFor(now, *group, pair, sequence);
     if (candidates.empty()) return dropped(DropReason::EspNoOwner);
-    if (!mayTryAtOnce(*group) && !sawBefore(now, pair, spi, sequence)) {
+    const bool expected = mayTryAtOnce(*group);
+    if (!expected && !sawBefore(now, pair, spi, sequence)) {
         return dropped(DropReason::EspNoOwner);
     }
     const bool clear =
@@ -701,7 +714,11 @@ PortlessDecision EspResolver::decideInbound(Instant now, const PortlessPacket& p
     if (clear) {
         Host* const host = hostOf(*group, candidates[0].client);
         if (host == nullptr) return dropped(DropReason::EspNoOwner);
-        const bool alone = candidates.size() == 1;
+        // Nobody else could be meant, and nobody has got something that might be this client's.
+        const bool alone = candidates.size() == 1 && group->trials.empty() &&
+                           std::ranges::none_of(group->hosts, [&](const Host& other) {
+                               return other.client != host->client && isUnresolved(other);
+                           });
         const net::Ipv4Address client = host->client;
         bind(now, pair, *group, *host, spi, sequence, Grade::Probable, alone, actions);
         settle(now, pair, *group, actions);
@@ -716,7 +733,8 @@ PortlessDecision EspResolver::decideInbound(Instant now, const PortlessPacket& p
     trial.candidates = std::move(candidates);
     for (Candidate& candidate : trial.candidates) {
         candidate.score = 0;
-        if (Host* const host = hostOf(*group, candidate.client)) {
+        // One trial per expectation is what has to come; more of them are tries.
+        if (Host* const host = expected ? nullptr : hostOf(*group, candidate.client)) {
             for (Pending& pending : host->pendings) {
                 if (pending.tried != 0) continue;
                 ++pending.tries;
@@ -743,6 +761,10 @@ std::vector<EspResolver::Candidate> EspResolver::candidatesFor(Instant now, cons
     const auto collect = [&](bool fromIke) {
         for (const Host& host : group.hosts) {
             if (!waits(host, fromIke) || isTurnedOff(host, pair)) continue;
+            if (std::ranges::find(candidates, host.client, &Candidate::client) !=
+                candidates.end()) {
+                continue;
+            }
             // Its last message is still here: the server cannot have made its SA.
             if (std::ranges::find(group.held, host.client, &Held::client) != group.held.end()) {
                 continue;
@@ -753,7 +775,13 @@ std::vector<EspResolver::Candidate> EspResolver::candidatesFor(Instant now, cons
     // A negotiation that was seen explains a fresh SA better than traffic does, and an SA that is
     // under way since long is no fresh one.
     if (fresh) collect(true);
-    if (candidates.empty()) collect(false);
+    const bool hot = std::ranges::any_of(candidates, [&](const Candidate& candidate) {
+        const auto host = std::ranges::find(group.hosts, candidate.client, &Host::client);
+        return std::ranges::any_of(host->pendings, [&](const Pending& pending) {
+            return pending.fromIke && now - pending.since <= kHot;
+        });
+    });
+    if (!hot) collect(false);
     std::ranges::stable_sort(candidates, std::greater<>{}, &Candidate::score);
     return candidates;
 }
@@ -765,18 +793,58 @@ std::int32_t EspResolver::weightOf(Instant now, const Group& group, const Host& 
                              [](const Pending& pending) { return pending.tried == 0; })) {
         weight = 2;  // its expectation is probably fulfilled already
     }
-    const bool spoke = host.lastUnpaired != Instant{};
-    if (group.turn == host.client) weight *= 20;
-    if (spoke && now - host.lastUnpaired <= answerTime(host.roundTrip)) {
-        weight *= 20;
-    } else if (spoke && now - host.lastUnpaired <= kReaction) {
-        weight *= 4;
+    // The turn says something as long as nobody else's negotiation has just finished too.
+    const bool alone = std::ranges::none_of(group.hosts, [&](const Host& other) {
+        return other.client != host.client &&
+               std::ranges::any_of(other.pendings, [&](const Pending& pending) {
+                   return pending.fromIke && pending.tried == 0 && now - pending.since <= kRecent;
+               });
+    });
+    if (group.turn == host.client && alone) weight *= 20;
+    // Who has just spoken on an SA without partner is answered on its partner.
+    const bool recently = host.lastUnpaired != Instant{} && now - host.lastUnpaired <= kRecent;
+    if (recently) {
+        switch (fitOf(now, group, host, Instant{})) {
+        case Fit::Tight: weight *= 40; break;
+        case Fit::Loose: weight *= 8; break;
+        case Fit::None: weight *= 2; break;
+        }
     }
     if (std::ranges::all_of(host.pendings,
                             [&](const Pending& pending) { return now - pending.since > kHot; })) {
         weight /= 2;
     }
     return weight;
+}
+
+EspResolver::Fit EspResolver::fitOf(Instant now, const Group& group, const Host& host,
+                                    Instant since)
+{
+    const bool known = group.roundTrip != Duration{0};
+    const Duration trip = known ? group.roundTrip : kUsualRoundTrip;
+    // Nothing is answered before a packet has been there and back.
+    const Duration earliest = known ? trip - trip / 8 : Duration{0};
+    const Duration prompt = known ? trip + std::max<Duration>(trip / 8, 5ms) : Duration{0};
+    const Duration latest = std::clamp<Duration>(2 * trip + 30ms, 60ms, kLatestAnswer);
+    Fit best = Fit::None;
+    for (const Instant at : host.spoke) {
+        if (at == Instant{} || at <= since) continue;
+        const Duration age = now - at;
+        if (age < earliest || age > latest) continue;
+        best = std::max(best, age <= prompt ? Fit::Tight : Fit::Loose);
+    }
+    return best;
+}
+
+Duration EspResolver::distanceOf(Instant now, const Group& group, const Host& host)
+{
+    Duration best = Duration::max();
+    for (const Instant at : host.spoke) {
+        if (at == Instant{}) continue;
+        const Duration distance = now - at - group.roundTrip;
+        best = std::min(best, distance < Duration{0} ? -distance : distance);
+    }
+    return best;
 }
 
 /// As many unknown SPIs at first sight as there are child SAs that wait for one.
@@ -837,20 +905,20 @@ PortlessDecision EspResolver::tryAll(Instant now, EspPair pair, Group& group, Tr
                    return pending.tried == 0;
                });
     });
-    bool anybody = false;
-    const auto answered = [&](const Host& host) {
-        return host.lastOutbound != Instant{} &&
-               (trial.packets == 0 || host.lastOutbound > trial.last) &&
-               now - host.lastOutbound <= answerTime(host.roundTrip);
-    };
-    for (const Candidate& candidate : trial.candidates) {
+    const Instant since = trial.packets == 0 ? Instant{} : trial.last;
+    const auto fit = [&](const Candidate& candidate) {
         const Host* const host = hostOf(group, candidate.client);
-        anybody = anybody || (host != nullptr && answered(*host));
-    }
+        return host == nullptr ? Fit::None : fitOf(now, group, *host, since);
+    };
+    const bool anybody = std::ranges::any_of(
+        trial.candidates, [&](const Candidate& candidate) { return fit(candidate) != Fit::None; });
     if (anybody) {
         for (Candidate& candidate : trial.candidates) {
-            const Host* const host = hostOf(group, candidate.client);
-            candidate.score += host != nullptr && answered(*host) ? 1 : -1;
+            switch (fit(candidate)) {
+            case Fit::Tight: candidate.score += 2; break;
+            case Fit::Loose: candidate.score += 1; break;
+            case Fit::None: candidate.score -= 1; break;
+            }
         }
     }
     trial.last = now;
@@ -859,7 +927,8 @@ PortlessDecision EspResolver::tryAll(Instant now, EspPair pair, Group& group, Tr
         if (a.score != b.score) return a.score > b.score;
         const Host* const first = hostOf(group, a.client);
         const Host* const second = hostOf(group, b.client);
-        return first != nullptr && second != nullptr && first->lastOutbound > second->lastOutbound;
+        return first != nullptr && second != nullptr &&
+               distanceOf(now, group, *first) < distanceOf(now, group, *second);
     });
     if (trial.candidates.empty()) {
         const std::uint32_t spi = trial.spi;
@@ -954,6 +1023,17 @@ void EspResolver::makePartners(Host& host, EspPair pair, OutboundSpi& outbound, 
 {
     outbound.partner = inbound.spi;
     inbound.partner = outbound.spi;
+    // The SAs before need not be kept for a day; if one is still used, its packets keep it.
+    for (OutboundSpi& other : host.outbound) {
+        if (other.spi == outbound.spi || other.partner == 0 || other.superseded) continue;
+        other.superseded = true;
+        if (host.ike) askOutbound(host, pair, other, actions);
+    }
+    for (InboundSpi& other : host.inbound) {
+        if (other.spi == inbound.spi || other.partner == 0 || other.superseded) continue;
+        other.superseded = true;
+        if (host.ike) askInbound(host, pair, other, actions);
+    }
     askOutbound(host, pair, outbound, actions);
     Observation passage = observe(host.key, Observation::Kind::Passage);
     passage.passage = {tunnel::PassageKind::SpiPair, outbound.spi, inbound.spi};
@@ -1059,6 +1139,15 @@ void EspResolver::watchInbound(Instant now, EspPair pair, Group& group, Host& ho
     weighEvidence(now, pair, group, host, *known, previous, actions);
 }
 
+/// Whether the client waits for an SPI or has one that may be another's.
+bool EspResolver::isUnresolved(const Host& host)
+{
+    return std::ranges::any_of(host.pendings,
+                               [](const Pending& pending) { return pending.tried == 0; }) ||
+           std::ranges::any_of(host.inbound,
+                               [](const InboundSpi& spi) { return spi.grade != Grade::Proven; });
+}
+
 void EspResolver::weighEvidence(Instant now, EspPair pair, Group& group, Host& host,
                                 InboundSpi& inbound, Instant previous, Actions& actions)
 {
@@ -1072,15 +1161,7 @@ void EspResolver::weighEvidence(Instant now, EspPair pair, Group& group, Host& h
         return;
     }
     const auto answered = [&](const Host& candidate) {
-        return candidate.lastOutbound != Instant{} && candidate.lastOutbound > previous &&
-               now - candidate.lastOutbound <= answerTime(candidate.roundTrip);
-    };
-    const auto isUnresolved = [](const Host& candidate) {
-        return std::ranges::any_of(candidate.pendings,
-                                   [](const Pending& pending) { return pending.tried == 0; }) ||
-               std::ranges::any_of(candidate.inbound, [](const InboundSpi& spi) {
-                   return spi.grade != Grade::Proven;
-               });
+        return fitOf(now, group, candidate, previous) != Fit::None;
     };
     bool anybody = answered(host);
     bool contested = false;
@@ -1105,9 +1186,10 @@ void EspResolver::weighEvidence(Instant now, EspPair pair, Group& group, Host& h
             inbound.rivals.push_back({other.client, 1});
         }
     }
-    if (inbound.samples < 4) return;
+    if (inbound.samples < 3) return;
     const auto best = std::ranges::max_element(inbound.rivals, {}, &Rival::hits);
     const std::uint32_t rivalHits = best == inbound.rivals.end() ? 0 : best->hits;
+    if (inbound.samples == 3 && (inbound.hits != 0 || rivalHits != 3)) return;
     if (inbound.hits * 4 >= inbound.samples * 3 && rivalHits * 2 <= inbound.samples) {
         confirm(now, pair, group, host, inbound, Grade::Proven, actions);
     } else if (inbound.hits * 4 <= inbound.samples && rivalHits * 4 >= inbound.samples * 3) {
@@ -1130,7 +1212,7 @@ void EspResolver::move(Instant now, EspPair pair, Group& group, Host& from, Host
     if (OutboundSpi* const partner = findSpi(from.outbound, wrong->partner)) partner->partner = 0;
     from.inbound.erase(wrong);
     dropInbound(from, pair, spi, actions);
-    addPending(now, from, 0, true);
+    addPending(now, from, from.ike ? spi : 0, true);
     // An unproven SPI of the new owner whose place this one takes stays, without a partner.
     for (InboundSpi& other : to.inbound) {
         if (other.grade == Grade::Proven || other.partner == 0) continue;
@@ -1209,7 +1291,7 @@ void EspResolver::handleTimeout(Instant now, Actions& actions)
         auto& [pair, group] = *it;
         const bool due =
             !group.held.empty() &&
-            (group.turnEnds <= now || std::ranges::any_of(group.held, [&](const Held& held) {
+            (turnEnd(group) <= now || std::ranges::any_of(group.held, [&](const Held& held) {
                  return held.deadline <= now;
              }));
         if (tidy || due) expire(now, pair, group, actions);
@@ -1225,7 +1307,7 @@ std::optional<Instant> EspResolver::nextTimeout() const
         for (const Held& held : group.held) {
             if (!next || held.deadline < *next) next = held.deadline;
         }
-        if (!group.held.empty() && (!next || group.turnEnds < *next)) next = group.turnEnds;
+        if (!group.held.empty() && (!next || turnEnd(group) < *next)) next = turnEnd(group);
     }
     return next;
 }

@@ -66,7 +66,8 @@ public:
                    Actions& actions);
     /// The client complained (an IKE notice right after a packet was tried on it).
     void complained(Instant now, EspPair pair, net::Ipv4Address client);
-    void roundTrip(EspPair pair, net::Ipv4Address client, Duration duration);
+    /// A question and its answer were this far apart.
+    void roundTrip(EspPair pair, Duration duration);
 
     // ---- ESP ---------------------------------------------------------------------------------
 
@@ -100,6 +101,7 @@ private:
         Instant last;
         std::uint32_t packets = 0;
         bool watched = true;
+        bool superseded = false;  ///< a newer child SA has come
     };
     struct Rival {
         net::Ipv4Address client;
@@ -112,7 +114,8 @@ private:
         Instant last;
         Grade grade = Grade::Guessed;
         bool confirmed = false;  ///< a second packet or a reaction followed
-        bool alone = false;      ///< no other client was pending when it was bound
+        bool superseded = false;
+        bool alone = false;  ///< no other client was pending when it was bound
         bool watched = true;
         // Sequence numbers seen: the highest and the 64 before it.
         std::uint32_t highest = 0;
@@ -139,9 +142,10 @@ private:
         bool labelled = false;
         bool warned = false;  ///< of ESP that never returns
         Instant lastOutbound;
+        std::array<Instant, 8> spoke{};  ///< the latest outbound packets, in a ring
+        std::uint32_t spokeNext = 0;
         Instant lastUnpaired;  ///< last outbound packet on an SPI without partner
-        Instant complaint;
-        Duration roundTrip{0};
+
         std::uint32_t pairs = 0;
         std::uint64_t inboundPackets = 0;
         std::vector<OutboundSpi> outbound;
@@ -177,8 +181,9 @@ private:
         std::vector<Trial> trials;
         std::vector<Held> held;
         std::vector<Shared> shared;
+        Duration roundTrip{0};  ///< the shortest that IKE has shown
         net::Ipv4Address turn;  ///< whose negotiation may finish; unspecified: anybody's
-        Instant turnEnds;
+        Instant turnBegan;
         bool watching = true;
     };
     /// An unknown SPI that was not let through at first sight.
@@ -207,6 +212,12 @@ private:
     std::vector<Candidate> candidatesFor(Instant now, const Group& group, EspPair pair,
                                          std::uint32_t sequence) const;
     [[nodiscard]] static std::int32_t weightOf(Instant now, const Group& group, const Host& host);
+    /// How well a packet from the server fits as the answer to one of the client's since `since`.
+    enum class Fit : std::uint8_t { None, Loose, Tight };
+    [[nodiscard]] static Fit fitOf(Instant now, const Group& group, const Host& host,
+                                   Instant since);
+    /// How far the client's best packet is from one round trip ago.
+    [[nodiscard]] static Duration distanceOf(Instant now, const Group& group, const Host& host);
     [[nodiscard]] bool isTurnedOff(const Host& host, EspPair pair) const;
     [[nodiscard]] bool mayTryAtOnce(const Group& group) const;
     bool sawBefore(Instant now, EspPair pair, std::uint32_t spi, std::uint32_t sequence);
@@ -215,6 +226,8 @@ private:
               std::uint32_t sequence, Grade grade, bool alone, Actions& actions);
     void confirm(Instant now, EspPair pair, Group& group, Host& host, InboundSpi& inbound,
                  Grade grade, Actions& actions);
+    void react(Instant now, EspPair pair, Group& group, Host& host, Actions& actions);
+    [[nodiscard]] static bool isUnresolved(const Host& host);
     void move(Instant now, EspPair pair, Group& group, Host& from, Host& to, std::uint32_t spi,
               Actions& actions);
     void share(Instant now, EspPair pair, Group& group, Host& owner, Host& rival, std::uint32_t spi,
@@ -232,6 +245,7 @@ private:
     [[nodiscard]] bool hasRoomForPending(const Host& host) const;
     void erasePending(Host& host, std::size_t index);
     void expire(Instant now, EspPair pair, Group& group, Actions& actions);
+    [[nodiscard]] static Instant turnEnd(const Group& group);
     void passTurn(Instant now, Group& group, net::Ipv4Address client, Actions& actions);
     void release(Instant now, Group& group, std::size_t index, Actions& actions);
     /// Erases hosts that nothing holds any more; the only thing that moves hosts.

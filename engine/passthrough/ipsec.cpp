@@ -104,6 +104,7 @@ struct Connection {
     bool floated = false;
     std::uint16_t hash = 0;  ///< version 1's negotiated hash
     std::uint32_t rekeys = 0;
+    Duration roundTrip{0};  ///< the shortest seen
 };
 
 /// One direction of IKE over TCP: where the parser stands in the stream.
@@ -440,6 +441,9 @@ struct IpsecInspector::State {
         resolver.ikeSeen(now, pairOf(state), state.flow.internal.address, state.key, actions);
         if (state.inResolver) return;
         state.inResolver = true;
+        if (state.connection->roundTrip != Duration{0}) {
+            resolver.roundTrip(pairOf(state), state.connection->roundTrip);
+        }
         ++resolverFlows[{pairOf(state), state.flow.internal.address}];
     }
     void leaveResolver(FlowId id, Actions& actions)
@@ -642,7 +646,9 @@ void IpsecInspector::State::count(Instant now, FlowState& state, Direction direc
             Observation observation = observe(state, Observation::Kind::RoundTrip);
             observation.duration = now - asked->at;
             actions.observations.push_back(std::move(observation));
-            resolver.roundTrip(pairOf(state), state.flow.internal.address, now - asked->at);
+            Duration& shortest = state.connection->roundTrip;
+            if (shortest == Duration{0} || now - asked->at < shortest) shortest = now - asked->at;
+            if (state.inResolver) resolver.roundTrip(pairOf(state), shortest);
         }
         if (direction == Direction::Inbound) state.connection->unanswered = false;
         state.outstanding.erase(asked);
