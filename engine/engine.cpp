@@ -129,6 +129,16 @@ Result<void, CommandError> Engine::apply(Instant now, const Command& command, Ou
     return m_state->applyCommand(now, command, output);
 }
 
+const EngineConfig& Engine::config() const
+{
+    return m_state->config;
+}
+
+void Engine::countDrop(DropReason reason)
+{
+    ++m_state->counters.drops[static_cast<std::size_t>(reason)];
+}
+
 Snapshot Engine::snapshot(Instant now) const
 {
     return m_state->snapshot(now);
