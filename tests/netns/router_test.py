@@ -1,0 +1,253 @@
+#!/usr/bin/env python3
+"""Real programs through the real router: router_test.py UNDERPASSD [--size MB]
+
+One line per check; exit status 1 if one failed, 77 if the machine cannot run it."""
+import argparse
+import hashlib
+import json
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+from lab import (FAR, FILE_SERVER, LAN_HOST, LAN_ROUTER, Lab, TCP_ECHO, UDP_ECHO, WAN_HOST, WAN_ROUTER,
+                 need, stop, wait_for)
+
+failures = 0
+
+
+def check(name, good, detail=""):
+    global failures
+    failures += not good
+    print(f"{'ok  ' if good else 'FAIL'} {name}{': ' + str(detail) if detail != '' else ''}", flush=True)
+
+
+def ready(process):
+    return "ready" in process.stdout.readline()
+
+
+def make_file(path, megabytes):
+    """A file that cannot be compressed or guessed, and its SHA-256."""
+    digest = hashlib.sha256()
+    block = hashlib.shake_128(b"underpass").digest(1 << 20)
+    with open(path, "wb") as out:
+        for i in range(megabytes):
+            piece = i.to_bytes(8, "big") + block[8:]
+            out.write(piece)
+            digest.update(piece)
+    return digest.hexdigest()
+
+
+def traffic(lab, megabytes):
+    big = lab.folder / "big"
+    wanted = make_file(big, megabytes)
+    servers = [lab.python("srv", FILE_SERVER, FAR, 80, big, stdout=subprocess.PIPE),
+               lab.python("srv", UDP_ECHO, WAN_HOST, 7, stdout=subprocess.PIPE),
+               lab.python("srv", TCP_ECHO, WAN_HOST, 7, stdout=subprocess.PIPE)]
+    for server in servers:
+        ready(server)
+    leaks = lab.start("srv", ["tcpdump", "-ni", "eth0", "-c", "1", "src net 192.168.0.0/16 and not arp"],
+                      stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+
+    out = lab.sh("lan", f"ping -c 20 -i 0.05 -W 2 {WAN_HOST}")
+    check("ping", " 0% packet loss" in out, re.findall(r"rtt.*", out)[0])
+    out = lab.sh("lan", f"ping -c 3 -i 0.05 -W 2 -s 4000 {WAN_HOST}", check=False)
+    check("ping in fragments", " 0% packet loss" in out)
+
+    # The router's own download at the same time as the device's.
+    begun = time.monotonic()
+    own = lab.start("rt", ["sh", "-c", f"curl -s http://{FAR}/ | sha256sum"], stdout=subprocess.PIPE)
+    digest = lab.sh("lan", f"curl -s http://{FAR}/ | sha256sum", timeout=300).split()[0]
+    seconds = time.monotonic() - begun
+    check(f"curl {megabytes} MB, SHA-256 equal", digest == wanted, f"{megabytes * 8 / 1000 / seconds:.1f} Gbit/s")
+    check("curl on the router itself meanwhile, SHA-256 equal", own.communicate(timeout=300)[0].split()[0] == wanted)
+
+    code = """
+import socket, sys
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.settimeout(2)
+good = 0
+for i in range(200):
+    data = bytes([i]) * (1 + i * 7)
+    s.sendto(data, (sys.argv[1], 7))
+    good += s.recvfrom(65535)[0] == data
+s.sendto(b'x' * 9000, (sys.argv[1], 7))
+good += len(s.recvfrom(65535)[0]) == 9000
+print(good)
+"""
+    out = lab.python("lan", code, WAN_HOST, stdout=subprocess.PIPE).communicate(timeout=30)[0].strip()
+    check("UDP echo, 200 datagrams and one in fragments", out == "201", out)
+
+    server = lab.start("srv", ["iperf3", "-s", "-1"], stdout=subprocess.DEVNULL)
+    wait_for(lambda: "5201" in lab.sh("srv", "ss -ltn"))
+    result = json.loads(lab.sh("lan", f"iperf3 -c {WAN_HOST} -t 2 -J"))
+    rate = result["end"]["sum_received"]["bits_per_second"]
+    check("iperf3 up", rate > 1e8, f"{rate / 1e9:.1f} Gbit/s")
+    stop(server)
+    server = lab.start("srv", ["iperf3", "-s", "-1"], stdout=subprocess.DEVNULL)
+    wait_for(lambda: "5201" in lab.sh("srv", "ss -ltn"))
+    result = json.loads(lab.sh("lan", f"iperf3 -c {WAN_HOST} -t 2 -R -P 4 -J"))
+    rate = result["end"]["sum_received"]["bits_per_second"]
+    check("iperf3 down, four connections", rate > 1e8, f"{rate / 1e9:.1f} Gbit/s")
+    stop(server)
+
+    for how, name in (("-U", "UDP"), ("-I", "ICMP")):
+        out = lab.sh("lan", f"traceroute -n -w 2 -q 1 -m 4 {how} {FAR}", check=False)
+        hops = re.findall(r"^ *\d+ +(\S+)", out, re.M)
+        check(f"traceroute by {name}", hops[:2] == [LAN_ROUTER, FAR] or hops[:2] == [LAN_ROUTER, WAN_HOST], hops)
+
+    leaked = leaks.poll() is not None
+    stop(leaks)
+    check("nothing left untranslated", not leaked)
+
+
+def host_beside(lab):
+    """The host's own services and connections on the addresses that the router uses too."""
+    for address, port in ((LAN_ROUTER, 2222), (WAN_ROUTER, 8022)):
+        ready(lab.python("rt", TCP_ECHO, address, port, stdout=subprocess.PIPE))
+    probe = "import socket,sys; s=socket.create_connection((sys.argv[1],int(sys.argv[2])),3); s.sendall(b'hi'); print(s.recv(9))"
+
+    def answers(role, address, port):
+        return "hi" in (lab.python(role, probe, address, port, stdout=subprocess.PIPE,
+                                   stderr=subprocess.DEVNULL).communicate(timeout=20)[0] or "")
+    check("a service of the host, from inside", answers("lan", LAN_ROUTER, 2222))
+    # A port in the router's range that the host has just bound is noticed within ten seconds.
+    check("a service of the host, from outside", wait_for(lambda: answers("srv", WAN_ROUTER, 8022), 20, 1))
+    check("ping to the host, both sides",
+          " 0% packet loss" in lab.sh("lan", f"ping -c 2 -i 0.1 -W 2 {LAN_ROUTER}", check=False)
+          and " 0% packet loss" in lab.sh("srv", f"ping -c 2 -i 0.1 -W 2 {WAN_ROUTER}", check=False))
+    check("ping by the host", " 0% packet loss" in lab.sh("rt", f"ping -c 5 -i 0.1 -W 2 {WAN_HOST}", check=False))
+    out = lab.sh("srv", f"ip route add 192.168.5.0/24 via {WAN_ROUTER}; ping -c 3 -i 0.1 -W 1 {LAN_HOST}; "
+                        "ip route del 192.168.5.0/24", check=False)
+    check("nobody outside reaches inside, though ip_forward is on", " 100% packet loss" in out)
+
+
+HAMMER = """
+import selectors, socket, sys, time
+target, seconds, width = (sys.argv[1], int(sys.argv[2])), float(sys.argv[3]), int(sys.argv[4])
+sel, made, failed = selectors.DefaultSelector(), 0, 0
+def begin():
+    s = socket.socket(); s.setblocking(False)
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b'\\1\\0\\0\\0\\0\\0\\0\\0')
+    s.connect_ex(target); sel.register(s, selectors.EVENT_WRITE, 0)
+for _ in range(width): begin()
+end = time.monotonic() + seconds
+while time.monotonic() < end:
+    for key, _ in sel.select(0.1):
+        s = key.fileobj
+        if key.data == 0:
+            if s.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR): failed += 1
+            else:
+                try:
+                    s.send(b'x'); sel.modify(s, selectors.EVENT_READ, 1); continue
+                except OSError: failed += 1
+        else:
+            try: ok = s.recv(1) == b'x'
+            except OSError: ok = False
+            made += ok; failed += not ok
+        sel.unregister(s); s.close(); begin()
+print(made, failed)
+"""
+
+
+def resets(lab):
+    """64 connections in flight through the router and 16 of the host's own, side by side."""
+    def sent():
+        return int(re.search(r"TcpOutRsts\s+(\d+)", lab.sh("rt", "nstat -asz TcpOutRsts")).group(1))
+    watch = lab.start("srv", ["tcpdump", "-ni", "eth0", "--immediate-mode", "-w", str(lab.folder / "rst.pcap"),
+                              f"tcp[tcpflags] & tcp-rst != 0 and src host {WAN_ROUTER} and dst port 7"],
+                      stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    time.sleep(0.5)
+    before = sent()
+    through = lab.python("lan", HAMMER, WAN_HOST, 7, 3, 64, stdout=subprocess.PIPE)
+    own = lab.python("rt", HAMMER, WAN_HOST, 7, 3, 16, stdout=subprocess.PIPE)
+    made, failed = map(int, through.communicate(timeout=30)[0].split())
+    own_made, own_failed = map(int, own.communicate(timeout=30)[0].split())
+    stop(watch)
+    # The host ends its own connections by reset (SO_LINGER 0): those are its business.
+    foreign = sent() - before - own_made
+    check("64 connections in flight: made / failed", failed == 0 and made > 100, f"{made} / {failed}")
+    check("the host's own meanwhile: made / failed", own_failed == 0 and own_made > 100, f"{own_made} / {own_failed}")
+    check("resets by the host for connections that are not its own", abs(foreign) <= 16, foreign)
+
+
+def survives(lab, program, process, before):
+    """kill -9, start again, stop: the connection lives on and the host is as it was."""
+    code = """
+import socket, sys, time
+s = socket.create_connection((sys.argv[1], 7), 5)
+s.settimeout(20)
+print('ready', flush=True)
+end = time.monotonic() + float(sys.argv[2])
+count = 0
+while time.monotonic() < end:
+    s.sendall(b'tick')
+    assert s.recv(64)
+    count += 1
+    time.sleep(0.1)
+print(count)
+"""
+    client = lab.python("lan", code, WAN_HOST, 14, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    ready(client)
+    time.sleep(6.5)  # the state is saved every five seconds
+    stop(process, signal.SIGKILL)
+    check("after kill -9 the journal is there", (lab.folder / "state" / "host_journal").exists())
+    time.sleep(0.3)
+    process = lab.router(program)
+    count = client.communicate(timeout=60)[0].strip()
+    check("a connection outlives kill -9 and restart", count.isdigit() and int(count) > 50, count)
+    status = stop(process)
+    check("SIGTERM ends it cleanly", status == 0, status)
+    after = lab.host_state()
+    check("the host is as it was, after kill -9, restart and stop", before == after)
+    return process
+
+
+def wrong_input(lab, program):
+    lab.sh("rt", "ip link add bare type dummy && ip link set bare up")
+    state = str(lab.folder / "other")
+
+    def refused(name, arguments, prefix=()):
+        done = subprocess.run(lab.inside("rt", [*prefix, program, *arguments, "--state", state, "--no-dhcp", "--no-dns"]),
+                              text=True, capture_output=True, timeout=20)
+        lines = (done.stderr + done.stdout).strip().splitlines()
+        check(f"refused: {name}", done.returncode == 2 and len(lines) == 1, lines)
+    refused("unknown interface", ["--internal", "int0", "--external", "nope0"])
+    refused("same interface twice", ["--internal", "int0", "--external", "int0"])
+    refused("no address", ["--internal", "bare", "--external", "ext0"])
+    refused("loopback", ["--internal", "lo", "--external", "ext0"])
+    refused("no privilege", ["--internal", "int0", "--external", "ext0"],
+            ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"])
+    running = lab.router(program)
+    refused("interface already held", ["--internal", "int0", "--external", "ext0"])
+    stop(running)
+    lab.sh("rt", "ip link del bare")
+
+
+def main():
+    arguments = argparse.ArgumentParser()
+    arguments.add_argument("underpassd")
+    arguments.add_argument("--size", type=int, default=1024, help="megabytes to download")
+    options = arguments.parse_args()
+    need("ip", "tc", "curl", "ping", "iperf3", "traceroute", "tcpdump", "nft", "setpriv", "sha256sum")
+    with Lab("upnet") as lab:
+        before = lab.host_state()
+        process = lab.router(options.underpassd)
+        try:
+            traffic(lab, options.size)
+            host_beside(lab)
+            resets(lab)
+            survives(lab, options.underpassd, process, before)
+            wrong_input(lab, options.underpassd)
+            check("the host is as it was, at the end", before == lab.host_state())
+        finally:
+            log = (lab.folder / "router.log").read_text().strip()
+            if log:
+                print("the router said:", log[-2000:])
+    return failures != 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
