@@ -1,5 +1,6 @@
 #pragma once
 
+#include "engine/base/lazy_array.h"
 #include "engine/base/siphash.h"
 #include "engine/nat/nat_config.h"
 #include "engine/net/prefix.h"
@@ -56,6 +57,7 @@ struct EngineConfig {
     /// Ports that the host itself uses on the external address; kept out of the pool (the host's
     /// own local port range belongs here too).
     std::vector<net::PortRange> reservedPorts;
+    MemoryAdvice memoryAdvice = nullptr;
     /// Runs the self-test of one protocol under this position of its switch (lab::selfTest, which
     /// the engine itself must not know). Takes milliseconds; empty: RunSelfTest is refused.
     std::function<SelfTestResult(net::VpnProtocol, const policy::PassthroughSwitch&)> selfTest;

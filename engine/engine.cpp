@@ -29,7 +29,7 @@ constexpr std::size_t kBatch = 32;
 Engine::State::State(Instant now, const EngineConfig& initial)
     : config(initial),
       random(derived(initial.seed, 1)),
-      sessions(capacityOf(initial), derived(initial.seed, 2)),
+      sessions(capacityOf(initial), derived(initial.seed, 2), initial.memoryAdvice),
       mappings(std::min(capacityOf(initial), 1U << 18U), derived(initial.seed, 3)),
       permissions(capacityOf(initial), derived(initial.seed, 4)),
       devices(derived(initial.seed, 5)),

@@ -136,7 +136,7 @@ struct Engine::State {
 
     // saved_state.cpp
     void restore(Instant now, const nat::Session& saved, net::Ipv4Address external,
-                 std::uint8_t kind, bool holds, std::uint32_t forward, std::uint32_t idle,
+                 std::uint8_t kind, bool holds, std::uint32_t forward, std::uint16_t idle,
                  Instant created, const DeviceTraffic& carried, bool hasOut, bool hasIn);
 
     // What passthrough has asked for.

@@ -294,8 +294,7 @@ void Engine::State::bind(Instant now, const passthrough::PortlessBinding& bindin
     }
     if (binding.idle > Duration{0}) {
         session.flags |= sf::kLongIdle;
-        rest.idle = static_cast<std::uint32_t>(std::max<std::int64_t>(
-            1, std::chrono::duration_cast<std::chrono::seconds>(binding.idle).count()));
+        rest.setLongIdle(binding.idle);
     }
     rest.flags = static_cast<std::uint16_t>(binding.watch ? rest.flags | df::kInspect
                                                           : rest.flags & ~df::kInspect);

@@ -218,7 +218,7 @@ SessionRecord Engine::State::record(std::uint32_t index) const
                        rest.bytesOut + session.bytesOut};
     record.inbound = {rest.packetsIn + std::uint64_t{session.packetsIn},
                       rest.bytesIn + session.bytesIn};
-    record.created = rest.created;
+    record.created = rest.created();
     record.lastPacket = session.lastPacket;
     record.expires = session.lastPacket + idleOf(index);
     if (session.has(sf::kAttached)) {

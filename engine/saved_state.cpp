@@ -98,7 +98,7 @@ struct Saved {
     std::uint8_t kind = 0;  ///< 0 of a mapping, 1 of a forward or a 1:1 address, 2 port-less
     std::uint8_t holds = 0;
     std::uint32_t forward = 0;
-    std::uint32_t idle = 0;
+    std::uint16_t idle = 0;
     std::int64_t created = 0;
     std::uint64_t bytesOut = 0;
     std::uint64_t bytesIn = 0;
@@ -141,8 +141,8 @@ std::vector<std::uint8_t> Engine::saveState(Instant now) const
         out.u8(rest.has(df::kHasOutbound) ? 1 : 0);
         out.u8(rest.has(df::kHasInbound) ? 1 : 0);
         out.u32(rest.forward);
-        out.u32(rest.idle);
-        out.u64(static_cast<std::uint64_t>(rest.created.nanoseconds()));
+        out.u16(rest.idle);
+        out.u64(static_cast<std::uint64_t>(rest.created().nanoseconds()));
         const SessionRecord record = state.record(index);
         out.u64(record.outbound.bytes);
         out.u64(record.inbound.bytes);
@@ -186,7 +186,7 @@ bool Engine::restoreState(Instant now, std::span<const std::uint8_t> block)
         one.hasOut = in.u8();
         one.hasIn = in.u8();
         one.forward = in.u32();
-        one.idle = in.u32();
+        one.idle = in.u16();
         one.created = static_cast<std::int64_t>(in.u64());
         one.bytesOut = in.u64();
         one.bytesIn = in.u64();
@@ -211,7 +211,7 @@ bool Engine::restoreState(Instant now, std::span<const std::uint8_t> block)
 
 void Engine::State::restore(Instant now, const nat::Session& saved, net::Ipv4Address external,
                             std::uint8_t kind, bool holds, std::uint32_t forward,
-                            std::uint32_t idle, Instant created, const DeviceTraffic& carried,
+                            std::uint16_t idle, Instant created, const DeviceTraffic& carried,
                             bool hasOut, bool hasIn)
 {
     const std::uint8_t slot = *slotOf(external);
@@ -254,7 +254,7 @@ void Engine::State::restore(Instant now, const nat::Session& saved, net::Ipv4Add
     session.device = *device;
     // Passthrough starts anew: it looks at the flow again and may recognise it from the middle.
     session.flags = static_cast<std::uint8_t>(saved.flags & ~(sf::kAttached | sf::kAttention));
-    rest.created = created;
+    rest.setCreated(created);
     rest.forward = forward;
     rest.idle = idle;
     rest.bytesOut = carried.outbound.bytes;

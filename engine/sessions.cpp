@@ -420,7 +420,7 @@ Duration Engine::State::idleOf(std::uint32_t index) const
     }
     if (session.has(sf::kLongIdle)) {
         const nat::SessionDetail& rest = sessions.detail(index);
-        const Duration wished = std::chrono::seconds(rest.idle);
+        const Duration wished = rest.longIdle();
         // A helper knows its own data sessions best; a flow with ports is only ever kept longer.
         if (rest.has(df::kPortless)) return wished;
         const bool alive =
@@ -538,8 +538,7 @@ void Engine::State::perform(Instant now, const Shown& shown, Output& output)
         session.flags |= sf::kAttached;
         if (attachment.idle > Duration{0}) {
             session.flags |= sf::kLongIdle;
-            rest.idle = static_cast<std::uint32_t>(
-                std::chrono::duration_cast<std::chrono::seconds>(attachment.idle).count());
+            rest.setLongIdle(attachment.idle);
             sessions.arm(*index, session.lastPacket + idleOf(*index));
         }
     }

@@ -10,6 +10,10 @@
 
 namespace engine {
 
+/// Told about each large block once it is reserved, so that the shell can ask the operating system
+/// for large pages; may be null.
+using MemoryAdvice = void (*)(void* block, std::size_t bytes);
+
 /// A fixed number of zeroed records on cache-line boundaries. Memory that was never touched costs
 /// nothing: the operating system hands out zeroed pages on first use. That is why a table for a
 /// million sessions may be made for a household.
@@ -17,7 +21,7 @@ template <typename T>
 requires std::is_trivially_copyable_v<T>
 class LazyArray {
 public:
-    explicit LazyArray(std::size_t count)
+    explicit LazyArray(std::size_t count, MemoryAdvice advice = nullptr)
         : m_count(count), m_block(std::calloc(count + 1, sizeof(T)))
     {
         if (!m_block) throw std::bad_alloc{};
@@ -26,6 +30,7 @@ public:
         const std::size_t shift = sizeof(T) >= kLine ? (kLine - address % kLine) % kLine : 0;
         // calloc aligns to 16, and one record more than asked for leaves room to shift.
         m_data = reinterpret_cast<T*>(address + shift);
+        if (advice != nullptr) advice(m_block.get(), (count + 1) * sizeof(T));
     }
 
     [[nodiscard]] std::size_t size() const { return m_count; }

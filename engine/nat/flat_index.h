@@ -15,8 +15,8 @@ public:
     static constexpr std::uint32_t kNone = 0xffffffff;
 
     /// Room for this many references at a load of one half.
-    explicit FlatIndex(std::uint32_t references)
-        : m_slots(std::bit_ceil(std::size_t{references} * 2)),
+    explicit FlatIndex(std::uint32_t references, MemoryAdvice advice = nullptr)
+        : m_slots(std::bit_ceil(std::size_t{references} * 2), advice),
           m_mask(static_cast<std::uint32_t>(m_slots.size() - 1))
     {}
 

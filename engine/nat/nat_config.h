@@ -52,9 +52,9 @@ struct Timers {
 
 /// What one device may hold. Ours; RFC 6888 REQ-4 and REQ-5 ask that there is a limit.
 struct Limits {
-    std::uint32_t sessionsPerDevice = 0;      ///< 0: an eighth of the table, at least 1,024
-    std::uint32_t portsPerDevice = 0;         ///< 0: a quarter of the pool, per protocol
-    std::uint32_t newSessionsPerSecond = 0;   ///< 0: no limit
+    std::uint32_t sessionsPerDevice = 0;     ///< 0: an eighth of the table, at least 1,024
+    std::uint32_t portsPerDevice = 0;        ///< 0: a quarter of the pool, per protocol
+    std::uint32_t newSessionsPerSecond = 0;  ///< 0: no limit
     friend auto operator<=>(const Limits&, const Limits&) = default;
 };
 
@@ -64,12 +64,14 @@ struct NatConfig {
     ProtocolBehaviour icmp;
     Timers timers;
     Limits limits;
-    /// External ports that mappings may use; below 1024 only for internal ports below 1024 (REQ-3a).
+    /// External ports that mappings may use; below 1024 only for internal ports below 1024
+    /// (REQ-3a).
     net::PortRange ports{net::Port{1024}, net::Port{65535}};
-    bool portParity = true;         ///< RFC 4787 REQ-4
-    bool preservePorts = false;     ///< ours: random by default (RFC 6056, RFC 7857 §9)
-    bool hairpinning = true;        ///< RFC 4787 REQ-9
-    bool inboundRefresh = true;     ///< RFC 4787 REQ-6: inbound packets of a two-way session refresh it
+    bool portParity = true;      ///< RFC 4787 REQ-4
+    bool preservePorts = false;  ///< ours: random by default (RFC 6056, RFC 7857 §9)
+    bool hairpinning = true;     ///< RFC 4787 REQ-9
+    bool inboundRefresh =
+        true;  ///< RFC 4787 REQ-6: inbound packets of a two-way session refresh it
     bool clampMss = true;
     friend auto operator<=>(const NatConfig&, const NatConfig&) = default;
 };

@@ -6,12 +6,12 @@
 
 namespace engine::nat {
 
-SessionTable::SessionTable(std::uint32_t capacity, HashKey key)
+SessionTable::SessionTable(std::uint32_t capacity, HashKey key, MemoryAdvice advice)
     : m_key(key),
       m_capacity(capacity),
-      m_sessions(capacity),
-      m_details(capacity),
-      m_index(capacity * 2)
+      m_sessions(capacity, advice),
+      m_details(capacity, advice),
+      m_index(capacity * 2, advice)
 {
     assert(capacity <= 0xffffff);
     m_wheel.fill(FlatIndex::kNone);
@@ -30,7 +30,7 @@ std::optional<std::uint32_t> SessionTable::allocate(Instant now)
     m_sessions[index] = Session{};
     m_details[index] = SessionDetail{};
     m_details[index].flags = detail_flag::kUsed;
-    m_details[index].created = now;
+    m_details[index].setCreated(now);
     m_details[index].serial = m_nextSerial++;
     m_sessions[index].lastPacket = now;
     ++m_used;
@@ -90,7 +90,7 @@ void SessionTable::arm(std::uint32_t index, Instant deadline)
     tick = std::clamp(tick, m_tick + 1, m_tick + kSlots - 1);
     const auto slot = static_cast<std::uint32_t>(tick % kSlots);
     SessionDetail& rest = m_details[index];
-    rest.wheelSlot = slot;
+    rest.wheelSlot = static_cast<std::uint16_t>(slot);
     rest.wheelPrevious = FlatIndex::kNone;
     rest.wheelNext = m_wheel[slot];
     if (rest.wheelNext != FlatIndex::kNone) m_details[rest.wheelNext].wheelPrevious = index;
@@ -101,7 +101,7 @@ void SessionTable::arm(std::uint32_t index, Instant deadline)
 void SessionTable::disarm(std::uint32_t index)
 {
     SessionDetail& rest = m_details[index];
-    if (rest.wheelSlot == FlatIndex::kNone) return;
+    if (rest.wheelSlot == SessionDetail::kNoSlot) return;
     if (rest.wheelNext != FlatIndex::kNone) {
         m_details[rest.wheelNext].wheelPrevious = rest.wheelPrevious;
     }
@@ -110,10 +110,11 @@ void SessionTable::disarm(std::uint32_t index)
     } else {
         m_wheel[rest.wheelSlot] = rest.wheelNext;
         if (rest.wheelNext == FlatIndex::kNone) {
-            m_occupied[rest.wheelSlot / 64] &= ~(std::uint64_t{1} << (rest.wheelSlot % 64));
+            m_occupied[rest.wheelSlot / 64] &= ~(std::uint64_t{1} << (rest.wheelSlot % 64U));
         }
     }
-    rest.wheelSlot = rest.wheelNext = rest.wheelPrevious = FlatIndex::kNone;
+    rest.wheelSlot = SessionDetail::kNoSlot;
+    rest.wheelNext = rest.wheelPrevious = FlatIndex::kNone;
 }
 
 std::optional<std::uint32_t> SessionTable::takeDue(Instant now)

@@ -10,6 +10,7 @@
 #include "engine/net/endpoint.h"
 #include "engine/net/ip_protocol.h"
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <optional>
@@ -118,33 +119,51 @@ static_assert(sizeof(Session) == 64);
 
 /// The rest of a session, for everything but the ordinary packet.
 struct SessionDetail {
-    Instant created;
     std::uint64_t bytesOut = 0;
     std::uint64_t bytesIn = 0;
+    std::uint64_t serial = 0;
     std::uint32_t packetsOut = 0;
     std::uint32_t packetsIn = 0;
-    std::uint64_t serial = 0;
+    std::uint32_t createdSecond = 0;  ///< of the engine's clock
     std::uint32_t mapping = FlatIndex::kNone;
     std::uint32_t mappingNext = FlatIndex::kNone;
     std::uint32_t mappingPrevious = FlatIndex::kNone;
     std::uint32_t wheelNext = FlatIndex::kNone;
     std::uint32_t wheelPrevious = FlatIndex::kNone;
-    std::uint32_t wheelSlot = FlatIndex::kNone;
     std::uint32_t deviceNext = FlatIndex::kNone;  ///< in the device's list of unanswered sessions
     std::uint32_t devicePrevious = FlatIndex::kNone;
     std::uint32_t attachmentIndex = 0;
     std::uint32_t attachmentGeneration = 0;
-    std::uint32_t idle = 0;  ///< seconds; with kLongIdle
     std::uint32_t forward = 0;
+    std::uint16_t wheelSlot = kNoSlot;
+    std::uint16_t idle = 0;  ///< in units of kIdleUnit; with kLongIdle
     std::uint16_t flags = 0;
     std::uint16_t aliasPort = 0;
     std::uint8_t blockedBy = 0;   ///< a DropReason
     std::uint8_t icmpErrors = 0;  ///< passed on in this second
     std::uint8_t icmpSecond = 0;
 
+    static constexpr std::uint16_t kNoSlot = 0xffff;
+    /// Ours: 36 hours fit, which is more than any VPN stays silent.
+    static constexpr Duration kIdleUnit = std::chrono::seconds(2);
+
     [[nodiscard]] bool has(std::uint16_t flag) const { return (flags & flag) != 0; }
+    [[nodiscard]] Instant created() const
+    {
+        return Instant{Duration{std::chrono::seconds(createdSecond)}};
+    }
+    void setCreated(Instant at)
+    {
+        createdSecond = static_cast<std::uint32_t>(at.nanoseconds() / 1'000'000'000);
+    }
+    [[nodiscard]] Duration longIdle() const { return idle * kIdleUnit; }
+    void setLongIdle(Duration wished)
+    {
+        const std::int64_t units = (wished + kIdleUnit - Duration{1}) / kIdleUnit;
+        idle = static_cast<std::uint16_t>(std::clamp<std::int64_t>(units, 1, 0xffff));
+    }
 };
-static_assert(sizeof(SessionDetail) <= 96 + 8);
+static_assert(sizeof(SessionDetail) <= 88);
 
 /// A session and the direction in which a packet found it.
 struct SessionRef {
@@ -157,7 +176,7 @@ struct SessionRef {
 /// mappings, devices or protocols' meaning.
 class SessionTable {
 public:
-    SessionTable(std::uint32_t capacity, HashKey key);
+    SessionTable(std::uint32_t capacity, HashKey key, MemoryAdvice advice = nullptr);
 
     void setExternalAddress(std::uint8_t slot, net::Ipv4Address address)
     {

@@ -235,7 +235,8 @@ WindowVerdict TcpWindow::observeSyn(std::size_t side, const wire::TcpView& tcp, 
         return WindowVerdict::Ok;
     }
     if (!has(kAcknowledged, side) && answersSyn(side, tcp)) {
-        // A SYN from this side was believed that nobody has acknowledged; this one knows our number.
+        // A SYN from this side was believed that nobody has acknowledged; this one knows our
+        // number.
         adoptSyn(side, tcp, extent);
         return WindowVerdict::Ok;
     }

@@ -1,0 +1,243 @@
+#include "engine/engine.h"
+#include "engine/wire/builder.h"
+#include "engine/wire/ipv4_view.h"
+
+#include <algorithm>
+#include <array>
+#include <benchmark/benchmark.h>
+#include <cstring>
+#include <memory>
+#include <random>
+#include <vector>
+
+#include <sys/mman.h>
+
+/// The engine alone: what an established packet costs, what a session costs, in nanoseconds and
+/// octets. `engine_bench --benchmark_filter=…`; README.md says how the figures are read.
+namespace {
+
+using namespace engine;
+using namespace std::chrono_literals;
+
+constexpr std::size_t kPacketOctets = 64;
+constexpr std::size_t kBatch = 32;
+const net::Ipv4Address kExternal{203, 0, 113, 2};
+
+void* alignUp(void* block)
+{
+    return reinterpret_cast<void*>((reinterpret_cast<std::uintptr_t>(block) + 4095) &
+                                   ~std::uintptr_t{4095});
+}
+
+EngineConfig configFor(std::uint32_t sessions)
+{
+    EngineConfig config;
+    config.seed = {0x1234, 0x5678};
+    config.maxSessions = sessions;
+    config.internal = {net::Prefix{net::Ipv4Address{10, 0, 0, 0}, 8}, net::Ipv4Address{10, 0, 0, 1},
+                       1500};
+    config.external.addresses = {kExternal};
+    config.external.prefix = net::Prefix{kExternal, 24};
+    config.memoryAdvice = [](void* block, std::size_t bytes) {
+        (void)madvise(alignUp(block), bytes & ~std::size_t{4095}, MADV_HUGEPAGE);
+    };
+    config.nat.limits.sessionsPerDevice = sessions;
+    config.nat.limits.portsPerDevice = 65535;
+    return config;
+}
+
+/// Flow i: a device, one of its ports, and a remote endpoint; at most 32,768 mappings in all.
+net::Endpoint internalOf(std::uint32_t flow)
+{
+    return {net::Ipv4Address{0x0a010000U + ((flow & 0x7fffU) >> 7)},
+            net::Port{static_cast<std::uint16_t>(2000 + (flow & 0x7fU))}};
+}
+net::Endpoint remoteOf(std::uint32_t flow)
+{
+    return {net::Ipv4Address{0xc6336400U + (flow >> 15)}, net::Port{443}};
+}
+
+/// Packets of many established UDP flows, each copied into a small ring before it is handed over,
+/// as a device would have just written it.
+class Bed {
+public:
+    explicit Bed(std::uint32_t flows) : m_flows(flows), m_engine(m_now, configFor(flows))
+    {
+        Output output;
+        std::vector<std::uint8_t> payload(kPacketOctets - 28, 0x40);
+        m_packets.resize(std::size_t{flows} * kPacketOctets);
+        for (std::uint32_t i = 0; i < flows; ++i) {
+            const auto out = wire::buildUdp(internalOf(i), remoteOf(i), payload);
+            std::memcpy(&m_packets[std::size_t{i} * kPacketOctets], out.data(), kPacketOctets);
+            auto copy = out;
+            wire::Packet packet{copy};
+            m_engine.handlePacket(m_now, PortId::Internal, packet, output);
+            const auto port = wire::load16(copy, 20);
+            // Enough of both ways for passthrough to lose interest.
+            for (int k = 0; k < 8; ++k) {
+                auto back = wire::buildUdp(remoteOf(i), {kExternal, net::Port{port}}, payload);
+                wire::Packet answer{back};
+                m_engine.handlePacket(m_now, PortId::External, answer, output);
+                copy = out;
+                wire::Packet again{copy};
+                m_engine.handlePacket(m_now, PortId::Internal, again, output);
+            }
+            output.clear();
+        }
+        m_order.resize(flows);
+        for (std::uint32_t i = 0; i < flows; ++i)
+            m_order[i] = i;
+        std::shuffle(m_order.begin(), m_order.end(), std::mt19937{7});
+    }
+
+    void batch()
+    {
+        std::array<wire::Packet, kBatch> packets;
+        std::array<Verdict, kBatch> verdicts;
+        for (std::size_t i = 0; i < kBatch; ++i) {
+            const std::uint32_t flow = m_order[m_next];
+            m_next = m_next + 1 == m_flows ? 0 : m_next + 1;
+            std::memcpy(m_ring[i].data(), &m_packets[std::size_t{flow} * kPacketOctets],
+                        kPacketOctets);
+            packets[i] = {.bytes = m_ring[i]};
+        }
+        m_now += 1us;
+        m_engine.handlePackets(m_now, PortId::Internal, packets, verdicts, m_output);
+        m_output.clear();
+        m_bad += static_cast<std::uint32_t>(std::count_if(
+            verdicts.begin(), verdicts.end(),
+            [](const Verdict& verdict) { return verdict.kind != Verdict::Kind::Forward; }));
+    }
+    void copiesOnly()
+    {
+        for (std::size_t i = 0; i < kBatch; ++i) {
+            const std::uint32_t flow = m_order[m_next];
+            m_next = m_next + 1 == m_flows ? 0 : m_next + 1;
+            std::memcpy(m_ring[i].data(), &m_packets[std::size_t{flow} * kPacketOctets],
+                        kPacketOctets);
+        }
+        benchmark::DoNotOptimize(m_ring);
+    }
+    [[nodiscard]] const Engine& engine() const { return m_engine; }
+    [[nodiscard]] std::uint32_t bad() const { return m_bad; }
+    [[nodiscard]] Instant now() const { return m_now; }
+
+private:
+    std::uint32_t m_flows;
+    Instant m_now{1000s};
+    Engine m_engine;
+    Output m_output;
+    std::vector<std::uint8_t> m_packets;
+    std::vector<std::uint32_t> m_order;
+    std::array<std::array<std::uint8_t, kPacketOctets>, kBatch> m_ring{};
+    std::uint32_t m_next = 0;
+    std::uint32_t m_bad = 0;
+};
+
+Bed& bedOf(std::uint32_t flows)
+{
+    static std::unique_ptr<Bed> bed;
+    static std::uint32_t size = 0;
+    if (size != flows) {
+        bed.reset();
+        bed = std::make_unique<Bed>(flows);
+        size = flows;
+    }
+    return *bed;
+}
+
+void established(benchmark::State& state)
+{
+    Bed& bed = bedOf(static_cast<std::uint32_t>(state.range(0)));
+    for (auto _ : state)
+        bed.batch();
+    if (bed.bad() != 0) state.SkipWithError("packets were dropped");
+    state.SetItemsProcessed(static_cast<std::int64_t>(state.iterations()) * kBatch);
+    const Snapshot snapshot = bed.engine().snapshot(bed.now());
+    state.counters["ns/packet"] =
+        benchmark::Counter(static_cast<double>(state.iterations()) * kBatch / 1e9,
+                           benchmark::Counter::kIsRate | benchmark::Counter::kInvert);
+    state.counters["B/session"] =
+        static_cast<double>(snapshot.memory) / static_cast<double>(snapshot.sessions);
+    state.counters["sessions"] = snapshot.sessions;
+}
+
+/// What the bed itself costs: subtract it.
+void copyOnly(benchmark::State& state)
+{
+    Bed& bed = bedOf(static_cast<std::uint32_t>(state.range(0)));
+    for (auto _ : state)
+        bed.copiesOnly();
+    state.counters["ns/packet"] =
+        benchmark::Counter(static_cast<double>(state.iterations()) * kBatch / 1e9,
+                           benchmark::Counter::kIsRate | benchmark::Counter::kInvert);
+}
+
+void setUp(benchmark::State& state)
+{
+    const auto flows = static_cast<std::uint32_t>(state.range(0));
+    std::vector<std::uint8_t> payload(kPacketOctets - 28, 0x40);
+    std::vector<std::vector<std::uint8_t>> packets;
+    for (std::uint32_t i = 0; i < flows; ++i) {
+        packets.push_back(wire::buildUdp(internalOf(i), remoteOf(i), payload));
+    }
+    Output output;
+    for (auto _ : state) {
+        state.PauseTiming();
+        auto copies = packets;
+        Instant now{1000s};
+        auto engine = std::make_unique<Engine>(now, configFor(flows));
+        state.ResumeTiming();
+        for (std::size_t start = 0; start + kBatch <= copies.size(); start += kBatch) {
+            std::array<wire::Packet, kBatch> batch;
+            std::array<Verdict, kBatch> verdicts;
+            for (std::size_t i = 0; i < kBatch; ++i)
+                batch[i] = {.bytes = copies[start + i]};
+            engine->handlePackets(now, PortId::Internal, batch, verdicts, output);
+            output.clear();
+        }
+        state.PauseTiming();
+        engine.reset();
+        state.ResumeTiming();
+    }
+    state.counters["sessions/s"] = benchmark::Counter(
+        static_cast<double>(state.iterations()) * flows, benchmark::Counter::kIsRate);
+}
+
+/// All sessions expire at once; the longest pause of one call is the figure (F5).
+void expiryStorm(benchmark::State& state)
+{
+    const auto flows = static_cast<std::uint32_t>(state.range(0));
+    std::vector<std::uint8_t> payload(8, 0x40);
+    double worst = 0;
+    for (auto _ : state) {
+        Instant now{1000s};
+        Engine engine{now, configFor(flows)};
+        Output output;
+        for (std::uint32_t i = 0; i < flows; ++i) {
+            auto bytes = wire::buildUdp(internalOf(i), remoteOf(i), payload);
+            wire::Packet packet{bytes};
+            engine.handlePacket(now, PortId::Internal, packet, output);
+            output.clear();
+        }
+        now += 10min;
+        while (engine.nextTimeout() && *engine.nextTimeout() <= now) {
+            const auto before = std::chrono::steady_clock::now();
+            engine.handleTimeout(now, output);
+            const std::chrono::duration<double, std::milli> took =
+                std::chrono::steady_clock::now() - before;
+            worst = std::max(worst, took.count());
+            output.clear();
+        }
+    }
+    state.counters["worst_ms"] = worst;
+}
+
+BENCHMARK(copyOnly)->Arg(1000)->Arg(100000)->Arg(1000000);
+BENCHMARK(established)->Arg(1000)->Arg(100000)->Arg(1000000);
+BENCHMARK(setUp)->Arg(100000)->Arg(1000000)->Unit(benchmark::kMillisecond);
+BENCHMARK(expiryStorm)->Arg(1000000)->Unit(benchmark::kMillisecond)->Iterations(1);
+
+}  // namespace
+
+BENCHMARK_MAIN();
