@@ -93,15 +93,15 @@ Attention FortiClientRecogniser::inspect(Instant now, const Flow& flow, const Se
     const bool answers = state->isGreeting
                              ? isGreeting(payload, kServerGreeting)
                              : payload.size() > kRecordHeader && payload[0] == kHandshake;
-    if (fromServer && answers && state->evidence < 2 + 1) {
-        ++state->evidence;
+    if (fromServer && answers && !state->isAnswered) {
+        state->isAnswered = true;
         if (state->client == Direction::Outbound) report.roundTrip(now - state->asked);
-        if (state->isGreeting || state->evidence > 2) {
+        if (state->isGreeting || state->evidence > 1) {
             report.label(VpnProtocol::FortiClient, Confidence::Certain);
         }
     }
     const bool isData = !payload.empty() &&
-                        (state->isGreeting ? state->evidence > 1 : payload[0] == kApplicationData);
+                        (state->isGreeting ? state->isAnswered : payload[0] == kApplicationData);
     if (isData) state->spoke[static_cast<std::size_t>(segment.direction)] = true;
     if (state->spoke[0] && state->spoke[1]) {
         report.phase(Phase::Established);

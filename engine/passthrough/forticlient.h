@@ -25,6 +25,7 @@ private:
     struct State {
         bool isLabelled = false;
         bool isGreeting = false;
+        bool isAnswered = false;
         std::uint8_t evidence = 0;
         std::uint8_t packets = 0;
         net::Direction client = net::Direction::Outbound;

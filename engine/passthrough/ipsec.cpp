@@ -1157,7 +1157,8 @@ Inspector::Claim IpsecInspector::consider(Instant now, const Flow& flow, const S
     case ike::Encapsulated::Other: return Claim::NotMine;
     case ike::Encapsulated::Esp: break;
     }
-    if (!isPort(ike::kNatTraversalPort) && !isPort(kGlobalProtectPort)) return Claim::NotMine;
+    // GlobalProtect's ESP has no IKE and is told by its own recogniser.
+    if (!isPort(ike::kNatTraversalPort)) return Claim::NotMine;
     if (looksLikeWireGuard(payload)) return Claim::NotMine;
     const auto known = state.suspects.find(flow.id);
     if (known == state.suspects.end() && state.suspects.size() >= kMostSuspects) {

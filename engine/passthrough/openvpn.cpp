@@ -73,6 +73,14 @@ bool readClearFields(ConstBytes packet, std::size_t at, OpenVpnReset& reset)
     return wire::load32(packet, at) <= kMostRetries;
 }
 
+/// A DNS query whose ID begins like a reset: one question and nothing else. Its name's length and
+/// letters would pass for the number and the time of tls-crypt.
+bool looksLikeDns(ConstBytes packet)
+{
+    return wire::load16(packet, 4) == 1 && wire::load32(packet, 6) == 0 &&
+           wire::load16(packet, 10) <= 1;
+}
+
 bool readReplay(ConstBytes packet, std::size_t at, OpenVpnReset& reset)
 {
     const std::uint32_t id = wire::load32(packet, at);
@@ -92,7 +100,7 @@ std::optional<OpenVpnReset> readOpenVpnReset(ConstBytes packet)
     const std::uint8_t opcode = opcodeOf(packet[0]);
     OpenVpnReset reset;
     reset.session = wire::load64(packet, 1);
-    if (reset.session == 0) return std::nullopt;
+    if (reset.session == 0 || looksLikeDns(packet)) return std::nullopt;
     reset.fromServer = opcode == kServerReset2;
     if (opcode == kClientReset3) {
         // tls-crypt and, behind it, the client's wrapped key with its length at the very end.

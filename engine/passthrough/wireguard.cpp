@@ -105,7 +105,7 @@ std::optional<Handshake> readHandshake(const Flow& flow, ConstBytes payload)
         }
         if (handshake.type == kResponse) {
             handshake.sender = load24(payload, 5);
-            handshake.receiver = load24(payload, 9);
+            handshake.receiver = (std::uint32_t{wire::load16(payload, 9)} << 8);
             return handshake;
         }
         return std::nullopt;
@@ -132,6 +132,13 @@ std::optional<Handshake> readHandshake(const Flow& flow, ConstBytes payload)
         return handshake;
     }
     return std::nullopt;
+}
+
+/// Whether it names the index of the initiation. WARP's own dialect shows two octets of it.
+bool isAnswer(const Handshake& handshake, std::uint32_t initiator, ConstBytes payload)
+{
+    const bool isDialect = (payload[0] & kWarpBits) == kWarpBits;
+    return isDialect ? (handshake.receiver ^ initiator) < 0x100 : handshake.receiver == initiator;
 }
 
 bool isData(ConstBytes payload)
@@ -170,7 +177,8 @@ Inspector::Claim WireGuardRecogniser::consider(Instant now, const Flow& flow,
             return Claim::Undecided;
         }
         if (handshake->type == kResponse && known != nullptr && known->sawInitiation &&
-            known->initiator != segment.direction && known->initiatorIndex == handshake->receiver) {
+            known->initiator != segment.direction &&
+            isAnswer(*handshake, known->initiatorIndex, payload)) {
             return Claim::Claimed;
         }
     }
@@ -238,7 +246,7 @@ Attention WireGuardRecogniser::inspect(Instant now, const Flow& flow, const Segm
             return {.next = Attention::Next::Watch};
         }
         const bool answers = state->sawInitiation && state->initiator != segment.direction &&
-                             state->initiatorIndex == handshake->receiver;
+                             isAnswer(*handshake, state->initiatorIndex, payload);
         if (answers && handshake->type == kCookieReply) {
             report.event(EventKind::ControlMessage, segment.direction, kCookieReply);
             return {.next = Attention::Next::Watch};
