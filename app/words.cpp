@@ -258,6 +258,7 @@ std::string_view sentenceOf(CommandError error)
         return "GRE is IP protocol 47, not port 47: forward the protocol gre instead.";
     case CommandError::DuplicateAddress: return "The address already has a rule.";
     case CommandError::NothingHeld: return "No tunnel of this protocol is held.";
+    case CommandError::NoSelfTest: return "This router was started without self-tests.";
     }
     return "The router refused the command.";
 }
