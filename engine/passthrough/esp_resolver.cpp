@@ -48,12 +48,17 @@ constexpr Duration kSightingTime = 10s;
 constexpr std::size_t kSightings = 4096;
 /// Points by which one candidate must lead to be believed.
 constexpr std::int32_t kClearLead = 3;
+/// Points by which an owner must lead over everybody else to be beyond doubt.
+constexpr std::int32_t kProof = 4;
 /// One candidate's weight must be this many times another's to be tried alone.
 constexpr std::int32_t kClearWeight = 15;
 /// Without a measured round trip.
 constexpr Duration kUsualRoundTrip = 100ms;
 /// An answer later than this is taken for something else.
 constexpr Duration kLatestAnswer = 500ms;
+/// The grain in which round trips are told apart, and how many packets it takes to learn one.
+constexpr Duration kAgeStep = 5ms;
+constexpr std::uint32_t kAgesWanted = 16;
 /// What has happened within this time counts as just now.
 constexpr Duration kRecent = 2s;
 /// A client's reaction to what was tried on it takes no longer: it is near.
@@ -509,8 +514,9 @@ void EspResolver::roundTrip(EspPair pair, Duration duration)
 {
     Group* const group = find(pair);
     if (group == nullptr) return;
-    if (group->roundTrip == Duration{0} || duration < group->roundTrip) {
+    if (group->roundTrip == Duration{0} || group->estimated || duration < group->roundTrip) {
         group->roundTrip = duration;
+        group->estimated = false;
     }
 }
 
@@ -586,11 +592,12 @@ PortlessDecision EspResolver::decideOutbound(Instant now, const PortlessPacket& 
 
     react(now, pair, *group, *host, actions);
     if (InboundSpi* const waiting = findUnpaired(host->inbound);
-        waiting != nullptr && now - waiting->bound <= kCold) {
+        waiting != nullptr && waiting->confirmed && now - waiting->bound <= kCold) {
         confirm(now, pair, *group, *host, *waiting, waiting->alone ? Grade::Proven : waiting->grade,
                 actions);
-    } else if (std::ranges::none_of(host->pendings,
-                                    [](const Pending& pending) { return pending.tried == 0; })) {
+    } else if (host->pendings.empty()) {
+        // One try that no second packet has confirmed keeps its expectation open: somebody who
+        // guesses must not be able to use it up.
         addPending(now, *host, 0, true);
     }
     if (OutboundSpi* const own = findSpi(host->outbound, spi)) {
@@ -817,6 +824,45 @@ std::int32_t EspResolver::weightOf(Instant now, const Group& group, const Host& 
     return weight;
 }
 
+/// Answers have one age, coincidences have all ages: with IKE out of sight the age that comes again
+/// and again is the round trip.
+void EspResolver::estimateRoundTrip(Instant now, Group& group)
+{
+    if (group.roundTrip != Duration{0} || group.hosts.size() < 2) return;
+    constexpr auto kSteps = static_cast<std::size_t>(kLatestAnswer / kAgeStep);
+    group.ages.resize(kSteps);
+    for (const Host& host : group.hosts) {
+        for (const Instant at : host.spoke) {
+            if (at == Instant{} || now - at >= kLatestAnswer) continue;
+            ++group.ages[static_cast<std::size_t>((now - at) / kAgeStep)];
+        }
+    }
+    if (++group.agesCounted < kAgesWanted) return;
+    // An age may straddle two steps.
+    std::size_t best = 0;
+    std::uint32_t most = 0;
+    for (std::size_t i = 0; i + 1 < kSteps; ++i) {
+        const std::uint32_t both = std::uint32_t{group.ages[i]} + group.ages[i + 1];
+        if (both > most) {
+            most = both;
+            best = i;
+        }
+    }
+    std::uint32_t next = 0;
+    for (std::size_t i = 0; i + 1 < kSteps; ++i) {
+        if (i + 1 >= best && i <= best + 1) continue;
+        next = std::max(next, std::uint32_t{group.ages[i]} + group.ages[i + 1]);
+    }
+    if (most * 2 >= group.agesCounted && most >= 2 * next) {
+        group.roundTrip = kAgeStep * static_cast<std::int64_t>(std::max<std::size_t>(best, 1));
+        group.estimated = true;
+    }
+    if (group.estimated || group.agesCounted >= 16 * kAgesWanted) {
+        group.ages.clear();
+        group.agesCounted = 0;
+    }
+}
+
 EspResolver::Fit EspResolver::fitOf(Instant now, const Group& group, const Host& host,
                                     Instant since)
 {
@@ -824,7 +870,8 @@ EspResolver::Fit EspResolver::fitOf(Instant now, const Group& group, const Host&
     const Duration trip = known ? group.roundTrip : kUsualRoundTrip;
     // Nothing is answered before a packet has been there and back.
     const Duration earliest = known ? trip - trip / 8 : Duration{0};
-    const Duration prompt = known ? trip + std::max<Duration>(trip / 8, 5ms) : Duration{0};
+    const Duration slack = group.estimated ? 2 * kAgeStep : kAgeStep;
+    const Duration prompt = known ? trip + std::max(trip / 8, slack) : Duration{0};
     const Duration latest = std::clamp<Duration>(2 * trip + 30ms, 60ms, kLatestAnswer);
     Fit best = Fit::None;
     for (const Instant at : host.spoke) {
@@ -898,13 +945,21 @@ PortlessDecision EspResolver::plainInbound(Instant now, EspPair pair, Host& host
 PortlessDecision EspResolver::tryAll(Instant now, EspPair pair, Group& group, Trial& trial,
                                      std::uint32_t sequence, Actions& actions)
 {
-    // Whoever is bound meanwhile, or is gone, is out.
+    // Whoever shows itself later may be the owner; whoever is bound meanwhile, or is gone, is out.
+    for (const Candidate& later : candidatesFor(now, group, pair, sequence)) {
+        if (trial.candidates.size() < kMostHosts &&
+            std::ranges::find(trial.candidates, later.client, &Candidate::client) ==
+                trial.candidates.end()) {
+            trial.candidates.push_back({later.client, 0});
+        }
+    }
     std::erase_if(trial.candidates, [&](const Candidate& candidate) {
         const Host* const host = hostOf(group, candidate.client);
         return host == nullptr || std::ranges::none_of(host->pendings, [](const Pending& pending) {
                    return pending.tried == 0;
                });
     });
+    estimateRoundTrip(now, group);
     const Instant since = trial.packets == 0 ? Instant{} : trial.last;
     const auto fit = [&](const Candidate& candidate) {
         const Host* const host = hostOf(group, candidate.client);
@@ -998,7 +1053,8 @@ void EspResolver::bind(Instant now, EspPair pair, Group& group, Host& host, std:
     inbound.last = now;
     inbound.highest = sequence;
     inbound.grade = grade;
-    inbound.alone = alone;
+    inbound.recovered = !fresh;
+    inbound.alone = alone && fresh;
     host.inbound.push_back(inbound);
     InboundSpi& added = host.inbound.back();
     if (host.inboundPackets++ == 0) {
@@ -1105,6 +1161,7 @@ void EspResolver::watchInbound(Instant now, EspPair pair, Group& group, Host& ho
     InboundSpi* const known = findSpi(host.inbound, spi);
     if (known == nullptr) return;
     ++host.inboundPackets;
+    estimateRoundTrip(now, group);
     // A number that a single sender would not send (again): somebody else may have chosen this SPI.
     if (sequence > known->highest) {
         const std::uint32_t ahead = sequence - known->highest;
@@ -1163,43 +1220,36 @@ void EspResolver::weighEvidence(Instant now, EspPair pair, Group& group, Host& h
     const auto answered = [&](const Host& candidate) {
         return fitOf(now, group, candidate, previous) != Fit::None;
     };
-    bool anybody = answered(host);
+    const bool own = answered(host);
     bool contested = false;
+    bool clear = true;
+    const Rival* best = nullptr;
     for (const Host& other : group.hosts) {
         if (other.client == host.client || !isUnresolved(other)) continue;
         contested = true;
-        anybody = anybody || answered(other);
+        auto rival = std::ranges::find(inbound.rivals, other.client, &Rival::client);
+        if (rival == inbound.rivals.end()) {
+            rival = inbound.rivals.insert(rival, {other.client, 0});
+        }
+        rival->lead += (answered(other) ? 1 : 0) - (own ? 1 : 0);
+        clear = clear && rival->lead <= -kProof;
     }
-    if (!contested) {
+    for (const Rival& rival : inbound.rivals) {
+        if (best == nullptr || rival.lead > best->lead) best = &rival;
+    }
+    // After a restart a client may not have shown itself yet.
+    const bool everybodySeen = !inbound.recovered || now - inbound.bound >= kHot;
+    if ((!contested && everybodySeen) || (contested && clear)) {
         confirm(now, pair, group, host, inbound, Grade::Proven, actions);
         return;
     }
-    if (!anybody) return;
-    ++inbound.samples;
-    if (answered(host)) ++inbound.hits;
-    for (const Host& other : group.hosts) {
-        if (other.client == host.client || !isUnresolved(other) || !answered(other)) continue;
-        const auto rival = std::ranges::find(inbound.rivals, other.client, &Rival::client);
-        if (rival != inbound.rivals.end()) {
-            ++rival->hits;
-        } else if (inbound.rivals.size() < kMostHosts) {
-            inbound.rivals.push_back({other.client, 1});
-        }
+    if (best == nullptr || best->lead < kClearLead) return;
+    Host* const owner = hostOf(group, best->client);
+    if (owner == nullptr || !isUnresolved(*owner)) {
+        std::erase_if(inbound.rivals, [](const Rival& rival) { return rival.lead >= kClearLead; });
+        return;
     }
-    if (inbound.samples < 3) return;
-    const auto best = std::ranges::max_element(inbound.rivals, {}, &Rival::hits);
-    const std::uint32_t rivalHits = best == inbound.rivals.end() ? 0 : best->hits;
-    if (inbound.samples == 3 && (inbound.hits != 0 || rivalHits != 3)) return;
-    if (inbound.hits * 4 >= inbound.samples * 3 && rivalHits * 2 <= inbound.samples) {
-        confirm(now, pair, group, host, inbound, Grade::Proven, actions);
-    } else if (inbound.hits * 4 <= inbound.samples && rivalHits * 4 >= inbound.samples * 3) {
-        Host* const owner = hostOf(group, best->client);
-        if (owner != nullptr) move(now, pair, group, host, *owner, inbound.spi, actions);
-    } else if (inbound.samples >= 64) {
-        inbound.samples = 0;
-        inbound.hits = 0;
-        inbound.rivals.clear();
-    }
+    move(now, pair, group, host, *owner, inbound.spi, actions);
 }
 
 /// Self-healing: what was bound without proof answers somebody else.

@@ -105,7 +105,8 @@ private:
     };
     struct Rival {
         net::Ipv4Address client;
-        std::uint32_t hits = 0;
+        /// Packets that answer this client and not the owner, less those the other way round.
+        std::int32_t lead = 0;
     };
     struct InboundSpi {
         std::uint32_t spi = 0;
@@ -121,9 +122,7 @@ private:
         std::uint32_t highest = 0;
         std::uint64_t window = 1;
         std::uint32_t restarts = 0;  ///< numbers that a single sender would not send
-        // How often packets answered their owner or another unresolved client.
-        std::uint32_t samples = 0;
-        std::uint32_t hits = 0;
+        bool recovered = false;      ///< was under way when it was first seen
         std::vector<Rival> rivals;
     };
     struct Pending {
@@ -181,7 +180,11 @@ private:
         std::vector<Trial> trials;
         std::vector<Held> held;
         std::vector<Shared> shared;
-        Duration roundTrip{0};  ///< the shortest that IKE has shown
+        Duration roundTrip{0};   ///< the shortest that IKE has shown, or as ESP suggests
+        bool estimated = false;  ///< from ESP
+        /// Without IKE: how old the clients' packets are when one comes from the server.
+        std::vector<std::uint16_t> ages;
+        std::uint32_t agesCounted = 0;
         net::Ipv4Address turn;  ///< whose negotiation may finish; unspecified: anybody's
         Instant turnBegan;
         bool watching = true;
@@ -216,6 +219,7 @@ private:
     enum class Fit : std::uint8_t { None, Loose, Tight };
     [[nodiscard]] static Fit fitOf(Instant now, const Group& group, const Host& host,
                                    Instant since);
+    static void estimateRoundTrip(Instant now, Group& group);
     /// How far the client's best packet is from one round trip ago.
     [[nodiscard]] static Duration distanceOf(Instant now, const Group& group, const Host& host);
     [[nodiscard]] bool isTurnedOff(const Host& host, EspPair pair) const;

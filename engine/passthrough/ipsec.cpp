@@ -32,8 +32,7 @@ using tunnel::TunnelKey;
 
 /// RFC 9329 §4: what the side that opened a TCP connection sends first.
 constexpr std::array<std::uint8_t, 6> kTcpPrefix{'I', 'K', 'E', 'T', 'C', 'P'};
-/// GlobalProtect carries ESP in UDP on this port and has no IKE.
-constexpr std::uint16_t kGlobalProtectPort = 4501;
+
 /// RFC 2409 appendix A: SHA as the negotiated hash.
 constexpr std::uint16_t kHashSha1 = 2;
 
@@ -853,9 +852,7 @@ void IpsecInspector::State::espSeen(Instant now, FlowState& state, Direction dir
     if (state.connection == nullptr) {
         // No IKE was seen: another control channel, or one that began before us.
         join(state, makeKey(state.flow, 0));
-        const bool globalProtect = state.flow.remote.port.hostOrder() == kGlobalProtectPort;
-        label(state, globalProtect ? net::VpnProtocol::GlobalProtect : net::VpnProtocol::IpsecNatT,
-              Confidence::Likely, actions);
+        label(state, net::VpnProtocol::IpsecNatT, Confidence::Likely, actions);
         attach(state, actions);
     }
     Connection& connection = *state.connection;
@@ -1227,6 +1224,8 @@ Attention IpsecInspector::inspect(Instant now, const Flow& flow, const Segment& 
         FlowState* owner = state.ownerOf(flow.remote.address, header->initiatorSpi);
         const bool answers = owner != nullptr;
         if (owner == nullptr) owner = state.offer(now, State::pairOf(*known), *header);
+        // Offered to this client: what it answers makes the SPI its own.
+        if (owner == known) return kWatch;
         if (owner != nullptr && owner != known && State::pairOf(*owner) == State::pairOf(*known)) {
             if (answers) {
                 state.ikeMessage(now, *owner, segment.direction, *header, payload, segment.packet,
