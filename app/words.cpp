@@ -257,8 +257,8 @@ std::string_view sentenceOf(CommandError error)
     case CommandError::PortIsProtocol:
         return "GRE is IP protocol 47, not port 47: forward the protocol gre instead.";
     case CommandError::DuplicateAddress: return "The address already has a rule.";
+    case CommandError::NoSelfTest: return "There is no self-test for this protocol.";
     case CommandError::NothingHeld: return "No tunnel of this protocol is held.";
-    case CommandError::NoSelfTest: return "This router was started without self-tests.";
     }
     return "The router refused the command.";
 }
