@@ -120,8 +120,21 @@ Q_SIGNALS:
 
 protected:
     void changeEvent(QEvent* event) override;
+    void showEvent(QShowEvent* event) override;
 
 private:
+    void buildPages();
+    QWidget* buildStatusStrip();
+    void buildShortcuts();
+    void movePane(int step);
+    void goTo(Page page);
+    void openTunnelWindow(std::uint64_t serial);
+    void askForSessions();
+    void refreshNow();
+    void refreshSnapshot();
+    void presentationChanged();
+    void followTheme();
+
     struct Parts;
     std::unique_ptr<Parts> m_parts;
 };

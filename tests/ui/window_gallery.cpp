@@ -1,0 +1,155 @@
+// Fills the window with a plausible office and writes a picture of every page, light and dark.
+//   window_gallery DIR [light|dark]
+// Look at them after every change of the window's looks.
+#include "ui/main_window.h"
+#include "ui/pages/port_forwards_page.h"
+#include "ui/pages/tunnels_page.h"
+
+#include <QApplication>
+#include <QDialog>
+#include <QDir>
+#include <QPushButton>
+
+#include <cstdio>
+
+#include "tests/ui/fake_network.h"
+
+namespace {
+
+void settle()
+{
+    for (int i = 0; i < 4; ++i)
+        QCoreApplication::processEvents(QEventLoop::AllEvents, 50);
+}
+
+void save(QWidget& widget, const QDir& directory, const QString& name)
+{
+    settle();
+    widget.grab().save(directory.filePath(name + QStringLiteral(".png")));
+}
+
+void gallery(const QDir& directory, ui::ThemeChoice theme)
+{
+    const QString suffix =
+        theme == ui::ThemeChoice::Dark ? QStringLiteral("-dark") : QStringLiteral("-light");
+    ui::MainWindow window;
+    ui::WindowSettings settings;
+    settings.theme = theme;
+    window.setSettings(settings);
+    window.setInterfaces(fake::interfaces());
+    QObject::connect(&window, &ui::MainWindow::sessionsRequested, &window,
+                     [&window](const engine::SessionQuery& query) {
+                         auto rows = fake::sessions(240, 15612);
+                         if (query.tunnelSerial != 0)
+                             std::erase_if(rows, [&](const engine::SessionRecord& row) {
+                                 return row.tunnelSerial != query.tunnelSerial;
+                             });
+                         if (rows.size() > 40 && query.tunnelSerial != 0) rows.resize(2);
+                         window.setSessions(rows, fake::snapshot(240)->at);
+                     });
+    QObject::connect(&window, &ui::MainWindow::historyRequested, &window,
+                     [&window](const ui::HistoryQuery& query) {
+                         if (query.what == ui::HistoryQuery::What::Tunnels) {
+                             window.setHistoryTunnels(fake::historyTunnels(60));
+                         } else {
+                             window.setHistoryConnections(fake::historyConnections(300));
+                         }
+                     });
+    window.show();
+    save(window, directory, QStringLiteral("00-start") + suffix);
+    ui::RouterState error;
+    error.kind = ui::RouterState::Kind::Error;
+    error.text = QStringLiteral(
+        "Could not open enp4s0: another program (dhclient) holds it. Sharing is stopped; your own "
+        "internet is not affected.");
+    error.details = QStringLiteral("EBUSY");
+    window.setRouterState(error);
+    save(window, directory, QStringLiteral("00-start-error") + suffix);
+
+    ui::RouterState state;
+    state.kind = ui::RouterState::Kind::Sharing;
+    state.internalInterface = QStringLiteral("enp4s0");
+    state.externalInterface = QStringLiteral("enp3s0");
+    window.setRouterState(state);
+    save(window, directory, QStringLiteral("01-overview-empty") + suffix);
+    window.showPage(ui::Page::Tunnels);
+    save(window, directory, QStringLiteral("02-tunnels-empty") + suffix);
+    window.showPage(ui::Page::Overview);
+    window.setDeviceNames(fake::deviceNames());
+    window.setRules(fake::rules());
+    window.setUndo({QStringLiteral("L2TP set to Block"), true, false});
+    window.setVersions(
+        {{QStringLiteral("Underpass"), QStringLiteral("0.1.0"), QStringLiteral("GPL-3.0-or-later")},
+         {QStringLiteral("Qt"), QStringLiteral("6.4.2"), QStringLiteral("LGPL-3.0")},
+         {QStringLiteral("QCustomPlot"), QStringLiteral("2.1.0"),
+          QStringLiteral("GPL-3.0-or-later")}});
+    for (int step = 0; step <= 240; ++step) {
+        window.setSnapshot(fake::snapshot(step));
+        if (step == 60) window.addEvents(fake::events(step));
+    }
+    int number = 1;
+    for (const ui::Page page :
+         {ui::Page::Overview, ui::Page::Tunnels, ui::Page::Connections, ui::Page::Devices,
+          ui::Page::History, ui::Page::Passthrough, ui::Page::PortForwards, ui::Page::Network,
+          ui::Page::Events, ui::Page::Settings}) {
+        window.showPage(page);
+        window.setSnapshot(fake::snapshot(241));
+        save(window, directory,
+             QStringLiteral("%1-%2%3")
+                 .arg(number++, 2, 10, QLatin1Char('0'))
+                 .arg(ui::wordOf(page), suffix));
+    }
+    window.showTunnel(6);
+    save(window, directory, QStringLiteral("02-tunnels-detail") + suffix);
+    window.showTunnel(1);
+    auto* tunnels = window.findChild<ui::TunnelsPage*>();
+    tunnels->showTab(ui::TunnelDetail::Tab::Timeline);
+    save(window, directory, QStringLiteral("02-tunnels-timeline") + suffix);
+    tunnels->showTab(ui::TunnelDetail::Tab::Mapping);
+    save(window, directory, QStringLiteral("02-tunnels-mapping") + suffix);
+    // A held switch.
+    window.showPage(ui::Page::Passthrough);
+    auto held = std::make_shared<engine::Snapshot>(*fake::snapshot(242));
+    auto& pptp = held->protocols[0];
+    pptp.position.mode = engine::policy::PassthroughMode::Block;
+    pptp.heldTunnels = 2;
+    pptp.heldUntil = held->at + std::chrono::seconds(8);
+    held->tunnels[0].phase = held->tunnels[1].phase = engine::tunnel::Phase::Held;
+    window.setSnapshot(held);
+    for (QPushButton* button : window.findChildren<QPushButton*>()) {
+        if (button->accessibleName() == QStringLiteral("Details of L2TP")) button->click();
+    }
+    window.showCommandError(engine::CommandError::NothingHeld);
+    save(window, directory, QStringLiteral("06-passthrough-held") + suffix);
+    window.showPage(ui::Page::PortForwards);
+    engine::policy::PortForward forward;
+    forward.name = "PPTP data";
+    forward.externalPorts = {engine::net::Port{47}, engine::net::Port{47}};
+    forward.internalAddress = engine::net::Ipv4Address{192, 0, 2, 21};
+    window.findChild<ui::PortForwardsPage*>()->edit(forward);
+    settle();
+    if (auto* dialog = window.findChild<QDialog*>())
+        save(*dialog, directory, QStringLiteral("07-port-forward-editor") + suffix);
+}
+
+}  // namespace
+
+int main(int argc, char** argv)
+{
+    if (qEnvironmentVariableIsEmpty("QT_QPA_PLATFORM")) qputenv("QT_QPA_PLATFORM", "offscreen");
+    QApplication application(argc, argv);
+    const QStringList arguments = QApplication::arguments();
+    if (arguments.size() < 2) {
+        std::fputs("usage: window_gallery DIR [light|dark]\n", stderr);
+        return 2;
+    }
+    const QDir directory(arguments.at(1));
+    if (!directory.mkpath(QStringLiteral("."))) {
+        std::fputs("window_gallery: the directory cannot be made\n", stderr);
+        return 2;
+    }
+    const QString only = arguments.value(2);
+    if (only != QStringLiteral("dark")) gallery(directory, ui::ThemeChoice::Light);
+    if (only != QStringLiteral("light")) gallery(directory, ui::ThemeChoice::Dark);
+    return 0;
+}

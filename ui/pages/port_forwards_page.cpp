@@ -1,0 +1,210 @@
+#include "ui/pages/port_forwards_page.h"
+
+#include "ui/pages/rule_editors.h"
+#include "ui/text/words.h"
+#include "ui/widgets/table.h"
+
+#include <QStackedWidget>
+
+namespace ui {
+
+using engine::net::Ipv4Address;
+using engine::policy::OneToOne;
+using engine::policy::PortForward;
+
+PortForwardsPage::PortForwardsPage(const Presentation& presentation, QWidget* parent)
+    : PageFrame(tr("Port forwards"), tr("What may come in from the internet?"), parent),
+      m_presentation(presentation),
+      m_model(new PortForwardModel(presentation, this)),
+      m_oneToOnes(new OneToOneModel(presentation, this))
+{
+    m_toggle = new QPushButton(tr("Switch off"), this);
+    m_edit = new QPushButton(tr("Edit…"), this);
+    m_remove = new QPushButton(tr("Remove"), this);
+    m_remove->setToolTip(tr("Remove the selected port forward; Undo brings it back (Del)"));
+    auto* add = makePrimaryButton(tr("&Add…"), this);
+    add->setAccessibleName(tr("Add a port forward"));
+    for (QPushButton* button : {m_toggle, m_edit, m_remove, add})
+        actions()->addWidget(button);
+    connect(add, &QPushButton::clicked, this, [this] { edit({}); });
+    const auto selected = [this]() -> const PortForwardRow* {
+        return m_model->find(m_table->currentId());
+    };
+    connect(m_edit, &QPushButton::clicked, this, [this, selected] {
+        if (const auto* row = selected()) edit(row->forward);
+    });
+    connect(m_toggle, &QPushButton::clicked, this, [this, selected] {
+        if (const auto* row = selected()) {
+            PortForward changed = row->forward;
+            changed.enabled = !changed.enabled;
+            Q_EMIT forwardSaved(changed);
+        }
+    });
+    const auto remove = [this, selected] {
+        if (const auto* row = selected()) Q_EMIT forwardRemoved(row->forward.id);
+    };
+    connect(m_remove, &QPushButton::clicked, this, remove);
+
+    m_table = new Table(tr("Port forwards"), CellDelegate::Lines::Two, this);
+    m_table->setModel(m_model);
+    m_table->setColumnWidths({100, 0, 90, 130, 180, 150, 90, 70});
+    m_table->setSelectionMode(QAbstractItemView::SingleSelection);
+    m_table->enableColumnChoice();
+    connect(m_table, &Table::currentIdChanged, this, &PortForwardsPage::updateButtons);
+    connect(m_table, &Table::opened, this, [this, selected] {
+        if (const auto* row = selected()) edit(row->forward);
+    });
+    connect(m_table, &QTableView::doubleClicked, this, [this, selected] {
+        if (const auto* row = selected()) edit(row->forward);
+    });
+    connect(m_table, &Table::removeAsked, this, remove);
+    m_empty = new EmptyState(Symbol::PortForwards, this);
+    m_empty->say(tr("Nothing may come in unasked"),
+                 tr("A port forward lets connections from the internet reach one device, for "
+                    "example a VPN server or a camera."),
+                 tr("Add a port forward"));
+    connect(m_empty->action(), &QPushButton::clicked, this, [this] { edit({}); });
+    m_stack = new QStackedWidget(this);
+    m_stack->addWidget(m_table);
+    m_stack->addWidget(m_empty);
+    column()->addWidget(m_stack, 1);
+
+    auto* lower = new QHBoxLayout;
+    lower->setSpacing(kGapWide);
+    auto* oneToOne = new Card(this);
+    auto* heading =
+        new CardHeading(tr("One device, one external address (1:1)"), tr("Add…"), oneToOne);
+    m_addOneToOne = heading->action();
+    m_addOneToOne->setAccessibleName(tr("Add a one-to-one rule"));
+    connect(m_addOneToOne, &QPushButton::clicked, this, [this] { editOneToOne({}); });
+    oneToOne->body()->addWidget(heading);
+    m_noOneToOnes = new SafeLabel(oneToOne);
+    m_noOneToOnes->muted().wrapping();
+    oneToOne->body()->addWidget(m_noOneToOnes);
+    m_oneToOneTable = new Table(tr("One-to-one rules"), CellDelegate::Lines::One, oneToOne);
+    m_oneToOneTable->setModel(m_oneToOnes);
+    m_oneToOneTable->setProperty("plain", true);
+    m_oneToOneTable->setColumnWidths({70, 0, 170, 130});
+    m_oneToOneTable->setMinimumHeight(110);
+    m_oneToOneTable->setSelectionMode(QAbstractItemView::SingleSelection);
+    connect(m_oneToOneTable, &Table::currentIdChanged, this, &PortForwardsPage::updateButtons);
+    const auto removeOneToOne = [this] {
+        if (m_oneToOneTable->currentId() != 0)
+            Q_EMIT oneToOneRemoved(static_cast<quint32>(m_oneToOneTable->currentId()));
+    };
+    connect(m_oneToOneTable, &Table::removeAsked, this, removeOneToOne);
+    const auto editSelected = [this] {
+        if (const OneToOne* rule = m_oneToOnes->find(m_oneToOneTable->currentId()))
+            editOneToOne(*rule);
+    };
+    connect(m_oneToOneTable, &Table::opened, this, editSelected);
+    connect(m_oneToOneTable, &QTableView::doubleClicked, this, editSelected);
+    oneToOne->body()->addWidget(m_oneToOneTable, 1);
+    m_removeOneToOne = new QPushButton(tr("Remove"), oneToOne);
+    m_removeOneToOne->setAccessibleName(tr("Remove the selected one-to-one rule"));
+    connect(m_removeOneToOne, &QPushButton::clicked, this, removeOneToOne);
+    oneToOne->body()->addWidget(m_removeOneToOne, 0, Qt::AlignRight);
+    oneToOne->body()->addStretch();
+    lower->addWidget(oneToOne, 3);
+
+    auto* exposed = new Card(this);
+    exposed->body()->addWidget(new CardHeading(tr("Exposed host"), {}, exposed));
+    auto* words = new SafeLabel(tr("Gets everything from the internet that no rule and no session "
+                                   "asks for. It is then protected only by its own firewall."),
+                                exposed);
+    words->muted().wrapping();
+    exposed->body()->addWidget(words);
+    m_exposedNow = new SafeLabel(exposed);
+    m_exposedNow->wrapping();
+    exposed->body()->addWidget(m_exposedNow);
+    auto* row = new QHBoxLayout;
+    m_exposed = new DevicePicker(presentation, tr("Exposed host"), exposed);
+    m_expose = new QPushButton(tr("Expose"), exposed);
+    m_unexpose = new QPushButton(tr("Expose none"), exposed);
+    row->addWidget(m_exposed, 1);
+    row->addWidget(m_expose);
+    row->addWidget(m_unexpose);
+    exposed->body()->addLayout(row);
+    exposed->body()->addStretch();
+    connect(m_exposed, &DevicePicker::edited, this, &PortForwardsPage::updateButtons);
+    connect(m_expose, &QPushButton::clicked, this, [this] {
+        if (const auto address = m_exposed->address()) Q_EMIT exposedHostChanged(*address);
+    });
+    connect(m_unexpose, &QPushButton::clicked, this,
+            [this] { Q_EMIT exposedHostChanged(Ipv4Address{}); });
+    lower->addWidget(exposed, 2);
+    column()->addLayout(lower);
+    setRules({});
+}
+
+void PortForwardsPage::setRules(const RuleSet& rules)
+{
+    m_rules = rules;
+    m_model->setForwards(rules.portForwards);
+    m_oneToOnes->setRules(rules.oneToOnes);
+    m_stack->setCurrentWidget(rules.portForwards.empty() ? static_cast<QWidget*>(m_empty)
+                                                         : m_table);
+    const bool none = rules.exposedHost.isUnspecified();
+    m_exposedNow->setText(none ? tr("No device is exposed.")
+                               : tr("%1 is exposed to the internet.")
+                                     .arg(m_presentation.deviceNameAndAddress(rules.exposedHost)));
+    m_exposedNow->setMeaning(none ? Meaning::Neutral : Meaning::Warning);
+    updateButtons();
+}
+
+void PortForwardsPage::setSnapshot(const engine::Snapshot& snapshot)
+{
+    m_internal = snapshot.internal.prefix;
+    if (m_externalAddresses != snapshot.external.addresses) {
+        m_externalAddresses = snapshot.external.addresses;
+        updateButtons();
+    }
+    m_model->setSnapshot(snapshot);
+}
+
+void PortForwardsPage::presentationChanged()
+{
+    m_model->presentationChanged();
+    setRules(m_rules);
+}
+
+void PortForwardsPage::updateButtons()
+{
+    const PortForwardRow* row = m_model->find(m_table->currentId());
+    for (QPushButton* button : {m_edit, m_toggle, m_remove})
+        button->setEnabled(row != nullptr);
+    m_toggle->setText(row == nullptr || row->forward.enabled ? tr("Switch off") : tr("Switch on"));
+    m_addOneToOne->setEnabled(m_externalAddresses.size() > 1);
+    const bool any = !m_rules.oneToOnes.empty();
+    m_oneToOneTable->setVisible(any);
+    m_removeOneToOne->setVisible(any);
+    m_removeOneToOne->setEnabled(m_oneToOneTable->currentId() != 0);
+    m_noOneToOnes->setVisible(!any);
+    m_noOneToOnes->setText(
+        m_externalAddresses.size() > 1
+            ? tr("No device has an external address of its own.")
+            : tr("This needs a second external address; this computer has only one."));
+    const auto typed = m_exposed->address();
+    m_expose->setEnabled(typed && *typed != m_rules.exposedHost &&
+                         (!m_internal || m_internal->contains(*typed)));
+    m_unexpose->setEnabled(!m_rules.exposedHost.isUnspecified());
+}
+
+void PortForwardsPage::edit(const PortForward& forward)
+{
+    auto* editor =
+        new PortForwardEditor(m_presentation, forward, m_rules.portForwards, m_internal, this);
+    connect(editor, &PortForwardEditor::saved, this, &PortForwardsPage::forwardSaved);
+    editor->open();
+}
+
+void PortForwardsPage::editOneToOne(const OneToOne& rule)
+{
+    std::vector<Ipv4Address> free = m_externalAddresses;
+    if (free.size() > 1) free.erase(free.begin());  // the first is the router's own
+    auto* editor = new OneToOneEditor(m_presentation, rule, free, this);
+    connect(editor, &OneToOneEditor::saved, this, &PortForwardsPage::oneToOneSaved);
+    editor->open();
+}
+
+}  // namespace ui

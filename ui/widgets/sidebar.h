@@ -1,0 +1,48 @@
+#pragma once
+
+#include "ui/widgets/building_blocks.h"
+
+#include <QFrame>
+#include <QList>
+
+namespace ui {
+
+/// The pages in their groups. Narrow, it shows the drawings only.
+class Sidebar final : public QFrame {
+    Q_OBJECT
+    Q_DISABLE_COPY_MOVE(Sidebar)
+
+public:
+    explicit Sidebar(QWidget* parent);
+    void addGroup(const QString& title);
+    void addPage(int page, Symbol symbol, const QString& name, const QString& keys);
+    void finish();
+    void setCurrent(int page);
+    void setPageEnabled(int page, bool enabled);
+    void setPageVisible(int page, bool visible);
+    void setNarrow(bool narrow);
+    [[nodiscard]] bool isNarrow() const { return m_narrow; }
+    [[nodiscard]] Badge* state() { return m_state; }
+
+Q_SIGNALS:
+    void pageAsked(int page);
+
+private:
+    struct Entry {
+        int page = 0;
+        QString name;
+        QString keys;
+        QPushButton* button = nullptr;
+    };
+    void name(const Entry& entry);
+
+    QVBoxLayout* m_column;
+    QWidget* m_mark;
+    SafeLabel* m_title;
+    Badge* m_state;
+    QList<SafeLabel*> m_groups;
+    QList<Entry> m_entries;
+    bool m_narrow = false;
+};
+
+}  // namespace ui
