@@ -119,6 +119,7 @@ struct MainWindow::Parts {
     NetworkPage* network = nullptr;
     EventsPage* events = nullptr;
     SettingsPage* settingsPage = nullptr;
+    QWidget* strip = nullptr;
     SafeLabel* rates = nullptr;
     SafeLabel* sessions = nullptr;
     SafeLabel* lastChange = nullptr;
@@ -187,7 +188,7 @@ void MainWindow::buildPages()
     auto* right = new QVBoxLayout;
     right->setSpacing(0);
     auto* messageRow = new QHBoxLayout;
-    messageRow->setContentsMargins(kGapPage, 0, kGapPage, 0);
+    messageRow->setContentsMargins(kGapPage, kGapWide, kGapPage, 0);
     p.message = new InlineMessage(central);
     p.message->setClosable();
     p.message->hide();
@@ -346,6 +347,7 @@ QWidget* MainWindow::buildStatusStrip()
     buttons->addWidget(p.undo);
     buttons->addWidget(p.redo);
     row->addLayout(buttons);
+    p.strip = strip;
     setUndo({});
     return strip;
 }
@@ -455,6 +457,15 @@ void MainWindow::goTo(Page page)
     m_parts->stack->setCurrentIndex(static_cast<int>(page));
     m_parts->sidebar->setCurrent(static_cast<int>(page));
     setWindowTitle(tr("%1 – Underpass").arg(nameOf(page)));
+    // Not the first button, which may be one that stops everything: the table, or the page's entry.
+    QWidget* first = m_parts->sidebar->entry(static_cast<int>(page));
+    for (Table* table : m_parts->stack->currentWidget()->findChildren<Table*>()) {
+        if (!table->isHidden()) {
+            first = table;
+            break;
+        }
+    }
+    if (first != nullptr) first->setFocus(Qt::OtherFocusReason);
     refreshSnapshot();
     askForSessions();
     if (page == Page::Start && m_parts->stateKnown) Q_EMIT interfacesRequested();
@@ -566,6 +577,7 @@ void MainWindow::setRouterState(const RouterState& state)
     p.overview->setRouterState(state);
     p.devicesPage->setInternalInterface(state.internalInterface);
     p.sidebar->setPageVisible(static_cast<int>(Page::Start), !running);
+    p.strip->setVisible(running || p.undo->isEnabled());
     for (const Page page : kLive)
         p.sidebar->setPageEnabled(static_cast<int>(page), running);
     if (running) {

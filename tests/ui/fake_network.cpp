@@ -448,7 +448,7 @@ std::vector<engine::SessionRecord> sessions(int step, std::uint32_t howMany)
         row.answered = n % 13 != 0;
         row.tcpState = row.protocol != IpProtocol::Tcp ? engine::TcpState::None
                        : row.answered                  ? engine::TcpState::Established
-                                                       : engine::TcpState::Init;
+                                                       : engine::TcpState::OutboundInit;
         row.created = now - std::chrono::seconds(n % 7200) - 2s;
         row.lastPacket = now - std::chrono::seconds(n % 60);
         row.expires = now + std::chrono::seconds(60 + n % 7000);

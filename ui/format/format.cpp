@@ -107,6 +107,13 @@ QString Format::duration(engine::Duration span) const
     return shown.replace(QLatin1Char(' '), gap);
 }
 
+QString Format::shortDuration(engine::Duration span) const
+{
+    using namespace std::chrono;
+    if (span >= minutes(1) && span < hours(1)) return duration(duration_cast<minutes>(span));
+    return duration(span);
+}
+
 QString Format::milliseconds(engine::Duration span) const
 {
     const double ms = std::chrono::duration<double, std::milli>(span).count();

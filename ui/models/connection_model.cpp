@@ -134,10 +134,10 @@ QString ConnectionModel::text(const SessionRecord& row, int column) const
                    : external + QStringLiteral("  #") + id(row.discriminatorIn);
     }
     case State: return stateText(row);
-    case For: return format.duration(m_at - row.created);
-    case LastPacket: return format.duration(m_at - row.lastPacket);
+    case For: return format.shortDuration(m_at - row.created);
+    case LastPacket: return format.shortDuration(m_at - row.lastPacket);
     case Expires:
-        return row.expires > m_at ? tr("in %1").arg(format.duration(row.expires - m_at))
+        return row.expires > m_at ? tr("in %1").arg(format.shortDuration(row.expires - m_at))
                                   : tr("now");
     case Inbound: return format.bytes(row.inbound.bytes);
     case Outbound: return format.bytes(row.outbound.bytes);

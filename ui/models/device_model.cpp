@@ -37,7 +37,12 @@ void DeviceModel::setSnapshot(const engine::Snapshot& snapshot)
                              [](const DeviceRow& one, engine::net::Ipv4Address address) {
                                  return one.status.address < address;
                              });
-        if (known != m_latest.end() && known->status.address == status.address && seconds > 0) {
+        const bool isKnown = known != m_latest.end() && known->status.address == status.address;
+        if (isKnown) {
+            row.rateOutbound = known->rateOutbound;
+            row.rateInbound = known->rateInbound;
+        }
+        if (isKnown && seconds > 0) {
             const auto rate = [&](std::uint64_t now, std::uint64_t before, double old) {
                 const double fresh =
                     now >= before ? static_cast<double>(now - before) / seconds : 0;
@@ -161,7 +166,8 @@ QString DeviceModel::text(const DeviceRow& row, int column) const
     case Refused: return format.count(status.refused);
     case LastSeen: {
         const auto ago = m_presentation.now - status.lastSeen;
-        return ago < std::chrono::seconds(5) ? tr("now") : tr("%1 ago").arg(format.duration(ago));
+        return ago < std::chrono::seconds(5) ? tr("now")
+                                             : tr("%1 ago").arg(format.shortDuration(ago));
     }
     case ColumnCount: break;
     }
@@ -191,7 +197,7 @@ QVariant DeviceModel::extra(const DeviceRow& row, int column, int role) const
                 return safeText(known->second.hardwareAddress, 20);
         }
         if (column == Access && row.sessionLimit)
-            return tr("at most %n session(s)", nullptr, static_cast<int>(*row.sessionLimit));
+            return tr("limit %1").arg(m_presentation.format.count(*row.sessionLimit));
     }
     if (column == Access) {
         if (role == ShapeRole)

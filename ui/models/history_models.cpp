@@ -13,6 +13,14 @@ QString nameFor(const QString& name, engine::net::Ipv4Address address)
     return safe.isEmpty() ? textOf(address) : safe;
 }
 
+/// The year only where it is not this one.
+QString endedText(const QDateTime& at, const Format& format)
+{
+    const bool thisYear = at.date().year() == QDate::currentDate().year();
+    return format.locale().toString(
+        at, thisYear ? QStringLiteral("d MMM, HH:mm") : QStringLiteral("d MMM yyyy, HH:mm"));
+}
+
 engine::Duration spanOf(const QDateTime& from, const QDateTime& to)
 {
     return std::chrono::milliseconds(from.msecsTo(to));
@@ -47,7 +55,7 @@ QString HistoryTunnelModel::text(const HistoryTunnel& row, int column) const
 {
     const Format& format = m_presentation.format;
     switch (static_cast<Column>(column)) {
-    case Ended: return format.locale().toString(row.ended, QLocale::ShortFormat);
+    case Ended: return endedText(row.ended, format);
     case Protocol:
         return nameOf(row.protocol) + (row.confidence == engine::tunnel::Confidence::Guess
                                            ? QStringLiteral("?")
@@ -66,8 +74,7 @@ QString HistoryTunnelModel::text(const HistoryTunnel& row, int column) const
         if (row.phase == engine::tunnel::Phase::Failed ||
             row.phase == engine::tunnel::Phase::Refused)
             return wordOf(row.phase);
-        const QString why = endSentence(row.endCause, 0);
-        return why.isEmpty() ? wordOf(row.phase) : why;
+        return endWord(row.endCause);
     }
     case ColumnCount: break;
     }
@@ -78,7 +85,7 @@ QString HistoryTunnelModel::sentence(const HistoryTunnel& row) const
 {
     return tr("%1 from %2 to %3, ended %4 after %5. %6")
         .arg(text(row, Protocol), text(row, Device), text(row, Server), text(row, Ended),
-             text(row, For), text(row, Why));
+             text(row, For), text(row, Why) + QStringLiteral(". ") + endSentence(row.endCause, 0));
 }
 
 QVariant HistoryTunnelModel::extra(const HistoryTunnel& row, int column, int role) const
@@ -124,7 +131,7 @@ QString HistoryConnectionModel::text(const HistoryConnection& row, int column) c
 {
     const Format& format = m_presentation.format;
     switch (static_cast<Column>(column)) {
-    case Ended: return format.locale().toString(row.ended, QLocale::ShortFormat);
+    case Ended: return endedText(row.ended, format);
     case Protocol: return nameOf(row.protocol);
     case Device: return nameFor(row.deviceName, row.internal.address);
     case Remote: return textOf(row.remote);

@@ -79,8 +79,8 @@ void PortForwardModel::rebuild()
             row.liveSessions = status.liveSessions;
         }
         if (const PortForward* other = conflictOf(forward, m_forwards)) {
-            row.conflict = tr("Same ports as “%1”; the one that came first wins")
-                               .arg(safeText(QString::fromStdString(other->name), 40));
+            row.conflict =
+                tr("Same ports as “%1”").arg(safeText(QString::fromStdString(other->name), 40));
         }
         rows.push_back(std::move(row));
     }

@@ -193,7 +193,7 @@ QString TunnelModel::text(const TunnelRow& row, int column) const
     const Format& format = m_presentation.format;
     const engine::Instant now = m_presentation.now;
     const auto since = [&](engine::Instant at) {
-        return at == engine::Instant{} ? tr("never") : format.duration(now - at);
+        return at == engine::Instant{} ? tr("never") : format.shortDuration(now - at);
     };
     switch (static_cast<Column>(column)) {
     case State: return stateText(tunnel, m_presentation);
@@ -207,7 +207,7 @@ QString TunnelModel::text(const TunnelRow& row, int column) const
                since(tunnel.outbound.lastPacket);
     case Expires:
         if (engine::tunnel::isOver(tunnel.phase)) return tr("ended");
-        return tunnel.expires > now ? tr("in %1").arg(format.duration(tunnel.expires - now))
+        return tunnel.expires > now ? tr("in %1").arg(format.shortDuration(tunnel.expires - now))
                                     : tr("now");
     case RateNow: return QStringLiteral("↓ %1").arg(format.rate(row.rateInbound));
     case Total:

@@ -64,7 +64,10 @@ ConnectionsPage::ConnectionsPage(const Presentation& presentation, QWidget* pare
 
     m_table = new Table(tr("Connections"), CellDelegate::Lines::One, this);
     m_table->setModel(m_model);
-    m_table->setColumnWidths({140, 0, 190, 190, 130, 90, 96, 96, 92, 92});
+    m_table->setColumnWidths({110, 0, 200, 190, 130, 100, 100, 104, 92, 92});
+    for (const int hidden : {static_cast<int>(ConnectionModel::LastPacket),
+                             static_cast<int>(ConnectionModel::Expires)})
+        m_table->setColumnHiddenByDefault(hidden);
     m_table->enableColumnChoice();
     connect(m_table, &Table::freezeAsked, this, &ConnectionsPage::toggleFreeze);
     connect(m_table, &Table::removeAsked, this, &ConnectionsPage::askToClose);

@@ -92,9 +92,10 @@ HistoryPage::HistoryPage(const Presentation& presentation, QWidget* parent)
 
     m_tunnelTable = new Table(tr("Tunnels of the past"), CellDelegate::Lines::Two, this);
     m_tunnelTable->setModel(m_tunnels);
-    m_tunnelTable->setColumnWidths({140, 140, 150, 0, 160, 96, 160, 250});
+    m_tunnelTable->setColumnWidths({130, 140, 140, 0, 160, 96, 150, 150});
     m_tunnelTable->setSelectionMode(QAbstractItemView::SingleSelection);
     m_tunnelTable->enableColumnChoice();
+    m_tunnelTable->sortByColumn(HistoryTunnelModel::Ended, Qt::DescendingOrder);
     connect(m_tunnelTable, &Table::opened, this, &HistoryPage::showDetail);
     connect(m_tunnelTable, &QTableView::clicked, this, &HistoryPage::showDetail);
     connect(m_tunnelTable, &Table::filterAsked, filterField(), &QLineEdit::setText);
@@ -102,6 +103,7 @@ HistoryPage::HistoryPage(const Presentation& presentation, QWidget* parent)
     m_connectionTable->setModel(m_connections);
     m_connectionTable->setColumnWidths({150, 90, 0, 190, 190, 96, 96, 96});
     m_connectionTable->enableColumnChoice();
+    m_connectionTable->sortByColumn(HistoryConnectionModel::Ended, Qt::DescendingOrder);
     connect(m_connectionTable, &Table::filterAsked, filterField(), &QLineEdit::setText);
 
     m_empty = new EmptyState(Symbol::History, this);

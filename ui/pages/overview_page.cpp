@@ -105,7 +105,7 @@ OverviewPage::OverviewPage(const Presentation& presentation, TunnelModel& tunnel
     for (AttentionLine& line : m_attention) {
         line.row = new QWidget(m_attentionCard);
         auto* row = new QHBoxLayout(line.row);
-        row->setContentsMargins(0, 2, 0, 2);
+        row->setContentsMargins(0, 0, 0, 0);
         row->setSpacing(kGap);
         line.badge = new Badge(line.row);
         line.text = new SafeLabel(line.row);
@@ -148,7 +148,7 @@ OverviewPage::OverviewPage(const Presentation& presentation, TunnelModel& tunnel
     tunnelCard->body()->addWidget(m_noTunnels);
     for (TunnelLine& line : m_lines) {
         line.button = new QPushButton(tunnelCard);
-        line.button->setProperty("quiet", true);
+        line.button->setProperty("rowButton", true);
         line.button->setMinimumHeight(48);
         auto* row = new QHBoxLayout(line.button);
         row->setContentsMargins(kGap, 2, kGap, 2);

@@ -85,7 +85,7 @@ PortForwardsPage::PortForwardsPage(const Presentation& presentation, QWidget* pa
     m_oneToOneTable->setModel(m_oneToOnes);
     m_oneToOneTable->setProperty("plain", true);
     m_oneToOneTable->setColumnWidths({70, 0, 170, 130});
-    m_oneToOneTable->setMinimumHeight(110);
+    m_oneToOneTable->setMinimumHeight(80);
     m_oneToOneTable->setSelectionMode(QAbstractItemView::SingleSelection);
     connect(m_oneToOneTable, &Table::currentIdChanged, this, &PortForwardsPage::updateButtons);
     const auto removeOneToOne = [this] {
@@ -133,6 +133,8 @@ PortForwardsPage::PortForwardsPage(const Presentation& presentation, QWidget* pa
     connect(m_unexpose, &QPushButton::clicked, this,
             [this] { Q_EMIT exposedHostChanged(Ipv4Address{}); });
     lower->addWidget(exposed, 2);
+    for (Card* card : {oneToOne, exposed})
+        card->setMaximumHeight(220);
     column()->addLayout(lower);
     setRules({});
 }

@@ -43,6 +43,8 @@ SafeLabel* labelFor(const QString& text, QWidget* buddy, QWidget* parent)
 {
     auto* label = new SafeLabel(text, parent);
     label->setBuddy(buddy);
+    label->setMinimumHeight(30);
+    buddy->setSizePolicy(QSizePolicy::Expanding, QSizePolicy::Fixed);
     buddy->setAccessibleName(QString(text).remove(QLatin1Char('&')));
     return label;
 }
@@ -74,6 +76,7 @@ DevicePicker::DevicePicker(const Presentation& presentation, const QString& acce
     auto* row = new QHBoxLayout(this);
     row->setContentsMargins(0, 0, 0, 0);
     row->addWidget(m_box);
+    m_box->setSizePolicy(QSizePolicy::Expanding, QSizePolicy::Fixed);
     m_box->setEditable(true);
     m_box->setInsertPolicy(QComboBox::NoInsert);
     m_box->setAccessibleName(accessibleName);

@@ -21,7 +21,7 @@ protected:
     void paintEvent(QPaintEvent* /*event*/) override
     {
         QPainter painter(this);
-        paintSymbol(painter, rect(), Symbol::Logo, coloursOf(palette()).accent);
+        paintSymbol(painter, rect(), Symbol::Logo, currentColours().accent);
     }
 };
 

@@ -238,7 +238,7 @@ void TunnelDetail::showFacts()
     const engine::Instant end = m_tunnel.ended == engine::Instant{} ? now : m_tunnel.ended;
     const QList<std::pair<QString, QString>> facts{
         {tr("Protocol"),
-         tr("%1, %2").arg(nameOf(m_tunnel.protocol), sentenceOf(m_tunnel.confidence))},
+         tr("%1. %2").arg(nameOf(m_tunnel.protocol), sentenceOf(m_tunnel.confidence))},
         {tr("State"), sentenceOf(m_tunnel.phase)},
         {tr("Device"), m_presentation.deviceNameAndAddress(m_tunnel.device)},
         {tr("Server"), m_tunnel.serverName.empty()
@@ -378,6 +378,7 @@ void TunnelDetail::showMapping()
             SafeLabel* label = labelAt(m_mapping, row + 1, i, this);
             label->setText(words[i]);
             if (i == 0) label->muted();
+            if (i == 1 || i == 2) label->wrapping();
             if (i >= 2) {
                 // Changed is said by colour, by underline and by the word.
                 QFont font = label->font();

@@ -53,7 +53,7 @@ TunnelsPage::TunnelsPage(const Presentation& presentation, TunnelModel& model, Q
 
     m_table = new Table(tr("Tunnels"), CellDelegate::Lines::Two, this);
     m_table->setModel(&m_model);
-    m_table->setColumnWidths({150, 110, 140, 0, 160, 90, 120, 104, 190, 150, 160, 70});
+    m_table->setColumnWidths({172, 104, 122, 0, 150, 84, 104, 88, 140, 150, 160, 70});
     for (const int hidden :
          {static_cast<int>(TunnelModel::Total), static_cast<int>(TunnelModel::External),
           static_cast<int>(TunnelModel::Loss)})
@@ -206,7 +206,7 @@ void TunnelsPage::showDetail(std::uint64_t serial)
     if (!m_detail->isVisible()) {
         m_detail->show();
         const int width = m_splitter->width();
-        m_splitter->setSizes({width * 55 / 100, width * 45 / 100});
+        m_splitter->setSizes({width * 52 / 100, width * 48 / 100});
     }
 }
 

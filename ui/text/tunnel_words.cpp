@@ -230,7 +230,7 @@ QString stateText(const engine::tunnel::Tunnel& tunnel, const Presentation& p)
 {
     const TunnelState state = stateOf(tunnel, p.now);
     if (state == TunnelState::Silent && lastPacket(tunnel) != engine::Instant{}) {
-        return Words::tr("Silent %1").arg(p.format.duration(p.now - lastPacket(tunnel)));
+        return Words::tr("Silent %1").arg(p.format.shortDuration(p.now - lastPacket(tunnel)));
     }
     return wordOf(state);
 }
@@ -421,6 +421,43 @@ QString endSentence(EventKind cause, std::uint32_t code)
     case EventKind::FindingRaised: break;
     }
     return {};
+}
+
+QString endWord(EventKind cause)
+{
+    switch (cause) {
+    case EventKind::PeerClosed: return Words::tr("Closed");
+    case EventKind::TimedOut: return Words::tr("Silence");
+    case EventKind::ResetBy: return Words::tr("Reset");
+    case EventKind::DroppedBySwitch: return Words::tr("Switch turned off");
+    case EventKind::IcmpError: return Words::tr("Network error");
+    case EventKind::AuthenticationFailed: return Words::tr("Log-in refused");
+    case EventKind::ExternalAddressChanged: return Words::tr("Address changed");
+    case EventKind::ControlOpened:
+    case EventKind::ControlMessage:
+    case EventKind::IdRewritten:
+    case EventKind::CallAgreed:
+    case EventKind::DataFirstOutbound:
+    case EventKind::DataFirstInbound:
+    case EventKind::NatDetected:
+    case EventKind::FloatedTo4500:
+    case EventKind::KeyExchange:
+    case EventKind::SpiBound:
+    case EventKind::SpiRebound:
+    case EventKind::Rekeyed:
+    case EventKind::Keepalive:
+    case EventKind::Retransmitted:
+    case EventKind::PortFloated:
+    case EventKind::LegacyPort500:
+    case EventKind::PhaseChanged:
+    case EventKind::WentSilent:
+    case EventKind::Resumed:
+    case EventKind::LossHigh:
+    case EventKind::Held:
+    case EventKind::Released:
+    case EventKind::FindingRaised: break;
+    }
+    return Words::tr("Over");
 }
 
 QString sentenceOf(const engine::tunnel::TimelineEvent& event, VpnProtocol protocol)

@@ -50,6 +50,9 @@ inline constexpr engine::Duration kSilentAfter = std::chrono::seconds(90);
 /// Why it ended, in one sentence; empty while it lives.
 [[nodiscard]] QString endSentence(engine::tunnel::EventKind cause, std::uint32_t code);
 
+/// The same in a word or two, for tables.
+[[nodiscard]] QString endWord(engine::tunnel::EventKind cause);
+
 /// One entry of the timeline as a sentence.
 [[nodiscard]] QString sentenceOf(const engine::tunnel::TimelineEvent& event,
                                  engine::net::VpnProtocol protocol);

@@ -44,6 +44,7 @@ QString sentenceOf(engine::CommandError error)
     case CommandError::DuplicateAddress: return Words::tr("Another rule already has that address.");
     case CommandError::NothingHeld:
         return Words::tr("Nothing is held any more; the ten seconds are over.");
+    case CommandError::NoSelfTest: return Words::tr("This router was started without a self-test.");
     }
     return {};
 }
@@ -70,7 +71,8 @@ QString adviceOn(engine::CommandError error)
     case CommandError::NotExternal:
     case CommandError::TooManyAddresses:
     case CommandError::DuplicateAddress:
-    case CommandError::NothingHeld: break;
+    case CommandError::NothingHeld:
+    case CommandError::NoSelfTest: break;
     }
     return {};
 }
@@ -208,7 +210,8 @@ QString wordOf(engine::TcpState state)
     using engine::TcpState;
     switch (state) {
     case TcpState::None: return {};
-    case TcpState::Init: return Words::tr("Opening");
+    case TcpState::OutboundInit: return Words::tr("Opening");
+    case TcpState::InboundInit: return Words::tr("Opening from outside");
     case TcpState::Established: return Words::tr("Open");
     case TcpState::OutboundFin: return Words::tr("Closing from inside");
     case TcpState::InboundFin: return Words::tr("Closing from outside");

@@ -1,5 +1,7 @@
 #include "ui/theme/colours.h"
 
+#include <QGuiApplication>
+
 #include <cmath>
 
 namespace ui {
@@ -92,9 +94,9 @@ Tone toneOf(const QPalette& palette)
                : Tone::Light;
 }
 
-const Colours& coloursOf(const QPalette& palette)
+const Colours& currentColours()
 {
-    return coloursOf(toneOf(palette));
+    return coloursOf(toneOf(QGuiApplication::palette()));
 }
 
 double contrast(const QColor& a, const QColor& b)

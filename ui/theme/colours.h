@@ -43,9 +43,10 @@ struct Colours {
 };
 
 [[nodiscard]] const Colours& coloursOf(Tone tone);
-/// The set that a widget with this palette is drawn from.
+/// By luminance.
 [[nodiscard]] Tone toneOf(const QPalette& palette);
-[[nodiscard]] const Colours& coloursOf(const QPalette& palette);
+/// The set in force. Asked of the application: a style sheet bends the palettes of single widgets.
+[[nodiscard]] const Colours& currentColours();
 
 /// WCAG 2 contrast ratio, 1 to 21.
 [[nodiscard]] double contrast(const QColor& a, const QColor& b);

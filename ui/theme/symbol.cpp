@@ -69,7 +69,7 @@ public:
 
     void paint(QPainter* painter, const QRect& rect, QIcon::Mode mode, QIcon::State state) override
     {
-        const Colours& colours = coloursOf(QGuiApplication::palette());
+        const Colours& colours = currentColours();
         QColor colour = colours.text;
         if (mode == QIcon::Disabled) colour = colours.mutedText;
         if (state == QIcon::On) colour = colours.accent;

@@ -38,13 +38,17 @@ QPushButton[quiet="true"] { background: transparent; border: 1px solid transpare
 QPushButton[quiet="true"]:hover { background: {raised}; }
 QPushButton[quiet="true"]:focus { border: 2px solid {accent}; padding: 3px 7px; }
 QPushButton[quiet="true"]:disabled { color: {mutedText}; }
+QPushButton[rowButton="true"] { background: transparent; border: 1px solid transparent; border-radius: 6px; min-height: 44px; padding: 0; }
+QPushButton[rowButton="true"]:hover { background: {raised}; }
+QPushButton[rowButton="true"]:focus { border: 2px solid {accent}; padding: 0; }
 QPushButton[nav="true"] { background: transparent; border: 1px solid transparent; border-radius: 6px; text-align: left;
     padding: 6px 10px; min-height: 24px; color: {text}; }
+QPushButton[nav="true"]:disabled { color: {mutedText}; }
 QPushButton[nav="true"]:hover { background: {navHover}; }
 QPushButton[nav="true"]:checked { background: {selection}; color: {accent}; font-weight: 600; }
 QPushButton[nav="true"]:focus { border: 2px solid {accent}; padding: 5px 9px; }
 QPushButton[chip="true"] { border-radius: 14px; padding: 3px 12px; min-height: 20px; border: 1px solid {strongBorder}; }
-QPushButton[chip="true"]:checked { background: {selection}; border: 1px solid {accent}; color: {accent}; font-weight: 600; }
+QPushButton[chip="true"]:checked { background: {selection}; border: 1px solid {accent}; color: {accent}; }
 QPushButton[chip="true"]:focus { border: 2px solid {accent}; padding: 2px 11px; }
 QPushButton[seg="true"] { background: {raised}; border: 1px solid {strongBorder}; border-radius: 0; padding: 4px 12px;
     min-height: 20px; min-width: 48px; }
@@ -52,13 +56,13 @@ QPushButton[seg="true"]:hover { background: {surface}; }
 QPushButton[seg="true"][segEnd="first"] { border-top-left-radius: 6px; border-bottom-left-radius: 6px; border-right: none; }
 QPushButton[seg="true"][segEnd="middle"] { border-right: none; }
 QPushButton[seg="true"][segEnd="last"] { border-top-right-radius: 6px; border-bottom-right-radius: 6px; }
-QPushButton[seg="true"]:checked { background: {accent}; color: {onAccent}; font-weight: 600; }
+QPushButton[seg="true"]:checked { background: {accent}; color: {onAccent}; border-color: {accent}; }
 QPushButton[seg="true"][danger="true"]:checked { background: {badInk}; color: {surface}; }
 QPushButton[seg="true"]:focus { border: 2px solid {text}; padding: 3px 11px; }
-QPushButton[tile="true"] { background: {surface}; border: 1px solid {border}; border-radius: 8px; text-align: left; padding: 0; }
+QPushButton[tile="true"] { min-height: 84px; background: {surface}; border: 1px solid {border}; border-radius: 8px; text-align: left; padding: 0; }
 QPushButton[tile="true"]:hover { border: 1px solid {strongBorder}; background: {surface}; }
 QPushButton[tile="true"]:focus { border: 2px solid {accent}; padding: 0; }
-QPushButton[pick="true"] { background: {surface}; border: 1px solid {strongBorder}; border-radius: 8px; text-align: left; padding: 0; }
+QPushButton[pick="true"] { min-height: 60px; background: {surface}; border: 1px solid {strongBorder}; border-radius: 8px; text-align: left; padding: 0; }
 QPushButton[pick="true"]:hover { background: {raised}; }
 QPushButton[pick="true"]:checked { background: {selection}; border: 2px solid {accent}; padding: 0; }
 QPushButton[pick="true"]:focus { border: 2px solid {accent}; padding: 0; }
@@ -92,12 +96,13 @@ QTableView[plain="true"], QListView[plain="true"] { border: none; background: tr
 QTableView::item { border: none; }
 QHeaderView { background: transparent; border: none; }
 QHeaderView::section { background: {surface}; color: {mutedText}; border: none; border-bottom: 1px solid {border};
-    padding: 6px 8px; }
+    padding: 6px 10px; }
 QHeaderView::section:hover { color: {text}; background: {raised}; }
 QHeaderView::section:first { border-top-left-radius: 8px; }
 QHeaderView::section:last { border-top-right-radius: 8px; }
 QHeaderView::up-arrow { image: url(:/underpass/icons/{arrowUp}); width: 10px; height: 10px; subcontrol-position: center right; right: 4px; }
 QHeaderView::down-arrow { image: url(:/underpass/icons/{arrow}); width: 10px; height: 10px; subcontrol-position: center right; right: 4px; }
+QAbstractScrollArea::corner { background: transparent; border: none; }
 QTableCornerButton::section { background: {surface}; border: none; }
 
 QTabWidget::pane { border: none; border-top: 1px solid {border}; }

@@ -22,7 +22,7 @@ protected:
     void paintEvent(QPaintEvent* /*event*/) override
     {
         QPainter painter(this);
-        paintSymbol(painter, rect(), m_symbol, coloursOf(palette()).strongBorder);
+        paintSymbol(painter, rect(), m_symbol, currentColours().strongBorder);
     }
 
 private:
@@ -77,7 +77,7 @@ void Badge::paintEvent(QPaintEvent* /*event*/)
 {
     QPainter painter(this);
     painter.setRenderHint(QPainter::Antialiasing);
-    const Colours& colours = coloursOf(palette());
+    const Colours& colours = currentColours();
     painter.setPen(Qt::NoPen);
     painter.setBrush(colours.soft(m_meaning));
     painter.drawRoundedRect(rect(), height() / 2.0, height() / 2.0);
@@ -156,7 +156,7 @@ void InlineMessage::paintEvent(QPaintEvent* /*event*/)
 {
     QPainter painter(this);
     painter.setRenderHint(QPainter::Antialiasing);
-    const Colours& colours = coloursOf(palette());
+    const Colours& colours = currentColours();
     painter.setPen(QPen(colours.ink(m_meaning), 1));
     painter.setBrush(colours.soft(m_meaning));
     painter.drawRoundedRect(QRectF(rect()).adjusted(0.5, 0.5, -0.5, -0.5), kRadius, kRadius);

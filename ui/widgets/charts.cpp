@@ -113,7 +113,7 @@ void Sparkline::paintEvent(QPaintEvent* /*event*/)
 {
     QPainter painter(this);
     paintSparkline(painter, QRectF(rect()).adjusted(1, 3, -1, -3), m_values,
-                   coloursOf(palette()).inbound);
+                   currentColours().inbound);
 }
 
 BarList::BarList(QWidget* parent) : QWidget(parent)
@@ -143,7 +143,7 @@ void BarList::paintEvent(QPaintEvent* /*event*/)
 {
     QPainter painter(this);
     painter.setRenderHint(QPainter::Antialiasing);
-    const Colours& colours = coloursOf(palette());
+    const Colours& colours = currentColours();
     int y = 0;
     for (const Bar& bar : m_bars) {
         const QRect row(0, y, width(), kBarHeight);
@@ -243,12 +243,17 @@ void ThroughputPlot::redraw()
     m_plot->graph(0)->setData(times, in, true);
     m_plot->graph(1)->setData(times, out, true);
     m_plot->yAxis->setRange(0, highest * 1.15);
+    // A young plot fills its width instead of waiting for ten minutes.
+    const double age = times.isEmpty() ? 0 : -times.front();
+    const double shown = age < 110 ? 120 : age < 290 ? 300 : 600;
+    m_plot->xAxis->setRange(-shown, 0);
+    qSharedPointerCast<MinutesTicker>(m_plot->xAxis->ticker())->setTickStep(shown / 5);
     m_plot->replot(QCustomPlot::rpQueuedReplot);
 }
 
 void ThroughputPlot::restyle()
 {
-    const Colours& colours = coloursOf(palette());
+    const Colours& colours = currentColours();
     m_plot->setBackground(colours.surface);
     const QFont small = fontOf(TextSize::Caption);
     for (QCPAxis* axis : {m_plot->xAxis, m_plot->yAxis}) {

@@ -23,7 +23,7 @@ class Sparkline final : public QWidget {
 public:
     explicit Sparkline(QWidget* parent);
     void setValues(const QList<double>& values);
-    [[nodiscard]] QSize sizeHint() const override { return {96, 28}; }
+    [[nodiscard]] QSize sizeHint() const override { return {72, 28}; }
 
 protected:
     void paintEvent(QPaintEvent* event) override;

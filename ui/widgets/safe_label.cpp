@@ -65,7 +65,7 @@ void SafeLabel::paintEvent(QPaintEvent* event)
         return;
     }
     QPainter painter(this);
-    const Colours& colours = coloursOf(palette());
+    const Colours& colours = currentColours();
     QColor colour = m_hasMeaning                 ? colours.ink(m_meaning)
                     : property("muted").toBool() ? colours.mutedText
                                                  : colours.text;

@@ -19,7 +19,7 @@ protected:
     void paintEvent(QPaintEvent* /*event*/) override
     {
         QPainter painter(this);
-        paintSymbol(painter, rect(), Symbol::Logo, coloursOf(palette()).accent);
+        paintSymbol(painter, rect(), Symbol::Logo, currentColours().accent);
     }
 };
 
@@ -97,6 +97,14 @@ void Sidebar::setCurrent(int page)
 {
     for (const Entry& entry : m_entries)
         entry.button->setChecked(entry.page == page);
+}
+
+QPushButton* Sidebar::entry(int page) const
+{
+    for (const Entry& one : m_entries) {
+        if (one.page == page) return one.button;
+    }
+    return nullptr;
 }
 
 void Sidebar::setPageEnabled(int page, bool enabled)

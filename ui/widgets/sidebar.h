@@ -22,6 +22,7 @@ public:
     void setPageVisible(int page, bool visible);
     void setNarrow(bool narrow);
     [[nodiscard]] bool isNarrow() const { return m_narrow; }
+    [[nodiscard]] QPushButton* entry(int page) const;
     [[nodiscard]] Badge* state() { return m_state; }
 
 Q_SIGNALS:

@@ -29,7 +29,7 @@ QSize CellDelegate::sizeHint(const QStyleOptionViewItem& option, const QModelInd
 void CellDelegate::paint(QPainter* painter, const QStyleOptionViewItem& option,
                          const QModelIndex& index) const
 {
-    const Colours& colours = coloursOf(option.palette);
+    const Colours& colours = currentColours();
     painter->save();
     painter->setRenderHint(QPainter::Antialiasing);
     const bool selected = (option.state & QStyle::State_Selected) != 0;
@@ -39,8 +39,8 @@ void CellDelegate::paint(QPainter* painter, const QStyleOptionViewItem& option,
     } else if (hovered) {
         painter->fillRect(option.rect, colours.raised);
     }
-    painter->setPen(colours.border);
-    painter->drawLine(option.rect.bottomLeft(), option.rect.bottomRight());
+    painter->fillRect(QRect(option.rect.left(), option.rect.bottom(), option.rect.width(), 1),
+                      colours.border);
     if (selected && index.column() == 0) {
         painter->fillRect(QRect(option.rect.left(), option.rect.top(), 3, option.rect.height()),
                           colours.accent);

@@ -18,9 +18,9 @@ using engine::tunnel::EventKind;
 using engine::tunnel::Lane;
 
 constexpr int kRowHeight = 30;
-constexpr int kTimeWidth = 72;
-constexpr int kLaneGap = 64;
-constexpr int kLanesWidth = kLaneGap * 2 + 48;
+constexpr int kTimeWidth = 60;
+constexpr int kLaneGap = 52;
+constexpr int kLanesWidth = kLaneGap * 2 + 44;
 
 int laneX(int left, Lane lane)
 {
@@ -42,7 +42,7 @@ public:
     void paint(QPainter* painter, const QStyleOptionViewItem& option,
                const QModelIndex& index) const override
     {
-        const Colours& colours = coloursOf(option.palette);
+        const Colours& colours = currentColours();
         const QRect row = option.rect;
         painter->save();
         painter->setRenderHint(QPainter::Antialiasing);
@@ -123,7 +123,7 @@ protected:
     {
         QPainter painter(this);
         painter.setFont(fontOf(TextSize::Caption));
-        painter.setPen(coloursOf(palette()).mutedText);
+        painter.setPen(currentColours().mutedText);
         for (const Lane lane : {Lane::Client, Lane::Router, Lane::Server}) {
             painter.drawText(QRect(laneX(0, lane) - kLaneGap / 2, 0, kLaneGap, height()),
                              Qt::AlignCenter, wordOf(lane));

@@ -34,7 +34,7 @@ private Q_SLOTS:
     void everyCommandError_hasItsOwnSentence()
     {
         std::set<QString> sentences;
-        const int count = static_cast<int>(CommandError::NothingHeld) + 1;
+        const int count = static_cast<int>(CommandError::NoSelfTest) + 1;
         for (int i = 0; i < count; ++i)
             sentences.insert(ui::sentenceOf(static_cast<CommandError>(i)));
         QCOMPARE(static_cast<int>(sentences.size()), count);
