@@ -250,6 +250,8 @@ void Engine::State::restore(Instant now, const nat::Session& saved, net::Ipv4Add
     nat::Session& session = sessions[*index];
     nat::SessionDetail& rest = sessions.detail(*index);
     session = saved;
+    // The connection has gone on after the block was made, for as long as the old engine lived.
+    if (saved.protocol == IpProtocol::Tcp) session.window.forgetPositions();
     session.externalSlot = slot;
     session.device = *device;
     // Passthrough starts anew: it looks at the flow again and may recognise it from the middle.

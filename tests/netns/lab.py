@@ -42,8 +42,11 @@ class Lab:
     def build(self):
         for name in self.names.values():
             run(["ip", "netns", "add", name])
-        for name in self.names.values():
+        for role, name in self.names.items():
             run(["ip", "-n", name, "link", "set", "lo", "up"])
+            # IPv6 addresses come and go by themselves and would look like changes.
+            self.sh(role, "sysctl -qw net.ipv6.conf.all.disable_ipv6=1 net.ipv6.conf.default.disable_ipv6=1",
+                    check=False)
         lan, rt, srv = self.names["lan"], self.names["rt"], self.names["srv"]
         for card, peer in (("int0", lan), ("ext0", srv)):
             run(["ip", "-n", rt, "link", "add", card, "type", "veth", "peer", "name", "eth0", "netns", peer])
@@ -58,6 +61,7 @@ class Lab:
         run(["ip", "-n", rt, "route", "add", "default", "via", WAN_HOST])
         # The host may forward, as a host with containers does: it must not do so beside the router.
         self.sh("rt", "sysctl -qw net.ipv4.ip_forward=1")
+        wait_for(lambda: self.sh("rt", "ip -br link").count(" UP ") == 2)
 
     def __exit__(self, *_):
         for process in reversed(self.processes):
@@ -162,8 +166,11 @@ s.listen(1024)
 print('ready', flush=True)
 def serve(c):
     with c:
-        while data := c.recv(65536):
-            c.sendall(data)
+        try:
+            while data := c.recv(65536):
+                c.sendall(data)
+        except OSError:
+            pass
 while True:
     threading.Thread(target=serve, args=(s.accept()[0],), daemon=True).start()
 """

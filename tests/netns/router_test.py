@@ -206,7 +206,10 @@ print(count)
 
 
 def wrong_input(lab, program):
-    lab.sh("rt", "ip link add bare type dummy && ip link set bare up")
+    lab.sh("rt", "ip link add bare type veth peer name bare2 && ip link set bare up")
+    lab.folder.chmod(0o755)
+    (lab.folder / "other").mkdir(mode=0o777)
+    (lab.folder / "other").chmod(0o777)
     state = str(lab.folder / "other")
 
     def refused(name, arguments, prefix=()):
