@@ -21,6 +21,13 @@ struct Overload : Ts... {
 template <typename... Ts>
 Overload(Ts...) -> Overload<Ts...>;
 
+/// RFC 4787 REQ-7. A side that is down, or whose network is not known (0.0.0.0/0), is no conflict.
+bool overlap(const InternalSide& internal, const ExternalSide& external)
+{
+    return !external.addresses.empty() && external.prefix.length() != 0 &&
+           external.prefix.overlaps(internal.prefix);
+}
+
 bool hasPorts(IpProtocol protocol)
 {
     return protocol == IpProtocol::Tcp || protocol == IpProtocol::Udp;
@@ -63,6 +70,7 @@ Result<void, CommandError> Engine::State::applyCommand(Instant now, const Comman
     return std::visit(
         Overload{
             [&](const SetInternalSide& wish) -> Answer {
+                if (overlap(wish.side, config.external)) return Err{CommandError::PrefixesOverlap};
                 for (const net::Ipv4Address address : config.external.addresses) {
                     if (wish.side.prefix.contains(address)) {
                         return Err{CommandError::PrefixesOverlap};
@@ -243,6 +251,7 @@ Result<void, CommandError> Engine::State::setExternal(Instant now, const Externa
                                                       Output& output)
 {
     if (side.addresses.size() > kMostExternalAddresses) return Err{CommandError::TooManyAddresses};
+    if (overlap(config.internal, side)) return Err{CommandError::PrefixesOverlap};
     for (std::size_t i = 0; i < side.addresses.size(); ++i) {
         if (config.internal.prefix.contains(side.addresses[i])) {
             return Err{CommandError::PrefixesOverlap};

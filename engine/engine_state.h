@@ -110,6 +110,7 @@ struct Engine::State {
     std::optional<DropReason> admit(Instant now, std::uint16_t device, Output& output,
                                     std::optional<net::Port>* reuse, net::IpProtocol protocol,
                                     bool needsPort);
+    void confine(std::uint32_t index);
     void close(Instant now, std::uint32_t index, passthrough::FlowEnd end, Output& output);
     [[nodiscard]] Duration idleOf(std::uint32_t index) const;
     [[nodiscard]] bool expired(Instant now, std::uint32_t index) const;

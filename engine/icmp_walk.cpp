@@ -212,10 +212,15 @@ Verdict Engine::State::fragment(Walk& walk)
                                                static_cast<std::uint8_t>(verdict.egress)};
     fragments.resolve(decision.ticket, translation, releasedFragments);
     if (releasedFragments.empty()) return verdict;
-    // In the order of the datagram: the first fragment before those that were waiting for it.
+    // In the order of the datagram: the first fragment before those that were waiting for it. Each
+    // must fit the link, as if it had not waited (RFC 4787 REQ-13a).
+    const auto send = [&](std::vector<std::uint8_t> bytes) {
+        wire::Packet piece{.bytes = bytes, .checksum = walk.packet.checksum};
+        if (cut(verdict, piece, walk.output).kind != Verdict::Kind::Forward) return;
+        walk.output.packets.push_back({verdict.egress, std::move(bytes), walk.packet.checksum, 0});
+    };
     const wire::MutableBytes first = walk.ip.bytes();
-    walk.output.packets.push_back(
-        {verdict.egress, {first.begin(), first.end()}, walk.packet.checksum, 0});
+    send({first.begin(), first.end()});
     for (auto& released : releasedFragments) {
         auto ip = wire::Ipv4View::parse(released);
         if (!ip || ip->ttl() <= 1) continue;
@@ -224,7 +229,7 @@ Verdict Engine::State::fragment(Walk& walk)
             verdict.egress == PortId::External ? counters.outbound : counters.inbound;
         totals.bytes += released.size();
         ++totals.packets;
-        walk.output.packets.push_back({verdict.egress, std::move(released)});
+        send(std::move(released));
     }
     releasedFragments.clear();
     return Verdict{Verdict::Kind::Consumed};

@@ -12,6 +12,31 @@ namespace df = nat::detail_flag;
 using net::Direction;
 using net::IpProtocol;
 
+namespace {
+
+/// Loose or strict source routing (RFC 791 §3.1): somebody else would choose the way behind us.
+/// Reading stops at the first option that contradicts the header's length.
+bool asksForSourceRoute(wire::ConstBytes options)
+{
+    constexpr std::uint8_t kEnd = 0;
+    constexpr std::uint8_t kNoOperation = 1;
+    constexpr std::uint8_t kLoose = 131;
+    constexpr std::uint8_t kStrict = 137;
+    std::size_t at = 0;
+    while (at < options.size() && options[at] != kEnd) {
+        if (options[at] == kLoose || options[at] == kStrict) return true;
+        if (options[at] == kNoOperation) {
+            ++at;
+            continue;
+        }
+        if (at + 1 >= options.size() || options[at + 1] < 2) return false;
+        at += options[at + 1];
+    }
+    return false;
+}
+
+}  // namespace
+
 Verdict Engine::State::walk(Instant now, PortId ingress, wire::Packet& packet, Output& output,
                             bool inspect)
 {
@@ -27,6 +52,9 @@ Verdict Engine::State::walk(Instant now, PortId ingress, wire::Packet& packet, O
               .ingress = ingress,
               .inspect = inspect};
     packet.bytes = ip->bytes();
+    if (ip->headerLength() > wire::Ipv4View::kMinimumHeader && asksForSourceRoute(ip->options())) {
+        return drop(step, DropReason::IpOptions);
+    }
     if (ip->isFragment()) return fragment(step);
     return ingress == PortId::Internal ? outbound(step) : inbound(step);
 }
@@ -168,7 +196,8 @@ Verdict Engine::State::translate(Walk& walk, std::uint32_t index, Direction dire
             const bool reopened = session.tcpState != nat::TcpState::Established &&
                                   nat::next(session.tcpState, event) == nat::TcpState::Established;
             const nat::TcpState after = nat::next(session.tcpState, event);
-            refresh = true;
+            // A reset that changes nothing keeps nothing alive (RFC 7857 §7.1).
+            refresh = event != nat::TcpEvent::Reset;
             if (after != session.tcpState || reopened) {
                 session.tcpState = after;
                 session.lastPacket = walk.now;
@@ -449,10 +478,13 @@ Verdict Engine::State::missOutbound(Walk& walk, net::Endpoint internal, net::End
     bool loops = false;
     if (const auto slot = slotOf(destination)) {
         const policy::PortForward* forward = forwardTo(protocol, remote.port);
-        loops =
-            config.nat.hairpinning && protocol != IpProtocol::Icmp &&
-            (mappings.byExternal(protocol, *slot, remote.port) ||
-             (forward != nullptr && forward->hairpin) || !slots[*slot].oneToOne.isUnspecified());
+        // A ping of a shared address is the host's; one of a 1:1 address has an owner inside
+        // (RFC 5508 REQ-7).
+        const bool owned = !slots[*slot].oneToOne.isUnspecified();
+        loops = config.nat.hairpinning &&
+                (owned || (protocol != IpProtocol::Icmp &&
+                           (mappings.byExternal(protocol, *slot, remote.port) ||
+                            (forward != nullptr && forward->hairpin))));
         if (!loops) {
             ++counters.consumed;
             return {Verdict::Kind::ToHost};

@@ -290,6 +290,9 @@ void Engine::State::restore(Instant now, const nat::Session& saved, net::Ipv4Add
     if (hasOut) sessions.link(*index, Direction::Outbound);
     if (hasIn) sessions.link(*index, Direction::Inbound);
     ++devices[*device].sessions;
+    // As open() does: what nobody has answered makes room, what a rule confines stays confined.
+    if (session.has(sf::kOutboundFirst) && !session.has(sf::kAnswered)) markUnanswered(*index);
+    if (kind != 2) confine(*index);
     ++counters.sessionsCreated;
     sessions.arm(*index, session.lastPacket + idleOf(*index));
     refreshAttention(*index);

@@ -273,13 +273,7 @@ Engine::State::Opened Engine::State::open(Instant now, const Wish& wish, std::ui
     }
     if (wish.hairpin) session.flags |= sf::kHairpin;
     if (wish.protocol != IpProtocol::Icmp) rest.flags |= df::kInspect | df::kConsidered;
-    if (const auto* rule = ruleOf(wish.internal.address);
-        rule != nullptr && rule->access == policy::DeviceAccess::VpnOnly) {
-        const bool needed =
-            wish.protocol == IpProtocol::Udp &&
-            (wish.remote.port == net::Port{53} || wish.remote.port == net::Port{123});
-        if (!needed) rest.flags |= df::kVpnOnly;
-    }
+    confine(*index);
     if (wish.mapping) {
         nat::Mapping& mapping = mappings[*wish.mapping];
         rest.mapping = *wish.mapping;
@@ -312,6 +306,18 @@ Engine::State::Opened Engine::State::open(Instant now, const Wish& wish, std::ui
     ++counters.sessionsCreated;
     refreshAttention(*index);
     return {index, DropReason::SessionTableFull};
+}
+
+/// A device that may only use tunnels: its sessions end unless one is recognised in them.
+void Engine::State::confine(std::uint32_t index)
+{
+    const nat::Session& session = sessions[index];
+    const auto* rule = ruleOf(session.internal);
+    if (rule == nullptr || rule->access != policy::DeviceAccess::VpnOnly) return;
+    const bool needed =
+        session.protocol == IpProtocol::Udp &&
+        (session.remotePort() == net::Port{53} || session.remotePort() == net::Port{123});
+    if (!needed) sessions.detail(index).flags |= df::kVpnOnly;
 }
 
 void Engine::State::close(Instant now, std::uint32_t index, FlowEnd end, Output& output)

@@ -124,7 +124,8 @@ private:
     {
         const PortEntry& entry = pool[port];
         if (entry.mapping != 0) return false;
-        if (entry.freedAt != 0 && second - (entry.freedAt - 1) < kQuarantineSeconds) return false;
+        // Whole seconds: one more than the quarantine, so that it is never a fraction too short.
+        if (entry.freedAt != 0 && second - (entry.freedAt - 1) <= kQuarantineSeconds) return false;
         return protocolLane == 2 || (!m_host[port] && !m_forwards[protocolLane][port]);
     }
     std::optional<net::Port> choosePort(std::uint32_t second, const Pool& pool,
