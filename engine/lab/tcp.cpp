@@ -22,7 +22,8 @@ constexpr Duration kFirstTimeout = 1s;
 constexpr Duration kLongestTimeout = 60s;
 constexpr int kMostTries = 8;
 constexpr std::uint16_t kWindow = 65535;
-/// Ours: what may be under way, since there is no congestion control.
+/// Ours: segments under way at the beginning (as RFC 6928 has it), and octets at most.
+constexpr std::uint32_t kFirstWindow = 10;
 constexpr std::uint32_t kMostInFlight = 32 * 1024;
 /// Ours: long enough to answer a repeated FIN; four minutes (RFC 9293) would only cost memory here.
 constexpr Duration kLinger = 10s;
@@ -133,6 +134,14 @@ void TcpStack::arm(TcpId id)
             return;
         }
         ++m_retransmissions;
+        if (late->state == State::Open && !late->unsent.empty()) {
+            // All that was under way counts as lost; begin again with one segment.
+            late->sendNext = late->sendOldest;
+            late->finSent = false;
+            late->window = late->segmentSize;
+            push(id);
+            return;
+        }
         resend(id);
     });
 }
@@ -165,7 +174,7 @@ void TcpStack::push(TcpId id)
     if (connection.state != State::Open) return;
     for (;;) {
         const std::uint32_t flying = connection.sendNext - connection.sendOldest;
-        if (flying >= kMostInFlight || connection.finSent) break;
+        if (flying >= connection.window || connection.finSent) break;
         const std::size_t length =
             std::min<std::size_t>(connection.unsent.size() - flying, connection.segmentSize);
         if (length == 0) break;
@@ -297,6 +306,7 @@ void TcpStack::establish(TcpId id, const Segment& segment)
     connection.state = State::Open;
     connection.tries = 0;
     connection.sendOldest = connection.sendNext;
+    connection.window = kFirstWindow * connection.segmentSize;
     if (segment.segmentSize != 0) {
         connection.segmentSize = std::min(connection.segmentSize, segment.segmentSize);
     }
@@ -315,7 +325,10 @@ void TcpStack::takeAck(TcpId id, const Segment& segment)
 {
     Connection* connection = find(id);
     if ((segment.flags & kAck) == 0) return;
-    if (distance(segment.acknowledged, connection->sendNext) < 0) return;
+    // After going back, what was sent earlier may still be acknowledged.
+    const std::uint32_t last =
+        connection->sendOldest + static_cast<std::uint32_t>(connection->unsent.size()) + 1;
+    if (distance(segment.acknowledged, last) < 0) return;
     const std::int32_t fresh = distance(connection->sendOldest, segment.acknowledged);
     if (fresh < 0) return;
     if (fresh == 0) {
@@ -329,9 +342,11 @@ void TcpStack::takeAck(TcpId id, const Segment& segment)
     }
     connection->duplicateAcks = 0;
     connection->tries = 0;
+    connection->window = std::min(kMostInFlight, connection->window + connection->segmentSize);
     auto acknowledged = static_cast<std::size_t>(fresh);
     if (connection->state == State::SynReceived) {
         connection->state = State::Open;
+        connection->window = kFirstWindow * connection->segmentSize;
         --acknowledged;
         connection->sendOldest += 1;
         if (connection->handler.connected) {
@@ -346,6 +361,13 @@ void TcpStack::takeAck(TcpId id, const Segment& segment)
                              connection->unsent.begin() + static_cast<std::ptrdiff_t>(octets));
     if (acknowledged > octets && connection->finSent) connection->finAcknowledged = true;
     connection->sendOldest = segment.acknowledged;
+    if (distance(connection->sendNext, connection->sendOldest) > 0) {
+        connection->sendNext = connection->sendOldest;
+        if (connection->wantsClose && acknowledged > octets) {
+            connection->finSent = true;
+            connection->finAcknowledged = true;
+        }
+    }
     arm(id);
     push(id);
 }

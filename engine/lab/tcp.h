@@ -26,8 +26,8 @@ struct TcpHandler {
     std::function<void(TcpId, TcpEnd)> ended{};
 };
 
-/// A small and honest TCP (RFC 9293) without congestion control: handshake, data both ways with
-/// cumulative acknowledgements, retransmission with back-off, segments out of order, FIN and RST.
+/// A small and honest TCP (RFC 9293): handshake, data both ways with cumulative acknowledgements,
+/// retransmission with back-off, slow start after a loss, segments out of order, FIN and RST.
 /// Owned by its Host.
 class TcpStack {
 public:
@@ -85,6 +85,7 @@ private:
         std::optional<std::uint32_t> finAt;
         std::uint32_t firstReceived = 0;
         std::uint16_t segmentSize = 1400;
+        std::uint32_t window = 0;  ///< what may be under way
         int duplicateAcks = 0;
         int tries = 0;
         std::optional<Host::TimerId> timer;
