@@ -112,6 +112,10 @@ struct Engine::State {
                                     bool needsPort);
     void confine(std::uint32_t index);
     void close(Instant now, std::uint32_t index, passthrough::FlowEnd end, Output& output);
+    /// One holder of the mapping less. The last one takes the mapping and its other sessions along;
+    /// false then.
+    bool letGo(Instant now, std::uint32_t mapping, nat::MappingTable::Afterwards afterwards,
+               Output& output);
     [[nodiscard]] Duration idleOf(std::uint32_t index) const;
     [[nodiscard]] bool expired(Instant now, std::uint32_t index) const;
     std::optional<std::uint32_t> findLive(Instant now, const nat::SessionKey& key,

@@ -298,9 +298,10 @@ Verdict Engine::State::emit(Walk& walk, std::uint32_t index, Direction direction
             static_cast<std::uint16_t>(session.packetsOut + std::min(count, 0x4000U));
         device.outbound.bytes += total;
         device.outbound.packets += count;
-        DirectionTotals& totals = loops ? counters.hairpinned : counters.outbound;
-        totals.bytes += total;
-        totals.packets += count;
+        if (!loops) {
+            counters.outbound.bytes += total;
+            counters.outbound.packets += count;
+        }
     } else {
         session.bytesIn += total;
         session.packetsIn =
@@ -313,8 +314,14 @@ Verdict Engine::State::emit(Walk& walk, std::uint32_t index, Direction direction
         }
     }
     if (((session.packetsOut | session.packetsIn) & 0x8000U) != 0) sessions.fold(index);
-    if (loops) return hairpin(walk);
-    return Verdict::forward(egress);
+    if (!loops) return Verdict::forward(egress);
+    // Its second half may still be refused.
+    const Verdict verdict = hairpin(walk);
+    if (verdict.kind == Verdict::Kind::Forward) {
+        counters.hairpinned.bytes += total;
+        counters.hairpinned.packets += count;
+    }
+    return verdict;
 }
 
 /// Headers change here and nowhere else on the way of a packet with ports.
@@ -624,11 +631,16 @@ Verdict Engine::State::missInbound(Walk& walk, net::Endpoint external, net::Endp
         rule != nullptr && rule->access == policy::DeviceAccess::Block) {
         return drop(walk, DropReason::DeniedByPolicy);
     }
-    if (const auto reason = admit(walk.now, *device, walk.output, nullptr, protocol, false)) {
-        return drop(walk, *reason);
-    }
-    const Opened opened = open(walk.now, wish, *device, walk.output);
+    // Making room may end the very session that holds the mapping.
+    if (wish.mapping) ++mappings[*wish.mapping].holders;
+    const auto reason = admit(walk.now, *device, walk.output, nullptr, protocol, false);
+    const Opened opened =
+        reason ? Opened{std::nullopt, *reason} : open(walk.now, wish, *device, walk.output);
+    const bool alive =
+        !wish.mapping ||
+        letGo(walk.now, *wish.mapping, nat::MappingTable::Afterwards::Quarantine, walk.output);
     if (!opened.session) return drop(walk, opened.reason);
+    if (!alive) return drop(walk, DropReason::NoMapping);
     return translate(walk, *opened.session, Direction::Inbound);
 }
 

@@ -197,13 +197,7 @@ Engine::State::Opened Engine::State::openOutbound(Instant now, const Wish& given
     // The mapping that is found may be the very one that makes room: hold it meanwhile.
     if (mapping) ++mappings[*mapping].holders;
     const auto reason = admit(now, *device, output, &reuse, wish.protocol, dynamic && !mapping);
-    if (mapping) {
-        --mappings[*mapping].holders;
-        if (reason && mappings[*mapping].sessions == 0) {
-            --devices[*device].ports[laneOf(wish.protocol)];
-            mappings.remove(now, *mapping);
-        }
-    }
+    if (reason && mapping) letGo(now, *mapping, nat::MappingTable::Afterwards::Quarantine, output);
     if (reason) return {std::nullopt, *reason};
     if (owned) {
         wish.external = wish.internal.port;
@@ -220,6 +214,7 @@ Engine::State::Opened Engine::State::openOutbound(Instant now, const Wish& given
                                       : DropReason::PortExhausted};
         }
         mapping = made.mapping;
+        ++mappings[*mapping].holders;
         ++counters.mappingsCreated;
         ++devices[*device].ports[laneOf(wish.protocol)];
     }
@@ -230,10 +225,7 @@ Engine::State::Opened Engine::State::openOutbound(Instant now, const Wish& given
     }
     wish.initiator = Direction::Outbound;
     const Opened opened = open(now, wish, *device, output);
-    if (!opened.session && mapping && mappings[*mapping].sessions == 0) {
-        --devices[*device].ports[laneOf(wish.protocol)];
-        mappings.remove(now, *mapping);
-    }
+    if (mapping) letGo(now, *mapping, nat::MappingTable::Afterwards::Quarantine, output);
     return opened;
 }
 
@@ -369,7 +361,7 @@ void Engine::State::close(Instant now, std::uint32_t index, FlowEnd end, Output&
     --devices[device].sessions;
     if (rest.forward != 0) --forwards[rest.forward].live;
     const std::uint32_t mapping = rest.mapping;
-    bool freed = false;
+    bool holds = false;
     if (mapping != nat::FlatIndex::kNone) {
         nat::Mapping& owner = mappings[mapping];
         if (rest.mappingPrevious != nat::FlatIndex::kNone) {
@@ -382,7 +374,7 @@ void Engine::State::close(Instant now, std::uint32_t index, FlowEnd end, Output&
         }
         --owner.sessions;
         if (rest.has(df::kPermits)) permissions.remove(mapping, sessions[index].remote);
-        if (rest.has(df::kHoldsMapping) && --owner.holders == 0) freed = true;
+        holds = rest.has(df::kHoldsMapping);
     }
     sessions.release(index);
     ++counters.sessionsEnded;
@@ -390,15 +382,29 @@ void Engine::State::close(Instant now, std::uint32_t index, FlowEnd end, Output&
     for (const std::uint32_t orphan : orphans) {
         if (sessions.detail(orphan).has(df::kUsed)) close(now, orphan, end, output);
     }
-    if (freed && mappings[mapping].used != 0 && mappings[mapping].holders == 0) {
-        while (mappings[mapping].firstSession != nat::FlatIndex::kNone) {
-            close(now, mappings[mapping].firstSession, FlowEnd::Expired, output);
-        }
-        --devices[device].ports[laneOf(mappings[mapping].protocol)];
-        mappings.remove(now, mapping,
-                        end == FlowEnd::Evicted ? nat::MappingTable::Afterwards::Reuse
-                                                : nat::MappingTable::Afterwards::Quarantine);
+    if (holds) {
+        letGo(now, mapping,
+              end == FlowEnd::Evicted ? nat::MappingTable::Afterwards::Reuse
+                                      : nat::MappingTable::Afterwards::Quarantine,
+              output);
     }
+}
+
+bool Engine::State::letGo(Instant now, std::uint32_t mapping,
+                          nat::MappingTable::Afterwards afterwards, Output& output)
+{
+    if (mappings[mapping].holders > 1) {
+        --mappings[mapping].holders;
+        return true;
+    }
+    // We hold it ourselves until the end: what ends below must not remove it a second time.
+    while (mappings[mapping].firstSession != nat::FlatIndex::kNone) {
+        close(now, mappings[mapping].firstSession, FlowEnd::Expired, output);
+    }
+    --mappings[mapping].holders;
+    --devices[mappings[mapping].device].ports[laneOf(mappings[mapping].protocol)];
+    mappings.remove(now, mapping, afterwards);
+    return false;
 }
 
 Duration Engine::State::idleOf(std::uint32_t index) const

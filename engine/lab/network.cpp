@@ -49,7 +49,7 @@ Host& Network::attach(std::string name, net::Ipv4Address address, PortId side,
     m_nextIdentity += kIdentitiesPerHost;
     host->setNow(m_now);
     Host& reference = *host;
-    m_hosts[address] = Attached{std::move(host), side, quality, Instant{}};
+    m_hosts[address] = Attached{std::move(host), side, quality, Instant{}, {}};
     return reference;
 }
 
@@ -158,7 +158,7 @@ void Network::wakeBox()
     queue({.at = m_boxWake, .kind = Happening::Kind::WakeBox});
 }
 
-void Network::travel(const Attached& link, Happening happening)
+void Network::travel(Attached& link, Happening happening)
 {
     const LinkQuality& quality = link.quality;
     const auto happens = [&](std::uint32_t chance) {
@@ -173,13 +173,21 @@ void Network::travel(const Attached& link, Happening happening)
         const auto steps = static_cast<std::uint32_t>(quality.jitter / 1us) + 1;
         delay += m_random.below(steps) * Duration{1us};
     }
-    if (happens(quality.reorder)) delay += quality.latency;
+    const bool reorder = happens(quality.reorder);
+    if (reorder) delay += quality.latency;
     happening.at = m_now + delay;
+    if (!reorder) {
+        const bool towards =
+            happening.kind == Happening::Kind::ToHost && happening.host == link.host->address();
+        Instant& last = link.lastArrival[towards ? 1 : 0];
+        happening.at = std::max(happening.at, last);
+        last = happening.at;
+    }
     if (happens(quality.duplicate)) queue(happening);
     queue(std::move(happening));
 }
 
-void Network::leaveHost(const Attached& from, Octets packet)
+void Network::leaveHost(Attached& from, Octets packet)
 {
     ++m_counters.packets;
     const net::Ipv4Address to{wire::load32(packet, 16)};

@@ -6,6 +6,7 @@
 #include "engine/lab/middlebox.h"
 #include "engine/net/prefix.h"
 
+#include <array>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -17,7 +18,8 @@ namespace engine::lab {
 
 using namespace std::chrono_literals;
 
-/// How a host is connected. Chances are per million packets, each way.
+/// How a host is connected. Chances are per million packets, each way. Jitter is a queue's: it
+/// keeps the order of packets, which only `reorder` and `duplicate` break.
 struct LinkQuality {
     Duration latency = 1ms;
     Duration jitter{0};
@@ -81,6 +83,8 @@ private:
         PortId side = PortId::Internal;
         LinkQuality quality;
         Instant wake;  ///< the earliest wake-up that is queued; zero: none
+        /// When the last packet arrives that is under way: from the host, to the host.
+        std::array<Instant, 2> lastArrival{};
     };
     struct Happening {
         enum class Kind : std::uint8_t { ToBox, ToHost, WakeHost, WakeBox };
@@ -99,8 +103,8 @@ private:
     void happen(Happening& happening);
     void settle(Attached& attached);
     void settleAll();
-    void travel(const Attached& link, Happening happening);
-    void leaveHost(const Attached& from, Octets packet);
+    void travel(Attached& link, Happening happening);
+    void leaveHost(Attached& from, Octets packet);
     void deliver(PortId side, Octets packet);
     void wakeBox();
     void judge(const Emission& emission);

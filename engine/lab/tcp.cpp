@@ -73,6 +73,7 @@ TcpId TcpStack::connect(const net::Endpoint& to, TcpHandler handler, const Conne
     connection.sendStart = static_cast<std::uint32_t>(m_host->random().next());
     connection.sendOldest = connection.sendStart;
     connection.sendNext = connection.sendStart + 1;
+    connection.recoverUntil = connection.sendNext;
     const TcpId id = add(std::move(connection));
     resend(id);
     return id;
@@ -295,6 +296,7 @@ void TcpStack::accept(const Segment& segment, const TcpHandler& handler, std::ui
     connection.sendStart = static_cast<std::uint32_t>(m_host->random().next());
     connection.sendOldest = connection.sendStart;
     connection.sendNext = connection.sendStart + 1;
+    connection.recoverUntil = connection.sendNext;
     connection.receiveNext = segment.sequence + 1;
     connection.firstReceived = connection.receiveNext;
     resend(add(std::move(connection)));
@@ -334,9 +336,19 @@ void TcpStack::takeAck(TcpId id, const Segment& segment)
     if (fresh == 0) {
         const bool outstanding = connection->sendOldest != connection->sendNext;
         if (outstanding && segment.data.empty() && (segment.flags & kFin) == 0 &&
-            connection->state != State::SynReceived && ++connection->duplicateAcks == 3) {
+            connection->state == State::Open && ++connection->duplicateAcks == 3 &&
+            distance(connection->recoverUntil, connection->sendOldest) >= 0) {
             ++m_retransmissions;
-            resend(id);
+            connection->recoverUntil = connection->sendNext;
+            connection->window =
+                std::max<std::uint32_t>(connection->window / 2, connection->segmentSize);
+            if (connection->unsent.empty()) {
+                resend(id);
+                return;
+            }
+            connection->sendNext = connection->sendOldest;
+            connection->finSent = false;
+            push(id);
         }
         return;
     }

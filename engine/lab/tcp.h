@@ -87,6 +87,7 @@ private:
         std::uint16_t segmentSize = 1400;
         std::uint32_t window = 0;  ///< what may be under way
         int duplicateAcks = 0;
+        std::uint32_t recoverUntil = 0;  ///< duplicates before this one were answered already
         int tries = 0;
         std::optional<Host::TimerId> timer;
     };

@@ -241,6 +241,29 @@ private Q_SLOTS:
         lab.advance(3min);
         QVERIFY2(lab.report().received > 1000, "honest traffic got through");
     }
+
+    // An inbound packet makes room by ending the session that alone holds the mapping it came by.
+    void roomMadeByTheOnlyHolder_endsTheMapping()
+    {
+        EngineConfig config = labConfig(HashKey{1, 2});
+        config.nat.limits.sessionsPerDevice = 1;
+        config.nat.udp.filtering = nat::Behaviour::EndpointIndependent;
+        Lab lab{config, kStart};
+        Host& inside = lab.network().addInternal("client", net::Ipv4Address{192, 168, 77, 11});
+        Host& outside = lab.network().addExternal("somebody", net::Ipv4Address{198, 51, 100, 20});
+        for (std::uint16_t round = 0; round < 5; ++round) {
+            inside.sendUdp(net::Port{static_cast<std::uint16_t>(5000 + round)},
+                           {kServer, net::Port{9}}, octetsOf("nobody answers"));
+            lab.advance(1s);
+            const auto sessions = lab.engine().sessions(lab.now(), {});
+            QCOMPARE(sessions.size(), std::size_t{1});
+            outside.sendUdp(net::Port{7}, sessions[0].external, octetsOf("hello"));
+            lab.advance(1s);
+        }
+        lab.advance(20min);
+        QCOMPARE(lab.snapshot().sessions, 0U);
+        QCOMPARE(lab.snapshot().mappings, 0U);
+    }
 };
 
 QTEST_APPLESS_MAIN(PropertyTest)
