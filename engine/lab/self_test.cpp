@@ -128,7 +128,15 @@ std::string complaint(VpnProtocol protocol, PassthroughMode mode, std::uint64_t 
         if (net::textOf(protocol).needsHelp || bothTalk) return {};
         return "Of two clients of one server, not both came up.";
     case PassthroughMode::Block:
-        if (one.received + two.received != early) return "A client came up although it is blocked.";
+        // AnyConnect goes on over TLS, which nobody can tell from a web page.
+        if (one.received + two.received != early && protocol != VpnProtocol::AnyConnect) {
+            return "A client came up although it is blocked.";
+        }
+        for (const tunnel::Tunnel& shown : lab.snapshot().tunnels) {
+            if (shown.protocol == protocol && !tunnel::isOver(shown.phase)) {
+                return "A tunnel lives although it is blocked.";
+            }
+        }
         if (counters.drops[static_cast<std::size_t>(DropReason::PassthroughOff)] == 0) {
             return "No refusal was counted.";
         }

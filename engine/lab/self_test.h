@@ -13,8 +13,8 @@ namespace engine::lab {
 /// Passed means, for Assist: both clients are up and get their own answers only. For Plain: nothing
 /// reaches the wrong client and no helper touches a packet; a protocol that needs no help works for
 /// both. For Block: neither is up after the few seconds that recognition may take, and the refusals
-/// are counted. NeverRun: nobody here speaks
-/// that protocol.
+/// are counted (AnyConnect: its DTLS channel; the rest looks like a web page). NeverRun: nobody
+/// here speaks that protocol.
 [[nodiscard]] SelfTestResult selfTest(net::VpnProtocol protocol,
                                       const policy::PassthroughSwitch& position, HashKey seed,
                                       Instant now);
