@@ -135,7 +135,12 @@ Verdict Engine::State::icmpError(Walk& walk, Direction direction)
         walk.ip.decrementTtl();
         if (session.has(sf::kHairpin)) {
             walk.hairpin = true;
-            return icmpError(walk, Direction::Inbound);
+            const Verdict verdict = icmpError(walk, Direction::Inbound);
+            if (verdict.kind == Verdict::Kind::Forward) {
+                counters.hairpinned.bytes += walk.ip.totalLength();
+                ++counters.hairpinned.packets;
+            }
+            return verdict;
         }
         counters.outbound.bytes += walk.ip.totalLength();
         ++counters.outbound.packets;
