@@ -292,7 +292,7 @@ void EspResolver::erasePending(Host& host, std::size_t index)
     if (count != m_pendingsOf.end() && --count->second == 0) m_pendingsOf.erase(count);
 }
 
-void EspResolver::expire(Instant now, EspPair pair, Group& group, Actions& actions)
+void EspResolver::expire(Instant now, Group& group, Actions& actions)
 {
     for (Host& host : group.hosts) {
         for (std::size_t i = host.pendings.size(); i-- > 0;) {
@@ -334,7 +334,7 @@ void EspResolver::expire(Instant now, EspPair pair, Group& group, Actions& actio
         });
     });
     sweep(group);
-    settle(now, pair, group, actions);
+    settle(now, group);
 }
 
 void EspResolver::sweep(Group& group)
@@ -348,7 +348,20 @@ void EspResolver::sweep(Group& group)
     });
 }
 
-void EspResolver::settle(Instant now, EspPair pair, Group& group, Actions& actions)
+void EspResolver::watchAgain(EspPair pair, Group& group, Actions& actions)
+{
+    group.askAgain = false;
+    for (Host& host : group.hosts) {
+        for (OutboundSpi& spi : host.outbound) {
+            if (!spi.watched) askOutbound(host, pair, spi, actions);
+        }
+        for (InboundSpi& spi : host.inbound) {
+            if (!spi.watched) askInbound(host, pair, spi, actions);
+        }
+    }
+}
+
+void EspResolver::settle(Instant now, Group& group)
 {
     bool unsettled = !group.trials.empty();
     bool timed = !group.trials.empty() || !group.held.empty() || !group.turn.isUnspecified() ||
@@ -365,14 +378,10 @@ void EspResolver::settle(Instant now, EspPair pair, Group& group, Actions& actio
     }
     if (timed && !m_tidyAt) m_tidyAt = now + kTidy;
     if (unsettled && !group.watching) {
-        for (Host& host : group.hosts) {
-            for (OutboundSpi& spi : host.outbound) {
-                if (!spi.watched) askOutbound(host, pair, spi, actions);
-            }
-            for (InboundSpi& spi : host.inbound) {
-                if (!spi.watched) askInbound(host, pair, spi, actions);
-            }
-        }
+        // Sessions of other clients than the one that was just shown can only be asked for at a
+        // timeout.
+        group.askAgain = true;
+        m_tidyAt = now;
     }
     group.watching = unsettled;
 }
@@ -398,7 +407,7 @@ void EspResolver::ikeSeen(Instant now, EspPair pair, net::Ipv4Address client, tu
         askOutbound(*host, pair, spi, actions);
     for (InboundSpi& spi : host->inbound)
         askInbound(*host, pair, spi, actions);
-    settle(now, pair, *group, actions);
+    settle(now, *group);
 }
 
 void EspResolver::ikeGone(Instant now, EspPair pair, net::Ipv4Address client, Actions& actions)
@@ -414,7 +423,7 @@ void EspResolver::ikeGone(Instant now, EspPair pair, net::Ipv4Address client, Ac
     }
     if (group->turn == client) passTurn(now, *group, client, actions);
     sweep(*group);
-    settle(now, pair, *group, actions);
+    settle(now, *group);
     if (group->hosts.empty()) m_groups.erase(pair);
 }
 
@@ -423,7 +432,7 @@ std::optional<std::uint32_t> EspResolver::gate(Instant now, EspPair pair, net::I
 {
     Group* const group = findOrMake(pair);
     if (group == nullptr) return std::nullopt;
-    expire(now, pair, *group, actions);
+    expire(now, *group, actions);
     if (makeHost(*group, pair, client) == nullptr) return std::nullopt;
     for (Held& held : group->held) {
         if (held.client != client || held.exchange != exchange) continue;
@@ -472,7 +481,7 @@ void EspResolver::release(Instant now, Group& group, std::size_t index, Actions&
 }
 
 void EspResolver::childSa(Instant now, EspPair pair, net::Ipv4Address client,
-                          std::uint64_t exchange, Agreement agreement, Actions& actions)
+                          std::uint64_t exchange, Agreement agreement)
 {
     Group* const group = findOrMake(pair);
     if (group == nullptr) return;
@@ -481,11 +490,11 @@ void EspResolver::childSa(Instant now, EspPair pair, net::Ipv4Address client,
     const bool complete = agreement == Agreement::Complete;
     addPending(now, *host, exchange, complete);
 
-    settle(now, pair, *group, actions);
+    settle(now, *group);
 }
 
 void EspResolver::noChildSa(Instant now, EspPair pair, net::Ipv4Address client,
-                            std::uint64_t exchange, Actions& actions)
+                            std::uint64_t exchange)
 {
     Group* const group = find(pair);
     Host* const host = group == nullptr ? nullptr : hostOf(*group, client);
@@ -494,7 +503,7 @@ void EspResolver::noChildSa(Instant now, EspPair pair, net::Ipv4Address client,
         if (host->pendings[i].exchange != exchange || host->pendings[i].tried != 0) continue;
         erasePending(*host, i);
     }
-    settle(now, pair, *group, actions);
+    settle(now, *group);
 }
 
 void EspResolver::complained(Instant now, EspPair pair, net::Ipv4Address client)
@@ -539,7 +548,7 @@ PortlessDecision EspResolver::decideOutbound(Instant now, const PortlessPacket& 
     const std::uint32_t spi = wire::load32(packet.payload, 0);
     Group* const group = findOrMake(pair);
     if (group == nullptr) return dropped(DropReason::HelperBudget);
-    expire(now, pair, *group, actions);
+    expire(now, *group, actions);
     const auto mode = m_policy.modeFor(net::VpnProtocol::IpsecEsp, packet.internal, pair.server);
     if (mode == PassthroughMode::Plain && std::ranges::any_of(group->hosts, [&](const Host& other) {
             return other.client != packet.internal && !other.outbound.empty();
@@ -657,7 +666,7 @@ void EspResolver::watchOutbound(Instant now, EspPair pair, Group& group, Host& h
     host.lastOutbound = now;
     host.spoke[host.spokeNext++ % host.spoke.size()] = now;
     if (known->partner != 0) {
-        settle(now, pair, group, actions);
+        settle(now, group);
         return;
     }
     host.lastUnpaired = now;
@@ -667,7 +676,7 @@ void EspResolver::watchOutbound(Instant now, EspPair pair, Group& group, Host& h
     }
     // Nobody answers on this SA yet: whoever does later must find its client pending.
     if (known->partner == 0 && host.pendings.empty()) addPending(now, host, 0, true);
-    settle(now, pair, group, actions);
+    settle(now, group);
 }
 
 // ---- inbound ESP --------------------------------------------------------------------------------
@@ -680,7 +689,7 @@ PortlessDecision EspResolver::decideInbound(Instant now, const PortlessPacket& p
     if (group == nullptr) return dropped(DropReason::EspNoOwner);
     const std::uint32_t spi = wire::load32(packet.payload, 0);
     const std::uint32_t sequence = wire::load32(packet.payload, 4);
-    expire(now, pair, *group, actions);
+    expire(now, *group, actions);
 
     for (const Shared& shared : group->shared) {
         if (shared.spi != spi) continue;
@@ -728,7 +737,7 @@ PortlessDecision EspResolver::decideInbound(Instant now, const PortlessPacket& p
                            });
         const net::Ipv4Address client = host->client;
         bind(now, pair, *group, *host, spi, sequence, Grade::Probable, alone, actions);
-        settle(now, pair, *group, actions);
+        settle(now, *group);
         return deliveredTo(client);
     }
     if (group->trials.size() >= kMostTrials) return dropped(DropReason::HelperBudget);
@@ -1003,7 +1012,7 @@ PortlessDecision EspResolver::tryAll(Instant now, EspPair pair, Group& group, Tr
         const net::Ipv4Address client = host->client;
         bind(now, pair, group, *host, spi, sequence,
              alone || lead >= kClearLead ? Grade::Probable : Grade::Guessed, false, actions);
-        settle(now, pair, group, actions);
+        settle(now, group);
         return deliveredTo(client);
     }
     if (over) return dropped(DropReason::EspAmbiguous);
@@ -1014,7 +1023,7 @@ PortlessDecision EspResolver::tryAll(Instant now, EspPair pair, Group& group, Tr
         if (decision.recipientCount == PortlessDecision::kMostRecipients) break;
         decision.recipients[decision.recipientCount++] = candidate.client;
     }
-    settle(now, pair, group, actions);
+    settle(now, group);
     return decision;
 }
 
@@ -1121,7 +1130,7 @@ void EspResolver::confirm(Instant now, EspPair pair, Group& group, Host& host, I
                   static_cast<std::uint32_t>(inbound.grade), actions);
     }
     if (first) askInbound(host, pair, inbound, actions);
-    settle(now, pair, group, actions);
+    settle(now, group);
 }
 
 // ---- watching -----------------------------------------------------------------------------------
@@ -1190,7 +1199,7 @@ void EspResolver::watchInbound(Instant now, EspPair pair, Group& group, Host& ho
     }
     const Instant previous = std::exchange(known->last, now);
     if (!known->confirmed && sequence != known->highest) {
-        settle(now, pair, group, actions);
+        settle(now, group);
         return;
     }
     weighEvidence(now, pair, group, host, *known, previous, actions);
@@ -1214,7 +1223,7 @@ void EspResolver::weighEvidence(Instant now, EspPair pair, Group& group, Host& h
         return;
     }
     if (inbound.grade == Grade::Proven) {
-        settle(now, pair, group, actions);
+        settle(now, group);
         return;
     }
     const auto answered = [&](const Host& candidate) {
@@ -1274,7 +1283,7 @@ void EspResolver::move(Instant now, EspPair pair, Group& group, Host& from, Host
     if (InboundSpi* const moved = findSpi(to.inbound, spi)) {
         confirm(now, pair, group, to, *moved, Grade::Probable, actions);
     }
-    settle(now, pair, group, actions);
+    settle(now, group);
 }
 
 /// Both clients chose this SPI. Each discards what is not its own.
@@ -1294,16 +1303,15 @@ void EspResolver::share(Instant now, EspPair pair, Group& group, Host& owner, Ho
     }
     if (OutboundSpi* const waiting = findUnpaired(rival.outbound)) {
         waiting->partner = spi;
-        askOutbound(rival, pair, *waiting, actions);
     }
     noteEvent(rival.key, EventKind::SpiBound, Lane::Router, Lane::Router, spi,
               static_cast<std::uint32_t>(Grade::Guessed), actions);
     noteEvent(owner.key, EventKind::SpiRebound, Lane::Router, Lane::Router, spi, 0, actions);
     group.shared.push_back({spi, {owner.client, rival.client}});
-    settle(now, pair, group, actions);
+    settle(now, group);
 }
 
-void EspResolver::bindingClosed(Instant now, const PortlessBinding& binding, Actions& actions)
+void EspResolver::bindingClosed(Instant now, const PortlessBinding& binding)
 {
     const EspPair pair{binding.external, binding.server};
     Group* const group = find(pair);
@@ -1327,7 +1335,7 @@ void EspResolver::bindingClosed(Instant now, const PortlessBinding& binding, Act
         }
     }
     sweep(*group);
-    settle(now, pair, *group, actions);
+    settle(now, *group);
     if (group->hosts.empty()) m_groups.erase(pair);
 }
 
@@ -1344,7 +1352,8 @@ void EspResolver::handleTimeout(Instant now, Actions& actions)
             (turnEnd(group) <= now || std::ranges::any_of(group.held, [&](const Held& held) {
                  return held.deadline <= now;
              }));
-        if (tidy || due) expire(now, pair, group, actions);
+        if (tidy || due) expire(now, group, actions);
+        if (group.askAgain && group.watching) watchAgain(pair, group, actions);
         it = group.hosts.empty() ? m_groups.erase(it) : std::next(it);
     }
 }

@@ -60,10 +60,9 @@ public:
     /// A child SA may exist from now on; `sure` once the exchange is complete.
     enum class Agreement : std::uint8_t { Possible, Complete };
     void childSa(Instant now, EspPair pair, net::Ipv4Address client, std::uint64_t exchange,
-                 Agreement agreement, Actions& actions);
+                 Agreement agreement);
     /// That exchange turned out to be about something else.
-    void noChildSa(Instant now, EspPair pair, net::Ipv4Address client, std::uint64_t exchange,
-                   Actions& actions);
+    void noChildSa(Instant now, EspPair pair, net::Ipv4Address client, std::uint64_t exchange);
     /// The client complained (an IKE notice right after a packet was tried on it).
     void complained(Instant now, EspPair pair, net::Ipv4Address client);
     /// A question and its answer were this far apart.
@@ -75,7 +74,7 @@ public:
                             Actions& actions);
     Attention watch(Instant now, net::Direction direction, const PortlessPacket& packet,
                     Actions& actions);
-    void bindingClosed(Instant now, const PortlessBinding& binding, Actions& actions);
+    void bindingClosed(Instant now, const PortlessBinding& binding);
 
     void handleTimeout(Instant now, Actions& actions);
     [[nodiscard]] std::optional<Instant> nextTimeout() const;
@@ -188,6 +187,7 @@ private:
         net::Ipv4Address turn;  ///< whose negotiation may finish; unspecified: anybody's
         Instant turnBegan;
         bool watching = true;
+        bool askAgain = false;  ///< sessions that are not watched have to be again
     };
     /// An unknown SPI that was not let through at first sight.
     struct Sighting {
@@ -248,14 +248,15 @@ private:
     void addPending(Instant now, Host& host, std::uint64_t exchange, bool complete);
     [[nodiscard]] bool hasRoomForPending(const Host& host) const;
     void erasePending(Host& host, std::size_t index);
-    void expire(Instant now, EspPair pair, Group& group, Actions& actions);
+    void expire(Instant now, Group& group, Actions& actions);
     [[nodiscard]] static Instant turnEnd(const Group& group);
     void passTurn(Instant now, Group& group, net::Ipv4Address client, Actions& actions);
     void release(Instant now, Group& group, std::size_t index, Actions& actions);
     /// Erases hosts that nothing holds any more; the only thing that moves hosts.
     static void sweep(Group& group);
     /// Decides whether the group's sessions have to be watched.
-    void settle(Instant now, EspPair pair, Group& group, Actions& actions);
+    void watchAgain(EspPair pair, Group& group, Actions& actions);
+    void settle(Instant now, Group& group);
 
     void askOutbound(const Host& host, EspPair pair, OutboundSpi& spi, Actions& actions);
     void askInbound(const Host& host, EspPair pair, InboundSpi& spi, Actions& actions);
@@ -268,7 +269,8 @@ private:
     std::size_t m_pendings = 0;
     std::map<net::Ipv4Address, std::uint32_t> m_pendingsOf;
     std::size_t m_held = 0;
-    std::uint32_t m_lastToken = 0;
+    /// Hold tokens count from here, so that they differ from other inspectors'.
+    std::uint32_t m_lastToken = 0x45535000;
     std::map<std::pair<net::Ipv4Address, EspPair>, Instant> m_helperOffTold;
     std::optional<Instant> m_tidyAt;
 };

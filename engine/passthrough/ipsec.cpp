@@ -516,7 +516,7 @@ bool IpsecInspector::State::acceptSpi(Instant now, FlowState& state, Direction d
         // The IKE SA itself was rekeyed: that is what the last exchange was about.
         if (state.inResolver && state.lastChildExchange != 0) {
             resolver.noChildSa(now, pairOf(state), state.flow.internal.address,
-                               state.lastChildExchange, actions);
+                               state.lastChildExchange);
         }
     }
     const SpiKey spiKey{state.flow.remote.address, header.initiatorSpi,
@@ -836,7 +836,7 @@ Attention IpsecInspector::State::childSa(Instant now, FlowState& state, Directio
     std::optional<std::uint32_t> token;
     if (completing) token = resolver.gate(now, pair, client, exchange, actions);
     resolver.childSa(now, pair, client, exchange,
-                     complete ? Agreement::Complete : Agreement::Possible, actions);
+                     complete ? Agreement::Complete : Agreement::Possible);
     if (!token) return kWatch;
     return {.next = Attention::Next::Watch,
             .fate = Attention::Fate::Hold,
@@ -1283,11 +1283,10 @@ Attention IpsecInspector::inspectPortless(Instant now, net::Direction direction,
     return m_state->resolver.watch(now, direction, packet, actions);
 }
 
-void IpsecInspector::bindingClosed(Instant now, const PortlessBinding& binding, FlowEnd,
-                                   Actions& actions)
+void IpsecInspector::bindingClosed(Instant now, const PortlessBinding& binding, FlowEnd, Actions&)
 {
     if (binding.protocol != net::IpProtocol::Esp) return;
-    m_state->resolver.bindingClosed(now, binding, actions);
+    m_state->resolver.bindingClosed(now, binding);
 }
 
 std::optional<UdpRedirect> IpsecInspector::unmatchedUdp(Instant now, net::Endpoint external,

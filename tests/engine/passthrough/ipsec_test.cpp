@@ -449,10 +449,14 @@ void IpsecTest::secondNegotiation_waitsForTheFirst()
     };
     slow.udp(start, 0, Direction::Outbound, auth(100, 8));
     slow.udp(start + 1ms, 1, Direction::Outbound, auth(200, 8));
-    const auto due = slow.inspector->nextTimeout();
-    QVERIFY(due.has_value());
-    QVERIFY(*due <= start + 701ms);
-    slow.timeout(*due);
+    Instant at = start + 1ms;
+    while (count == 0) {
+        const auto due = slow.inspector->nextTimeout();
+        QVERIFY(due.has_value());
+        at = std::max(at, *due);
+        QVERIFY(at <= start + 701ms);
+        slow.timeout(at);
+    }
     QCOMPARE(count, std::size_t{1});
 }
 

@@ -189,7 +189,7 @@ public:
             heldUdp[attention.holdToken] = {client, payload, now};
             ++heldCount;
         }
-        perform(now);
+        perform(now, client);
         return attention.fate == Attention::Fate::Pass;
     }
 
@@ -206,11 +206,11 @@ public:
             const Attention seen =
                 inspector->inspectPortless(now, Direction::Outbound, packet, actions);
             known->second.watch = seen.next == Attention::Next::Watch;
-            perform(now);
+            perform(now, client);
             return true;
         }
         const auto decision = inspector->decide(now, Direction::Outbound, packet, actions);
-        perform(now);
+        perform(now, client);
         if (decision.kind == PortlessDecision::Kind::Drop) count(decision.reason);
         return decision.kind == PortlessDecision::Kind::Deliver;
     }
@@ -236,10 +236,19 @@ public:
                 const Attention seen =
                     inspector->inspectPortless(now, Direction::Inbound, packet, actions);
                 session.watch = seen.next == Attention::Next::Watch;
-                perform(now);
+                perform(now, client);
+                // Moved meanwhile: the packet is nobody's for the moment.
+                if (!sessions.contains({Direction::Inbound, spi, 0}))
+                    return decideInbound(now, packet);
             }
             return {Way::One, {client}, {}};
         }
+        return decideInbound(now, packet);
+    }
+    Delivery decideInbound(Instant now, PortlessPacket packet)
+    {
+        packet.internal = {};
+        actions.clear();
         const auto decision = inspector->decide(now, Direction::Inbound, packet, actions);
         perform(now);
         Delivery delivery;
@@ -277,7 +286,7 @@ public:
             Actions after;
             inspector->bindingClosed(now, ended, FlowEnd::Expired, after);
             std::swap(actions, after);
-            perform(now);
+            perform(now, indexOf(ended.client));
         }
     }
 
@@ -314,25 +323,29 @@ private:
     }
     void count(DropReason reason) { ++drops[static_cast<std::size_t>(reason)]; }
 
-    void perform(Instant now)
+    void perform(Instant now, std::optional<std::size_t> shown = std::nullopt)
     {
         // Performing may bring up further actions (a session's end).
         const Actions todo = actions;
         for (const PortlessUnbinding& wish : todo.unbindings) {
             const std::size_t client = indexOf(wish.client);
-            if (wish.inbound) {
-                const auto known = sessions.find({Direction::Inbound, wish.inbound->id, 0});
-                if (known != sessions.end() && known->second.client == client) {
-                    sessions.erase(known);
-                }
-            }
-            if (wish.outbound) sessions.erase({Direction::Outbound, wish.outbound->id, client});
+            const auto known = sessions.find(
+                {wish.outbound ? Direction::Outbound : Direction::Inbound,
+                 wish.outbound ? wish.outbound->id : wish.inbound->id, wish.outbound ? client : 0});
+            if (known == sessions.end() || known->second.client != client) continue;
+            const PortlessBinding ended = known->second.binding;
+            sessions.erase(known);
+            actions.clear();
+            inspector->bindingClosed(now, ended, FlowEnd::Closed, actions);
+            perform(now, client);
         }
         for (const PortlessBinding& wish : todo.bindings) {
             const std::size_t client = indexOf(wish.client);
             const bool sound = wish.protocol == net::IpProtocol::Esp && wish.server == kServer &&
                                wish.external == kExternal && client < 32 &&
                                wish.outbound.has_value() != wish.inbound.has_value();
+            // A NAT does nothing for another client than the one whose packet it has shown.
+            if (shown && *shown != client) continue;
             const auto direction = wish.outbound ? Direction::Outbound : Direction::Inbound;
             if (!sound) {
                 ++refusedBindings;
