@@ -37,7 +37,7 @@ std::optional<std::uint16_t> CallIds::take(Instant now, net::Ipv4Address externa
     if (wish >> 8 == first && isFree(now, key, client)) return taken();
     const std::uint32_t low = m_random.below(256);
     for (std::uint32_t i = 0; i < 256; ++i) {
-        key.id = static_cast<std::uint16_t>((first << 8) | ((low + i) & 0xffU));
+        key.id = static_cast<std::uint16_t>((std::uint32_t{first} << 8) | ((low + i) & 0xffU));
         if (isFree(now, key, client)) return taken();
     }
     if (high) return std::nullopt;
