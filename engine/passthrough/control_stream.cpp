@@ -22,7 +22,32 @@ void ControlStream::startAt(std::uint32_t sequence)
     m_skip = 0;
     m_callIdDone = false;
     m_highSent.reset();
+    m_early.reset();
     m_historySize = 0;
+}
+
+bool ControlStream::agreesWithEarly(std::size_t at, wire::ConstBytes bytes) const
+{
+    for (std::size_t i = 0; i < bytes.size() && at + i < m_message.size(); ++i) {
+        if (m_early[at + i] && m_message[at + i] != bytes[i]) return false;
+    }
+    return true;
+}
+
+/// What follows the Call ID of the current message can be kept until its turn.
+ControlStream::Outcome ControlStream::takeEarly(std::size_t ahead, wire::ConstBytes bytes)
+{
+    if (m_have < kHeaderLength || m_skip > 0) return Outcome::Gap;
+    const std::size_t at = m_have + ahead;
+    if (at + bytes.size() > m_length) return Outcome::Gap;
+    const std::size_t field = translatedFieldAt(m_direction, m_type);
+    if (field != 0 && !m_callIdDone && at < field + 2) return Outcome::Gap;
+    if (!agreesWithEarly(at, bytes)) return Outcome::Conflict;
+    for (std::size_t i = 0; i < bytes.size(); ++i) {
+        m_message[at + i] = bytes[i];
+        m_early[at + i] = true;
+    }
+    return Outcome::Taken;
 }
 
 bool ControlStream::agreesWithHistory(std::uint32_t sequence, wire::ConstBytes bytes) const
@@ -83,7 +108,7 @@ ControlStream::Outcome ControlStream::take(std::uint32_t sequence, wire::ConstBy
 {
     if (!m_started) startAt(sequence);
     const std::int32_t ahead = distance(m_next, sequence);
-    if (ahead > 0) return Outcome::Gap;
+    if (ahead > 0) return takeEarly(static_cast<std::size_t>(ahead), bytes);
     const std::size_t old = std::min(static_cast<std::size_t>(-std::int64_t{ahead}), bytes.size());
     // A TCP keep-alive carries one old octet of any value (RFC 9293 §3.8.4).
     const bool keepAlive = bytes.size() == 1 && old == 1;
@@ -105,6 +130,7 @@ ControlStream::Outcome ControlStream::take(std::uint32_t sequence, wire::ConstBy
         const std::uint32_t messageStart = m_next - had;
         const std::size_t wanted = had < kHeaderLength ? kHeaderLength : m_length;
         const std::size_t taken = std::min(wanted - had, rest.size());
+        if (!agreesWithEarly(had, rest.first(taken))) return Outcome::Conflict;
         std::copy_n(rest.begin(), taken, m_message.begin() + had);
         m_have = static_cast<std::uint16_t>(had + taken);
 
@@ -133,8 +159,14 @@ ControlStream::Outcome ControlStream::take(std::uint32_t sequence, wire::ConstBy
         }
         remember(rest.first(taken));
         rest = rest.subspan(taken);
-        if (m_have >= kHeaderLength && m_have == m_length) {
+        if (m_have < kHeaderLength) continue;
+        while (m_have < m_length && m_early[m_have]) {
+            remember(wire::ConstBytes{m_message}.subspan(m_have, 1));
+            ++m_have;
+        }
+        if (m_have == m_length) {
             m_have = 0;
+            m_early.reset();
             reader.complete(m_direction, static_cast<MessageType>(m_type),
                             wire::ConstBytes{m_message}.first(m_length));
         }

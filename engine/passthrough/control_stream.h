@@ -4,6 +4,7 @@
 #include "engine/passthrough/pptp_message.h"
 
 #include <array>
+#include <bitset>
 #include <cstdint>
 #include <optional>
 #include <vector>
@@ -34,9 +35,12 @@ public:
 };
 
 /// One direction of a control connection, read by position in the stream. Segments may split a
-/// message anywhere, carry several, come again or overlap; only octets that continue the stream are
-/// read, and the first copy of an octet counts. What was replaced once is replaced again, in the
-/// same way, in every segment that carries the same position.
+/// message anywhere, carry several, come again or overlap; the first copy of an octet counts. What
+/// was replaced once is replaced again, in the same way, in every segment that carries the same
+/// position.
+///
+/// Octets are read in order. Those that come early may travel if they belong to the message that is
+/// being read and nothing in them can need replacing; else they are a Gap and have to come again.
 ///
 /// Holds at most 2 KiB.
 class ControlStream {
@@ -45,7 +49,7 @@ public:
 
     enum class Outcome : std::uint8_t {
         Taken,
-        Gap,        ///< octets before these have not been seen
+        Gap,        ///< octets before these have not been seen, and these cannot wait
         Stale,      ///< so old that it is not known any more what was replaced in it
         Conflict,   ///< an octet differs from its first copy
         Malformed,  ///< no control message can look like that
@@ -80,6 +84,8 @@ private:
     void remember(wire::ConstBytes bytes);
     void patch(std::uint32_t sequence, std::uint8_t before, std::uint8_t after);
     bool resolveCallId(std::uint32_t messageStart, ControlReader& reader);
+    Outcome takeEarly(std::size_t ahead, wire::ConstBytes bytes);
+    [[nodiscard]] bool agreesWithEarly(std::size_t at, wire::ConstBytes bytes) const;
 
     net::Direction m_direction;
     bool m_started = false;
@@ -91,6 +97,7 @@ private:
     std::uint16_t m_skip = 0;    ///< octets of an unknown message still to come
     std::uint16_t m_type = 0;
     std::array<std::uint8_t, kLongestMessage> m_message{};
+    std::bitset<kLongestMessage> m_early;  ///< octets of m_message beyond m_have
 
     std::array<Patch, kPatches> m_patches{};
     std::size_t m_patchCount = 0;              ///< ever made

@@ -269,7 +269,7 @@ struct PptpInspector::State {
     }
     void wake(Instant now)
     {
-        if (!nextSweep) nextSweep = now + kSweepEvery;
+        if (!nextSweep || *nextSweep > now + kSweepEvery) nextSweep = now + kSweepEvery;
     }
 
     // Control connections.
@@ -1291,7 +1291,11 @@ void PptpInspector::State::sweep(Instant now, Actions& actions)
         nextIdSweep = now + kIdSweepEvery;
     }
     nextSweep.reset();
-    if (!candidates.empty() || !controls.empty() || !ids.empty()) nextSweep = now + kSweepEvery;
+    if (!candidates.empty() || !controls.empty()) {
+        nextSweep = now + kSweepEvery;
+    } else if (!ids.empty()) {
+        nextSweep = now + kIdSweepEvery;
+    }
 }
 
 // ------------------------------------------------------------------ the interface

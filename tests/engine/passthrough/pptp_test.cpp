@@ -264,6 +264,38 @@ private Q_SLOTS:
         QVERIFY(connection.idAt(Direction::Outbound, 168, 12) != kOwn);
     }
 
+    void segment_behindTheCallId_mayComeEarly()
+    {
+        Rig rig;
+        occupy(rig);
+        Connection connection(rig);
+        connection.start_();
+        const Bytes request = outgoingRequest(kOwn);
+        const std::uint32_t at = connection.next[0];
+        const auto part = [&](std::size_t from, std::size_t to) {
+            connection.show(Direction::Outbound, at + static_cast<std::uint32_t>(from),
+                            wire::ConstBytes{request}.subspan(from, to - from));
+        };
+        part(0, 12);
+        part(30, 168);
+        part(14, 20);
+        QVERIFY(connection.drops.empty());
+        part(13, 20);  // half of the Call ID
+        QCOMPARE(connection.drops.size(), std::size_t(1));
+        Bytes other(10, 0x77);
+        connection.show(Direction::Outbound, at + 40, other);
+        QCOMPARE(connection.drops.size(), std::size_t(2));
+        QVERIFY(connection.drops[1] == DropReason::MalformedPptp);
+        part(12, 31);
+        QCOMPARE(connection.drops.size(), std::size_t(2));
+        part(14, 168);  // the receiver of this test keeps nothing that came early
+        const std::uint16_t seen = connection.idAt(Direction::Outbound, 168, 12);
+        QVERIFY(seen != kOwn);
+        connection.next[0] += 168;
+        connection.in(outgoingReply(kRemote, seen));
+        QCOMPARE(rig.actions.bindings.size(), std::size_t(2));
+    }
+
     void startRequest_inWrongOrder_isStillFollowed()
     {
         Rig rig;
