@@ -151,7 +151,7 @@ struct Engine::State {
         net::Ipv4Address server;
     };
     void perform(Instant now, const Shown& shown, Output& output);
-    void hold(Walk& walk, std::uint32_t token);
+    void hold(Walk& walk, std::uint32_t token, bool showAgain = false);
     void releaseHeld(Instant now, std::uint32_t token, bool travel, Output& output);
 
     // commands.cpp
@@ -185,6 +185,7 @@ struct Engine::State {
         std::vector<std::uint8_t> bytes;
         wire::ChecksumState checksum = wire::ChecksumState::Complete;
         std::uint16_t segmentPayload = 0;
+        bool showAgain = false;
     };
     struct Switch {
         Instant heldUntil;

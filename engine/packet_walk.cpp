@@ -437,7 +437,7 @@ std::optional<Verdict> Engine::State::attend(Walk& walk, std::uint32_t index, Di
         if (attention.reason == DropReason::PassthroughOff) return refuse(walk, attention.reason);
         return drop(walk, attention.reason);
     case passthrough::Attention::Fate::Hold:
-        hold(walk, attention.holdToken);
+        hold(walk, attention.holdToken, attention.showAgain);
         return Verdict{Verdict::Kind::Hold};
     }
     if (rest.has(df::kBlocked)) return refuse(walk, static_cast<DropReason>(rest.blockedBy));
@@ -706,7 +706,7 @@ Verdict Engine::State::refuse(Walk& walk, DropReason reason)
     return drop(walk, reason);
 }
 
-void Engine::State::hold(Walk& walk, std::uint32_t token)
+void Engine::State::hold(Walk& walk, std::uint32_t token, bool showAgain)
 {
     if (held.size() >= kMostHeldPackets || heldBytes + walk.ip.totalLength() > kMostHeldBytes) {
         ++counters.drops[static_cast<std::size_t>(DropReason::HelperBudget)];
@@ -718,7 +718,8 @@ void Engine::State::hold(Walk& walk, std::uint32_t token)
                     .until = walk.now + kHeldAtMost,
                     .bytes = {bytes.begin(), bytes.end()},
                     .checksum = walk.packet.checksum,
-                    .segmentPayload = walk.packet.segmentPayload});
+                    .segmentPayload = walk.packet.segmentPayload,
+                    .showAgain = showAgain});
     heldBytes += bytes.size();
 }
 
@@ -732,13 +733,14 @@ void Engine::State::releaseHeld(Instant now, std::uint32_t token, bool travel, O
     held.erase(found);
     heldBytes -= packet.bytes.size();
     if (!travel) {
-        ++counters.drops[static_cast<std::size_t>(DropReason::IkeHeld)];
+        ++counters.drops[static_cast<std::size_t>(packet.showAgain ? DropReason::ControlOutOfOrder
+                                                                   : DropReason::IkeHeld)];
         return;
     }
     wire::Packet again{.bytes = packet.bytes,
                        .checksum = packet.checksum,
                        .segmentPayload = packet.segmentPayload};
-    const Verdict verdict = walk(now, packet.ingress, again, output, false);
+    const Verdict verdict = walk(now, packet.ingress, again, output, packet.showAgain);
     if (verdict.kind == Verdict::Kind::Forward) {
         packet.bytes.resize(again.bytes.size());
         output.packets.push_back(

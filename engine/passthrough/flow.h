@@ -164,6 +164,7 @@ struct Attention {
     Fate fate = Fate::Pass;
     DropReason reason = DropReason::DeniedByPolicy;  ///< with Drop
     std::uint32_t holdToken = 0;                     ///< with Hold; chosen by passthrough
+    bool showAgain = false;  ///< with Hold: inspect() sees the packet once more when it is released
     /// Inbound UDP, with Pass: the packet belongs to the client of this flow instead (as
     /// UdpRedirect, same conditions); 0: to the flow's own.
     FlowId redirect = 0;

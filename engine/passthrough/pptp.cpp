@@ -59,6 +59,11 @@ constexpr std::size_t kMostCalls = 4096;
 constexpr std::size_t kMostCallsPerControl = 64;
 constexpr std::size_t kMostPendingPerClient = 32;
 constexpr std::size_t kMostCandidates = 1024;
+/// Segments that wait for the ones before them: a start message in single octets, scrambled.
+constexpr std::size_t kMostHeld = 192;
+/// Longer than the NAT keeps a held packet: when it gives up and shows the packet again, the entry
+/// is still there and says that it has had its chance.
+constexpr Duration kHeldFor = 4s;
 constexpr std::size_t kMostPlain = 4096;
 /// How much of a packet is kept to prove a finding: the headers.
 constexpr std::size_t kProof = 40;
@@ -119,6 +124,19 @@ struct Candidate {
             ++count;
         return count;
     }
+
+    enum class Judgement : std::uint8_t { Undecided, Opens, JoinedLate, Other };
+    /// What the octets so far are the beginning of.
+    [[nodiscard]] Judgement judge() const
+    {
+        bool opens = true;
+        for (std::size_t i = 0; i < kOpening.size(); ++i) {
+            opens = opens && (!present[i] || octets[i] == kOpening[i]);
+        }
+        const bool whole = contiguous() >= kOpening.size();
+        if (opens) return whole ? Judgement::Opens : Judgement::Undecided;
+        return whole && MessageHeader::read(octets) ? Judgement::JoinedLate : Judgement::Other;
+    }
 };
 
 enum class CallState : std::uint8_t {
@@ -177,6 +195,13 @@ struct Control {
     std::array<ControlStream, 2> streams{ControlStream{Direction::Outbound},
                                          ControlStream{Direction::Inbound}};
     std::unique_ptr<Candidate> early;  ///< octets that came before their turn
+    struct HeldSegment {
+        std::uint32_t sequence = 0;
+        std::uint32_t size = 0;
+        std::uint32_t token = 0;
+        Instant until;
+    };
+    std::array<std::vector<HeldSegment>, 2> held;
     std::vector<std::unique_ptr<Call>> calls;
     std::optional<Reservation> reservation;
     std::vector<std::uint16_t> released;
@@ -259,6 +284,8 @@ struct PptpInspector::State {
     std::uint64_t serial = 0;
     std::optional<Instant> nextSweep;
     Instant nextIdSweep;
+    std::size_t heldCount = 0;
+    std::uint32_t nextToken = 0;
 
     class Reader;
 
@@ -274,10 +301,13 @@ struct PptpInspector::State {
 
     // Control connections.
     Claim consider(Instant now, const Flow& flow, const Segment& segment);
+    Control* follow(Instant now, const Flow& flow, const Segment& segment, Actions& actions);
     Control& open(Instant now, const Flow& flow, Actions& actions);
     Attention inspect(Instant now, Control& control, const Segment& segment, Actions& actions);
     Attention observeOnly(Instant now, Control& control, const Segment& segment, Actions& actions);
     void feedEarly(Control& control, Reader& reader);
+    Attention holdUntilItsTurn(Instant now, Control& control, const Segment& segment);
+    void releaseHeld(Control& control, Direction direction, Actions& actions);
     void close(Instant now, Control& control, FlowEnd end, Actions& actions);
 
     // Calls.
@@ -697,23 +727,42 @@ Inspector::Claim PptpInspector::State::consider(Instant now, const Flow& flow,
     if (syn) candidate.start = sequence;
     if (segment.payload.empty()) return Claim::Undecided;
     candidate.store(sequence, segment.payload);
-    const std::size_t have = candidate.contiguous();
-    const std::size_t compared = std::min(have, kOpening.size());
-    const bool opens = std::equal(candidate.octets.begin(),
-                                  candidate.octets.begin() + static_cast<std::ptrdiff_t>(compared),
-                                  kOpening.begin());
-    if (!opens) {
-        const bool joinedLate = have >= kHeaderLength && MessageHeader::read(candidate.octets);
-        if (joinedLate && controls.size() < kMostControls) return Claim::Claimed;
+    if (candidate.judge() == Candidate::Judgement::Other) {
         candidates.erase(flow.id);
         return Claim::NotMine;
     }
-    if (have < 2) return Claim::Undecided;
-    if (controls.size() >= kMostControls) {
-        candidates.erase(flow.id);
-        return Claim::NotMine;
-    }
+    // From the first octets on nothing may be missed; what turns out to be something else is let
+    // go.
     return Claim::Claimed;
+}
+
+/// A connection that was claimed by its first octets. Everything passes until the first message is
+/// known, which holds nothing to replace. Null: not yet, or never.
+Control* PptpInspector::State::follow(Instant now, const Flow& flow, const Segment& segment,
+                                      Actions& actions)
+{
+    const auto found = candidates.find(flow.id);
+    if (found == candidates.end()) return nullptr;
+    Candidate& candidate = *found->second;
+    const bool reply = segment.direction != flow.initiator;
+    if (!reply) {
+        const bool syn = (segment.tcpFlags & kSyn) != 0;
+        candidate.store(segment.sequence + (syn ? 1U : 0U), segment.payload);
+    }
+    const Candidate::Judgement judgement = candidate.judge();
+    const bool speaksFirst = reply && !segment.payload.empty();
+    switch (judgement) {
+    case Candidate::Judgement::Undecided:
+        if (!speaksFirst) return nullptr;
+        break;
+    case Candidate::Judgement::Other: break;
+    case Candidate::Judgement::Opens:
+    case Candidate::Judgement::JoinedLate:
+        if (controls.size() < kMostControls) return &open(now, flow, actions);
+        break;
+    }
+    candidates.erase(found);
+    return nullptr;
 }
 
 Control& PptpInspector::State::open(Instant now, const Flow& flow, Actions& actions)
@@ -731,12 +780,7 @@ Control& PptpInspector::State::open(Instant now, const Flow& flow, Actions& acti
                 *control.early->replyStart);
         }
     }
-    const bool opened =
-        !control.early ||
-        std::equal(kOpening.begin(),
-                   kOpening.begin() + static_cast<std::ptrdiff_t>(
-                                          std::min(control.early->contiguous(), kOpening.size())),
-                   control.early->octets.begin());
+    const bool opened = !control.early || control.early->judge() == Candidate::Judgement::Opens;
     const PassthroughMode mode =
         policy.modeFor(net::VpnProtocol::Pptp, flow.internal.address, flow.remote.address);
     if (mode == PassthroughMode::Assist && isPptpPort(flow) && opened) {
@@ -762,17 +806,21 @@ void PptpInspector::State::feedEarly(Control& control, Reader& reader)
     if (!control.early || !control.early->start) return;
     const Candidate& early = *control.early;
     ControlStream& stream = control.streams[static_cast<std::size_t>(control.flow.initiator)];
-    const std::size_t at = stream.next() - *early.start;
-    if (stream.started() && at < early.octets.size()) {
+    // The stream keeps early octets as well: each may have what the other lacks.
+    while (stream.started()) {
+        const std::size_t at = stream.next() - *early.start;
+        if (at >= early.octets.size()) {
+            control.early.reset();
+            return;
+        }
         std::size_t end = at;
         while (end < early.octets.size() && early.present[end])
             ++end;
-        if (end > at) {
-            stream.take(stream.next(), wire::ConstBytes{early.octets}.subspan(at, end - at),
-                        reader);
-        }
+        if (end == at) return;
+        const std::uint32_t before = stream.next();
+        stream.take(before, wire::ConstBytes{early.octets}.subspan(at, end - at), reader);
+        if (stream.next() == before) return;
     }
-    if (stream.next() - *early.start >= early.octets.size()) control.early.reset();
 }
 
 Attention PptpInspector::State::inspect(Instant now, Control& control, const Segment& segment,
@@ -796,14 +844,57 @@ Attention PptpInspector::State::inspect(Instant now, Control& control, const Seg
     case ControlStream::Outcome::Taken:
         if (segment.direction == control.flow.initiator) feedEarly(control, reader);
         stream.appendEdits(sequence, segment.payload, actions.edits);
+        releaseHeld(control, segment.direction, actions);
         return kPass;
-    case ControlStream::Outcome::Gap:
+    case ControlStream::Outcome::Gap: return holdUntilItsTurn(now, control, segment);
     case ControlStream::Outcome::Stale: return drop(DropReason::ControlOutOfOrder);
     case ControlStream::Outcome::Conflict:
     case ControlStream::Outcome::Malformed: return drop(DropReason::MalformedPptp);
     case ControlStream::Outcome::Refused: return drop(DropReason::HelperBudget);
     }
     return kPass;
+}
+
+/// A segment that came early, with octets that may need replacing. The NAT keeps it until those
+/// before it have come; if that takes too long it is dropped, and TCP sends it again.
+Attention PptpInspector::State::holdUntilItsTurn(Instant now, Control& control,
+                                                 const Segment& segment)
+{
+    auto& held = control.held[static_cast<std::size_t>(segment.direction)];
+    heldCount -= std::erase_if(held, [&](const auto& entry) { return entry.until <= now; });
+    const auto size = static_cast<std::uint32_t>(segment.payload.size());
+    const bool again = std::ranges::any_of(held, [&](const auto& entry) {
+        return entry.sequence == segment.sequence && entry.size == size;
+    });
+    if (again || heldCount >= kMostHeld) return drop(DropReason::ControlOutOfOrder);
+    // Tokens of other inspectors count from zero.
+    const std::uint32_t token = 0x80000000U | (++nextToken & 0x7fffffffU);
+    held.push_back({segment.sequence, size, token, now + kHeldFor});
+    ++heldCount;
+    Attention attention;
+    attention.fate = Attention::Fate::Hold;
+    attention.reason = DropReason::ControlOutOfOrder;
+    attention.holdToken = token;
+    attention.showAgain = true;
+    return attention;
+}
+
+/// Releases, in their order, the held segments that now continue the stream.
+void PptpInspector::State::releaseHeld(Control& control, Direction direction, Actions& actions)
+{
+    auto& held = control.held[static_cast<std::size_t>(direction)];
+    std::uint32_t next = control.streams[static_cast<std::size_t>(direction)].next();
+    while (true) {
+        const auto fits = std::ranges::find_if(held, [&](const auto& entry) {
+            return static_cast<std::int32_t>(entry.sequence - next) <= 0;
+        });
+        if (fits == held.end()) break;
+        const std::uint32_t end = fits->sequence + fits->size;
+        if (static_cast<std::int32_t>(end - next) > 0) next = end;
+        actions.releases.push_back(fits->token);
+        held.erase(fits);
+        --heldCount;
+    }
 }
 
 /// Plain NAT, other ports and connections that were joined late: everything passes as it is. What
@@ -834,6 +925,11 @@ void PptpInspector::State::close(Instant now, Control& control, FlowEnd end, Act
     const TunnelEnding ending = endingOf(end);
     const bool everReady =
         control.stage == Control::Stage::Ready || control.stage == Control::Stage::Over;
+    for (auto& held : control.held) {
+        heldCount -= held.size();
+        for (const auto& entry : held)
+            actions.discards.push_back(entry.token);
+    }
     endAllCalls(now, control, ending, 0, actions);
     forgetReservation(now, control);
     for (const std::uint16_t id : control.released) {
@@ -1313,10 +1409,15 @@ Inspector::Claim PptpInspector::consider(Instant now, const Flow& flow, const Se
 Attention PptpInspector::inspect(Instant now, const Flow& flow, const Segment& segment,
                                  Actions& actions)
 {
-    const auto found = m_state->controls.find(flow.id);
-    Control& control =
-        found != m_state->controls.end() ? *found->second : m_state->open(now, flow, actions);
-    return m_state->inspect(now, control, segment, actions);
+    State& state = *m_state;
+    const auto found = state.controls.find(flow.id);
+    Control* control = found == state.controls.end() ? nullptr : found->second.get();
+    if (control == nullptr) {
+        control = isPptpPort(flow) ? state.follow(now, flow, segment, actions)
+                                   : &state.open(now, flow, actions);
+    }
+    if (control == nullptr) return state.candidates.contains(flow.id) ? kPass : kIgnore;
+    return state.inspect(now, *control, segment, actions);
 }
 
 void PptpInspector::flowClosed(Instant now, FlowId flow, FlowEnd end, Actions& actions)

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <map>
 #include <string_view>
 #include <vector>
 
@@ -280,10 +281,17 @@ struct Connection {
     std::array<std::uint32_t, 2> next{0xffffff00U, 0x7ffffff0U};  ///< outbound wraps on the way
     std::array<std::uint32_t, 2> start = next;
     std::array<Bytes, 2> received;
+    std::array<std::map<std::uint32_t, std::uint8_t>, 2> early;  ///< by position
     bool claimed = false;
     bool refused = false;
     bool ignored = false;
     std::vector<DropReason> drops;
+    struct Held {
+        Direction direction;
+        std::uint32_t sequence;
+        Bytes bytes;
+    };
+    std::map<std::uint32_t, Held> held;  ///< by token
 
     explicit Connection(Rig& theRig, net::Ipv4Address internal = kClient,
                         net::Ipv4Address server = kServer,
@@ -322,6 +330,11 @@ struct Connection {
         if (claimed) attention = rig.inspector.inspect(rig.now, flow, segment, fresh);
         rig.settle(fresh);
         ignored = attention.next == Attention::Next::Ignore;
+        if (attention.fate == Attention::Fate::Hold) {
+            held[attention.holdToken] = {direction, sequence,
+                                         Bytes(payload.begin(), payload.end())};
+            return attention;
+        }
         if (attention.fate != Attention::Fate::Pass) {
             drops.push_back(attention.reason);
             return attention;
@@ -332,18 +345,28 @@ struct Connection {
                         bytes.begin() + static_cast<std::ptrdiff_t>(edit.offset));
         }
         accept(direction, sequence, bytes);
+        for (const std::uint32_t token : fresh.releases) {
+            const auto found = held.find(token);
+            if (found == held.end()) continue;
+            const Held packet = std::move(found->second);
+            held.erase(found);
+            show(packet.direction, packet.sequence, packet.bytes);
+        }
         return attention;
     }
 
     /// A receiver that takes the first copy of every octet, in order or early.
     void accept(Direction direction, std::uint32_t sequence, const Bytes& bytes)
     {
-        Bytes& stream = received[std::size_t(direction)];
-        const auto at = static_cast<std::int32_t>(sequence - start[std::size_t(direction)]);
-        const auto have = static_cast<std::int32_t>(stream.size());
-        if (at > have) return;
-        for (auto i = static_cast<std::size_t>(have - at); i < bytes.size(); ++i) {
-            stream.push_back(bytes[i]);
+        const auto way = std::size_t(direction);
+        Bytes& stream = received[way];
+        std::uint32_t at = sequence - start[way];
+        for (const std::uint8_t value : bytes)
+            early[way].emplace(at++, value);
+        while (true) {
+            const auto octet = early[way].find(static_cast<std::uint32_t>(stream.size()));
+            if (octet == early[way].end()) return;
+            stream.push_back(octet->second);
         }
     }
 
