@@ -6,10 +6,11 @@
 #include "engine/passthrough/ppp_observer.h"
 
 #include <algorithm>
-#include <cstdlib>
 #include <set>
 #include <tuple>
 #include <vector>
+
+#include "tests/fuzz/require.h"
 
 namespace {
 
@@ -17,11 +18,6 @@ using namespace engine;
 using namespace engine::passthrough;
 using net::Direction;
 using net::IpProtocol;
-
-void require(bool holds)
-{
-    if (!holds) std::abort();
-}
 
 constexpr std::array kProtocols{IpProtocol::Gre, IpProtocol::IpIp, IpProtocol::SixInFour,
                                 IpProtocol::EtherIp};

@@ -6,19 +6,15 @@
 
 #include <algorithm>
 #include <array>
-#include <cstdlib>
 #include <vector>
+
+#include "tests/fuzz/require.h"
 
 namespace {
 
 using namespace engine;
 using namespace engine::passthrough;
 using net::Direction;
-
-void require(bool holds)
-{
-    if (!holds) std::abort();
-}
 
 struct Way {
     Flow flow;

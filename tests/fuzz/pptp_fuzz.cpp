@@ -1,18 +1,12 @@
 // PPTP: the same two streams once in whole pieces and once cut otherwise must mean the same, and
 // nothing may be opened but between the two hosts of the connection.
 
-#include <cstdlib>
-
 #include "tests/engine/passthrough/pptp_session.h"
+#include "tests/fuzz/require.h"
 
 namespace {
 
 using namespace pptp_test;
-
-void require(bool holds)
-{
-    if (!holds) std::abort();
-}
 
 /// Takes values off the front of the fuzzer's octets; zero when there are none left.
 class Source {
