@@ -561,7 +561,14 @@ Verdict Engine::State::missInbound(Walk& walk, net::Endpoint external, net::Endp
             }
             break;
         case nat::Behaviour::AddressAndPortDependent:
-            if (!walk.hairpin) return drop(walk, DropReason::FilteredAddressAndPort);
+            // A helper may have announced that this server answers from a port of its choice.
+            if (!walk.hairpin &&
+                !findLive(walk.now,
+                          SessionKey::make(Direction::Inbound, protocol, 0, external.address,
+                                           source, nat::portsId(external.port, net::Port{0})),
+                          walk.output)) {
+                return drop(walk, DropReason::FilteredAddressAndPort);
+            }
             break;
         }
         wish.internal = mappings[*mapping].internal;

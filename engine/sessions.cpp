@@ -574,6 +574,11 @@ void Engine::State::perform(Instant now, const Shown& shown, Output& output)
             wish.mapping = sessions.detail(*index).mapping;
         }
         if (wish.remote.port == flow.remote.port) continue;  // redirects serve that one
+        // "Any port" is what the other two filterings allow anyway.
+        if (alias.remotePort == net::Port{0} &&
+            behaviourOf(IpProtocol::Udp).filtering != nat::Behaviour::AddressAndPortDependent) {
+            continue;
+        }
         const Opened opened = open(now, wish, sessions[*index].device, output);
         if (opened.session) unmarkUnanswered(*opened.session);
     }

@@ -361,13 +361,19 @@ struct Connection {
         const auto way = std::size_t(direction);
         Bytes& stream = received[way];
         std::uint32_t at = sequence - start[way];
+        if (early[way].empty() && at <= stream.size()) {
+            for (std::size_t i = stream.size() - at; i < bytes.size(); ++i)
+                stream.push_back(bytes[i]);
+            return;
+        }
         for (const std::uint8_t value : bytes)
             early[way].emplace(at++, value);
         while (true) {
             const auto octet = early[way].find(static_cast<std::uint32_t>(stream.size()));
-            if (octet == early[way].end()) return;
+            if (octet == early[way].end()) break;
             stream.push_back(octet->second);
         }
+        std::erase_if(early[way], [&](const auto& octet) { return octet.first < stream.size(); });
     }
 
     /// Sends octets in segments of at most `size`.
