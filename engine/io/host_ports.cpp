@@ -57,19 +57,27 @@ std::vector<net::PortRange> joined(std::vector<net::PortRange> ranges)
     return out;
 }
 
-std::vector<net::PortRange> portsOfHost()
+std::vector<net::PortRange> HostPorts::reserved() const
+{
+    std::vector<net::PortRange> all = bound;
+    all.push_back(local);
+    return all;
+}
+
+HostPorts portsOfHost()
 {
     std::vector<bool> bound(65536);
     for (const char* path : {"/proc/net/tcp", "/proc/net/tcp6", "/proc/net/udp", "/proc/net/udp6",
                              "/proc/net/udplite"}) {
         readBound(path, bound);
     }
-    std::vector<net::PortRange> ranges{localPorts()};
+    HostPorts ports{localPorts(), {}};
     for (std::uint32_t port = 1; port < bound.size(); ++port) {
         const net::Port value{static_cast<std::uint16_t>(port)};
-        if (bound[port]) ranges.push_back({value, value});
+        if (bound[port]) ports.bound.push_back({value, value});
     }
-    return joined(std::move(ranges));
+    ports.bound = joined(std::move(ports.bound));
+    return ports;
 }
 
 }  // namespace engine::io

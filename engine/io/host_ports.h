@@ -6,10 +6,18 @@
 
 namespace engine::io {
 
-/// The ports that this host uses itself or may take at any time: the range it draws local ports
-/// from, and every TCP and UDP port that is bound now. Sorted, disjoint, adjacent ranges joined.
-/// The engine keeps them out of its pool and the guard leaves them to the host.
-[[nodiscard]] std::vector<net::PortRange> portsOfHost();
+/// The ports that this host uses itself on its own addresses.
+struct HostPorts {
+    net::PortRange local;  ///< where it draws the ports of its own connections from
+    std::vector<net::PortRange>
+        bound;  ///< every TCP and UDP port that is bound now; sorted, joined
+    friend bool operator==(const HostPorts&, const HostPorts&) = default;
+
+    /// All of them, for the engine: kept out of its pool. The bound ones stay ranges of their own,
+    /// since a port forward may lie in the local range but not on a port in use.
+    [[nodiscard]] std::vector<net::PortRange> reserved() const;
+};
+[[nodiscard]] HostPorts portsOfHost();
 
 /// Sorts and joins.
 [[nodiscard]] std::vector<net::PortRange> joined(std::vector<net::PortRange> ranges);

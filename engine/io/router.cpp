@@ -2,7 +2,6 @@
 
 #include "engine/io/atomic_file.h"
 #include "engine/io/clock.h"
-#include "engine/io/host_ports.h"
 #include "engine/io/netlink.h"
 #include "engine/io/packet_socket_device.h"
 
@@ -153,7 +152,7 @@ Result<std::unique_ptr<Router>, OpenFailure> Router::open(RouterOptions options)
     config.seed = router->m_key;
     config.internal = internal;
     config.external = external;
-    config.reservedPorts = router->m_hostPorts;
+    config.reservedPorts = router->m_hostPorts.reserved();
     router->m_engine = std::make_unique<Engine>(router->m_now, config);
     router->restoreState();
 
@@ -281,29 +280,28 @@ GuardPlan Router::guardPlan() const
     plan.internalUdp = m_options.internalUdp;
     plan.protocols = kPortlessProtocols;
 
-    // The pool and the forwards, without what is the host's.
-    std::vector<net::PortRange> wanted{config.nat.ports};
-    if (!config.exposedHost.isUnspecified()) {
-        wanted.push_back({net::Port{1}, net::Port{65535}});
-    }
+    // The pool without the ports that the host draws from, and what the user forwards; never a port
+    // that the host has bound.
+    std::vector<bool> ours(65536);
+    const auto mark = [&](const net::PortRange& range, bool value) {
+        for (std::uint32_t port = range.first.hostOrder(); port <= range.last.hostOrder(); ++port) {
+            ours[port] = value;
+        }
+    };
+    mark(config.nat.ports, true);
+    if (!config.exposedHost.isUnspecified()) mark({net::Port{1}, net::Port{65535}}, true);
+    mark(m_hostPorts.local, false);
     for (const auto& forward : config.portForwards) {
-        if (forward.enabled) wanted.push_back(forward.externalPorts);
+        if (forward.enabled) mark(forward.externalPorts, true);
     }
-    for (const auto& range : joined(wanted)) {
-        std::uint32_t next = range.first.hostOrder();
-        for (const auto& host : m_hostPorts) {
-            if (!host.overlaps(range)) continue;
-            if (host.first.hostOrder() > next) {
-                plan.ports.push_back(
-                    {net::Port{static_cast<std::uint16_t>(next)},
-                     net::Port{static_cast<std::uint16_t>(host.first.hostOrder() - 1)}});
-            }
-            next = host.last.hostOrder() + 1U;
-        }
-        if (next <= range.last.hostOrder()) {
-            plan.ports.push_back({net::Port{static_cast<std::uint16_t>(next)}, range.last});
-        }
+    for (const auto& range : m_hostPorts.bound)
+        mark(range, false);
+    std::vector<net::PortRange> single;
+    for (std::uint32_t port = 1; port < ours.size(); ++port) {
+        const net::Port value{static_cast<std::uint16_t>(port)};
+        if (ours[port]) single.push_back({value, value});
     }
+    plan.ports = joined(std::move(single));
     return plan;
 }
 
@@ -601,7 +599,7 @@ void Router::followPorts()
     auto ports = portsOfHost();
     if (ports == m_hostPorts) return;
     m_hostPorts = std::move(ports);
-    (void)m_engine->apply(m_now, SetReservedPorts{m_hostPorts}, m_output);
+    (void)m_engine->apply(m_now, SetReservedPorts{m_hostPorts.reserved()}, m_output);
     followPolicy();
 }
 

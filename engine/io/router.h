@@ -4,6 +4,7 @@
 #include "engine/engine.h"
 #include "engine/io/device.h"
 #include "engine/io/host_guard.h"
+#include "engine/io/host_ports.h"
 #include "engine/io/interfaces.h"
 #include "engine/link/ethernet_port.h"
 
@@ -129,7 +130,7 @@ private:
     std::unique_ptr<Engine> m_engine;
     std::unique_ptr<HostGuard> m_guard;
     GuardPlan m_plan;
-    std::vector<net::PortRange> m_hostPorts;
+    HostPorts m_hostPorts;
     std::vector<Descriptor> m_locks;
     Descriptor m_poll;
     Descriptor m_wake;

@@ -57,11 +57,14 @@ private Q_SLOTS:
         } while (::bind(socket, static_cast<const sockaddr*>(raw), sizeof address) != 0 &&
                  port < 3000);
         const auto has = [&] {
-            const auto ports = portsOfHost();
-            return std::any_of(ports.begin(), ports.end(),
+            const auto bound = portsOfHost().bound;
+            return std::any_of(bound.begin(), bound.end(),
                                [&](const auto& r) { return r.contains(net::Port{port}); });
         };
         QVERIFY(has());
+        // A range of its own beside the local one, so that a forward to it can be refused.
+        QVERIFY(portsOfHost().reserved().size() >= 2);
+        QVERIFY(portsOfHost().local.size() > 1);
         ::close(socket);
         QVERIFY(!has());
     }
