@@ -57,30 +57,26 @@ QString defaultState()
 int serve(const Options& options)
 {
     EndSignal end;
-    // Looked at before anything is changed on the host.
-    if (const auto free = control::preparePath(QString::fromStdString(options.control)); !free) {
-        return refuse(free.error());
-    }
     const QString state =
         options.state.empty() ? defaultState() : QString::fromStdString(options.state);
     // What a network does is nobody's business: files and folders of ours are the owner's alone.
     ::umask(0077);
     const bool kept = QDir().mkpath(state);
-    if (!kept)
-        ctl::complain(kProgram,
-                      QStringLiteral("%1 cannot be made; nothing will be remembered.").arg(state));
     const std::string directory = kept ? state.toStdString() : std::string{};
-
     auto rulesStore = storage::RulesStore::openIn(directory);
     auto historyStore = storage::HistoryStore::openIn(directory);
+    QStringList warnings;
+    if (!kept) {
+        warnings += QStringLiteral("%1 cannot be made; nothing will be remembered.").arg(state);
+    }
     for (const std::string& message : {rulesStore.message(), historyStore.message()}) {
-        if (!message.empty()) ctl::complain(kProgram, QString::fromStdString(message));
+        if (!message.empty()) warnings += QString::fromStdString(message);
     }
     Rules rules;
     if (auto loaded = rulesStore.load(); loaded) {
         rules = std::move(*loaded);
     } else {
-        ctl::complain(kProgram, QString::fromStdString(loaded.error().sentence));
+        warnings += QString::fromStdString(loaded.error().sentence);
     }
 
     engine::io::RouterOptions wanted;
@@ -93,6 +89,11 @@ int serve(const Options& options)
     if (!router) {
         return refuse(QString::fromStdString(engine::io::sentenceOf(router.error())) +
                       QLatin1Char('.'));
+    }
+
+    // Whoever cannot be a router here is told that and nothing else.
+    for (const QString& warning : warnings) {
+        ctl::complain(kProgram, warning);
     }
 
     LocalRouterClient client(std::make_unique<CardBackend>(std::move(*router)), std::move(rules),

@@ -59,6 +59,12 @@ void EngineHost::sessions(const engine::SessionQuery& query, Sessions answer)
     });
 }
 
+void EngineHost::refresh(std::function<void()> answer)
+{
+    // A task of any kind makes a snapshot.
+    post([answer = std::move(answer)](Backend&, std::vector<engine::Event>&) { return answer; });
+}
+
 void EngineHost::work(const std::stop_token& stop)
 {
     std::vector<engine::Event> events;

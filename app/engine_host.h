@@ -34,6 +34,8 @@ public:
 
     void apply(engine::Command command, Applied applied);
     void sessions(const engine::SessionQuery& query, Sessions answer);
+    /// Takes a snapshot now, announces it, and answers.
+    void refresh(std::function<void()> answer);
 
 Q_SIGNALS:
     void snapshotTaken(std::shared_ptr<const engine::Snapshot> snapshot);

@@ -5,6 +5,7 @@
 
 #include <QPointer>
 
+#include <algorithm>
 #include <utility>
 
 namespace app {
@@ -77,6 +78,21 @@ UndoState LocalRouterClient::undoState() const
 void LocalRouterClient::apply(const engine::Command& command, QObject* context,
                               Reply<const CommandOutcome&> reply)
 {
+    // Releasing held tunnels takes the switch back: that is a change of a rule like any other, and
+    // is saved as one.
+    if (const auto* hold = std::get_if<engine::ResolveHold>(&command);
+        hold != nullptr && hold->how == engine::ResolveHold::How::Release &&
+        isHeld(hold->protocol)) {
+        const auto turned =
+            std::find_if(m_undo.rbegin(), m_undo.rend(), [hold](const Change& change) {
+                const auto* set = std::get_if<engine::SetPassthrough>(&change.after);
+                return set != nullptr && set->protocol == hold->protocol;
+            });
+        if (turned != m_undo.rend()) {
+            perform(engine::Command{turned->before}, Undo::Remember, context, std::move(reply));
+            return;
+        }
+    }
     perform(command, Undo::Remember, context, std::move(reply));
 }
 
@@ -100,11 +116,16 @@ void LocalRouterClient::redo(QObject* context, Reply<const CommandOutcome&> repl
     perform(m_redo.back().after, Undo::Redoing, context, std::move(reply));
 }
 
+bool LocalRouterClient::isHeld(engine::net::VpnProtocol protocol) const
+{
+    return m_snapshot && m_snapshot->protocols[static_cast<std::size_t>(protocol)].heldTunnels > 0;
+}
+
 void LocalRouterClient::perform(const engine::Command& command, Undo undo, QObject* context,
                                 Reply<const CommandOutcome&> reply)
 {
     QString effect;
-    if (m_snapshot) effect = qt(services::liveEffect(*m_rules, *m_snapshot, command).sentence);
+    if (m_snapshot) effect = qt(services::liveEffect(*m_rules, *m_snapshot, command));
     ++m_pending;
     m_host->apply(
         command, [this, command, undo, effect, reply = guarded(context, std::move(reply))](
@@ -250,6 +271,11 @@ void LocalRouterClient::sessions(const engine::SessionQuery& query, QObject* con
                          const std::vector<engine::SessionRecord>& sessions, engine::Instant at) {
                          if (alive) reply(sessions, at);
                      });
+}
+
+void LocalRouterClient::refresh(QObject* context, Reply<> reply)
+{
+    m_host->refresh(guarded(context, std::move(reply)));
 }
 
 template <typename Rows, typename Ask, typename Answer>

@@ -24,6 +24,8 @@ public:
 
     [[nodiscard]] const Rules& rules() const { return *m_rules; }
     [[nodiscard]] const engine::Snapshot* snapshot() const { return m_snapshot.get(); }
+    /// snapshot() is of this very moment when the reply comes.
+    void refresh(QObject* context, Reply<> reply);
     [[nodiscard]] const std::vector<DeviceIdentity>& devices() const { return m_devices; }
     [[nodiscard]] UndoState undoState() const;
     /// True while a rule has been applied but not confirmed.
@@ -58,6 +60,7 @@ private:
     };
     enum class Undo : std::uint8_t { Remember, Undoing, Redoing };
 
+    [[nodiscard]] bool isHeld(engine::net::VpnProtocol protocol) const;
     void perform(const engine::Command& command, Undo undo, QObject* context,
                  Reply<const CommandOutcome&> reply);
     void applied(const engine::Command& command, Undo undo, const QString& effect,

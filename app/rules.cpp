@@ -1,6 +1,7 @@
 #include "app/rules.h"
 
 #include "app/words.h"
+#include "engine/lab/self_test.h"
 
 namespace app {
 
@@ -80,6 +81,12 @@ void copyInto(engine::EngineConfig& config, const Rules& rules)
     config.oneToOnes = rules.oneToOnes;
     config.deviceRules = rules.deviceRules;
     config.exposedHost = rules.exposedHost;
+    // The engine says itself when it ran; inside, time and chance are the test's own.
+    config.selfTest = [seed = config.seed](engine::net::VpnProtocol protocol,
+                                           const engine::policy::PassthroughSwitch& position) {
+        return engine::lab::selfTest(protocol, position, seed,
+                                     engine::Instant{std::chrono::hours(1)});
+    };
 }
 
 std::string describe(const engine::Command& command)

@@ -45,7 +45,7 @@ void record(Rules& rules, const engine::Command& command);
 /// not a rule.
 [[nodiscard]] std::optional<engine::Command> restoring(const Rules& rules,
                                                        const engine::Command& command);
-/// The rules as part of an engine's first configuration.
+/// The rules as part of an engine's first configuration, with the self-test that they may ask for.
 void copyInto(engine::EngineConfig& config, const Rules& rules);
 /// For people, English: "PPTP set to block".
 [[nodiscard]] std::string describe(const engine::Command& command);

@@ -2,7 +2,6 @@
 
 #include "app/control/json.h"
 #include "app/control/socket_path.h"
-#include "app/services/live_effect.h"
 #include "app/wall_clock.h"
 #include "app/words.h"
 
@@ -235,7 +234,17 @@ void Server::handle(Peer& peer, const QJsonObject& request)
         answer(failure("not-allowed", QStringLiteral("You may not do that.")));
         return;
     }
-    perform(verb->verb, request.value(QStringLiteral("arguments")).toObject(), peer, answer);
+    const QJsonObject arguments = request.value(QStringLiteral("arguments")).toObject();
+    if (verb->verb == Verb::Status || verb->verb == Verb::Snapshot || verb->verb == Verb::Tunnels) {
+        // A script that asks after it has sent a packet must find it counted.
+        m_router.refresh(this, [this, verb = verb->verb, arguments, answer,
+                                socket = QPointer<QLocalSocket>(peer.socket)] {
+            const auto found = m_peers.find(socket.data());
+            if (socket && found != m_peers.end()) perform(verb, arguments, *found->second, answer);
+        });
+        return;
+    }
+    perform(verb->verb, arguments, peer, answer);
 }
 
 QJsonObject Server::status() const
@@ -391,7 +400,7 @@ void Server::apply(const QJsonObject& arguments, Permission granted, const Answe
             failure("bad-arguments", QStringLiteral("The field %1 is wrong.").arg(parsed.error())));
         return;
     }
-    const engine::Command command = *parsed;
+    const engine::Command& command = *parsed;
     const auto word = arguments.value(QStringLiteral("command")).toString().toStdString();
     if (!allows(granted, permissionOf(word))) {
         answer(failure("not-allowed", QStringLiteral("You may not do that.")));
@@ -405,35 +414,8 @@ void Server::apply(const QJsonObject& arguments, Permission granted, const Answe
         answer(failure("stale", QStringLiteral("The rules have changed meanwhile; try again.")));
         return;
     }
-    if (!arguments.value(QStringLiteral("endLive")).toBool()) {
-        m_router.apply(command, this,
-                       [answer](const CommandOutcome& outcome) { answer(toJson(outcome)); });
-        return;
-    }
-    // The effect is judged by the rules as they are before the change.
-    const auto effect = m_router.snapshot() == nullptr
-                            ? services::LiveEffect{}
-                            : services::liveEffect(m_router.rules(), *m_router.snapshot(), command);
-    m_router.apply(command, this, [this, effect, answer](const CommandOutcome& outcome) {
-        if (outcome.refused) {
-            answer(toJson(outcome));
-            return;
-        }
-        m_router.sessions({.device = {}, .tunnelSerial = 0, .limit = 1'000'000}, this,
-                          [this, effect, outcome, answer](
-                              const std::vector<engine::SessionRecord>& sessions, engine::Instant) {
-                              int ended = 0;
-                              for (const auto& session : sessions) {
-                                  if (!services::concerns(effect, session)) continue;
-                                  ++ended;
-                                  m_router.apply(engine::CloseSession{session.serial}, this, {});
-                              }
-                              CommandOutcome told = outcome;
-                              told.sentence +=
-                                  QStringLiteral(" Live sessions ended: %1.").arg(ended);
-                              answer(toJson(told));
-                          });
-    });
+    m_router.apply(command, this,
+                   [answer](const CommandOutcome& outcome) { answer(toJson(outcome)); });
 }
 
 void Server::send(Peer& peer, const QJsonObject& message)

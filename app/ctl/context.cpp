@@ -44,12 +44,10 @@ int Context::tell(const std::optional<QJsonObject>& answer)
     return answer->value(QStringLiteral("saved")).toBool(true) ? 0 : kExitFailed;
 }
 
-int Context::apply(const engine::Command& command, std::optional<std::uint64_t> revision,
-                   bool endLive)
+int Context::apply(const engine::Command& command, std::optional<std::uint64_t> revision)
 {
     QJsonObject arguments = control::toJson(command);
     if (revision) arguments.insert(QStringLiteral("revision"), static_cast<qint64>(*revision));
-    if (endLive) arguments.insert(QStringLiteral("endLive"), true);
     return tell(ask(QStringLiteral("apply"), arguments));
 }
 

@@ -32,8 +32,7 @@ public:
     [[nodiscard]] std::optional<QJsonObject> ask(const QString& verb,
                                                  const QJsonObject& arguments = {});
     /// Applies and prints the outcome.
-    int apply(const engine::Command& command, std::optional<std::uint64_t> revision = std::nullopt,
-              bool endLive = false);
+    int apply(const engine::Command& command, std::optional<std::uint64_t> revision = std::nullopt);
     [[nodiscard]] std::optional<Rules> rules();
     int fail(const QString& sentence, int status = kExitFailed);
     [[nodiscard]] int status() const { return m_status; }

@@ -28,6 +28,7 @@ int run(int argc, char** argv)
     addWatching(app, context);
     addPassthrough(app, context);
     addRules(app, context);
+    addRecognise(app, context);
     addLab(app, context);
 
     try {

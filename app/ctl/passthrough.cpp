@@ -137,31 +137,6 @@ int set(Context& context, const Words& words, bool remove)
     return context.apply(command, rules->revision);
 }
 
-int undo(Context& context, const Words& words)
-{
-    const auto protocol = protocolOf(context, words.protocol);
-    if (!protocol) return context.status();
-    const auto before = snapshot(context);
-    if (!before) return context.status();
-    const auto& status = before->protocols[static_cast<std::size_t>(*protocol)];
-    if (status.heldTunnels == 0) {
-        return context.fail(QStringLiteral("No tunnel of %1 is held.")
-                                .arg(qt(engine::net::textOf(*protocol).name)));
-    }
-    const auto rules = context.rules();
-    if (!rules) return context.status();
-    // The held tunnels come back first, with all they had; then the switch lets new ones in again.
-    if (const int failed =
-            context.apply(engine::ResolveHold{*protocol, engine::ResolveHold::How::Release});
-        failed != 0) {
-        return failed;
-    }
-    engine::policy::PassthroughSwitch value = rules->passthrough.of(*protocol);
-    if (value.mode != PassthroughMode::Block) return 0;
-    value.mode = PassthroughMode::Assist;
-    return context.apply(engine::SetPassthrough{*protocol, value, rules->settings.onLive});
-}
-
 int resolve(Context& context, const Words& words, engine::ResolveHold::How how)
 {
     const auto protocol = protocolOf(context, words.protocol);
@@ -256,9 +231,9 @@ void addPassthrough(CLI::App& app, Context& context)
         command->callback([&context, action] { context.action = action; });
     };
     using How = engine::ResolveHold::How;
-    named("undo", "Give held tunnels everything back and turn the switch on again",
-          [&context, words] { return undo(context, *words); });
-    named("release", "Give held tunnels everything back; the switch stays",
+    named("undo", "Give held tunnels everything back and turn the switch back",
+          [&context, words] { return resolve(context, *words, How::Release); });
+    named("release", "The same as undo",
           [&context, words] { return resolve(context, *words, How::Release); });
     named("finish", "Let held tunnels run to their end; the switch stays",
           [&context, words] { return resolve(context, *words, How::Finish); });

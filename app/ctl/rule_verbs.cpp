@@ -96,7 +96,6 @@ struct ForwardWords {
     std::string from = "0.0.0.0/0";
     bool noHairpin = false;
     bool disabled = false;
-    bool endLive = false;
     std::uint32_t id = 0;
 };
 
@@ -239,8 +238,7 @@ int changeForward(Context& context, const ForwardWords& words,
         return context.fail(QStringLiteral("There is no port forward %1.").arg(words.id));
     }
     change(*rules, static_cast<std::size_t>(found - rules->portForwards.begin()));
-    return context.apply(engine::SetPortForwards{rules->portForwards}, rules->revision,
-                         words.endLive);
+    return context.apply(engine::SetPortForwards{rules->portForwards}, rules->revision);
 }
 
 void addForwards(CLI::App& rules, Context& context)
@@ -270,26 +268,22 @@ void addForwards(CLI::App& rules, Context& context)
             return addForward(context, *words);
         };
     });
-    const auto byId = [&](const char* name, const char* help, bool endsSessions,
+    const auto byId = [&](const char* name, const char* help,
                           const std::function<void(Rules&, std::size_t)>& change) {
         auto* command = forwards->add_subcommand(name, help);
         command->add_option("ID", words->id, "Number in the list")->required();
-        if (endsSessions) {
-            command->add_flag("--end-live", words->endLive,
-                              "End the sessions it has admitted, too");
-        }
         command->callback([&context, words, change] {
             context.action = [&context, words, change] {
                 return changeForward(context, *words, change);
             };
         });
     };
-    byId("remove", "Remove a forward", true, [](Rules& all, std::size_t index) {
+    byId("remove", "Remove a forward", [](Rules& all, std::size_t index) {
         all.portForwards.erase(all.portForwards.begin() + static_cast<std::ptrdiff_t>(index));
     });
-    byId("enable", "Turn a forward on", false,
+    byId("enable", "Turn a forward on",
          [](Rules& all, std::size_t index) { all.portForwards[index].enabled = true; });
-    byId("disable", "Turn a forward off and keep it", true,
+    byId("disable", "Turn a forward off and keep it",
          [](Rules& all, std::size_t index) { all.portForwards[index].enabled = false; });
 }
 
@@ -648,7 +642,6 @@ struct DeviceWords {
     std::string address;
     std::string name;
     std::uint32_t limit = 0;
-    bool endLive = false;
 };
 
 int setDevice(Context& context, const DeviceWords& words, engine::policy::DeviceAccess access)
@@ -670,7 +663,7 @@ int setDevice(Context& context, const DeviceWords& words, engine::policy::Device
     if (words.limit > 0) found->sessionLimit = words.limit;
     // Allow without a limit is what everybody has: no rule.
     if (access == engine::policy::DeviceAccess::Allow && words.limit == 0) list.erase(found);
-    return context.apply(engine::SetDeviceRules{list}, rules->revision, words.endLive);
+    return context.apply(engine::SetDeviceRules{list}, rules->revision);
 }
 
 void addDevices(CLI::App& rules, Context& context)
@@ -688,9 +681,6 @@ void addDevices(CLI::App& rules, Context& context)
         auto* command = devices->add_subcommand(name, help);
         command->add_option("DEVICE", words->address, "Internal address")->required();
         command->add_option("--sessions", words->limit, "At most so many sessions at once");
-        if (access == engine::policy::DeviceAccess::Block) {
-            command->add_flag("--end-live", words->endLive, "End its sessions, too");
-        }
         command->callback([&context, words, access] {
             context.action = [&context, words, access] {
                 return setDevice(context, *words, access);

@@ -19,7 +19,7 @@ void add(std::string& text, const std::string& sentence)
     text += sentence;
 }
 
-void forPassthrough(LiveEffect& effect, const engine::Snapshot& live,
+void forPassthrough(std::string& effect, const engine::Snapshot& live,
                     const engine::SetPassthrough& set)
 {
     const auto& status = live.protocols[static_cast<std::size_t>(set.protocol)];
@@ -31,30 +31,29 @@ void forPassthrough(LiveEffect& effect, const engine::Snapshot& live,
     using engine::policy::PassthroughMode;
     if (set.value.mode != PassthroughMode::Block) {
         if (status.heldTunnels > 0) {
-            add(effect.sentence, count(status.heldTunnels, "held tunnel") + " get" +
-                                     (status.heldTunnels == 1 ? "s" : "") +
-                                     " the same identifiers and ports back.");
+            add(effect, count(status.heldTunnels, "held tunnel") + " get" +
+                            (status.heldTunnels == 1 ? "s" : "") +
+                            " the same identifiers and ports back.");
         } else {
-            add(effect.sentence, tunnels + (number == 1 ? " goes" : " go") + " on unchanged.");
+            add(effect, tunnels + (number == 1 ? " goes" : " go") + " on unchanged.");
         }
         return;
     }
     switch (set.onLive) {
     case OnLive::Hold:
-        add(effect.sentence,
-            tunnels + (number == 1 ? " is" : " are") +
-                " held for ten seconds, then dropped; undo gives everything back.");
+        add(effect, tunnels + (number == 1 ? " is" : " are") +
+                        " held for ten seconds, then dropped; undo gives everything back.");
         break;
     case OnLive::Finish:
-        add(effect.sentence, tunnels + (number == 1 ? " stays" : " stay") + " until the end.");
+        add(effect, tunnels + (number == 1 ? " stays" : " stay") + " until the end.");
         break;
     case OnLive::Drop:
-        add(effect.sentence, tunnels + (number == 1 ? " is" : " are") + " dropped now.");
+        add(effect, tunnels + (number == 1 ? " is" : " are") + " dropped now.");
         break;
     }
 }
 
-void forForwards(LiveEffect& effect, const Rules& before, const engine::Snapshot& live,
+void forForwards(std::string& effect, const Rules& before, const engine::Snapshot& live,
                  const engine::SetPortForwards& set)
 {
     for (const auto& old : before.portForwards) {
@@ -64,21 +63,19 @@ void forForwards(LiveEffect& effect, const Rules& before, const engine::Snapshot
                           found->protocol == old.protocol &&
                           found->externalPorts == old.externalPorts &&
                           found->internalAddress == old.internalAddress &&
-                          found->internalFirst == old.internalFirst &&
-                          found->allowedRemotes == old.allowedRemotes;
+                          found->internalFirst == old.internalFirst;
         if (kept) continue;
         const auto status =
             std::ranges::find(live.forwards, old.id, &engine::PortForwardStatus::id);
         if (status == live.forwards.end() || status->liveSessions == 0) continue;
         const std::string name = old.name.empty() ? "forward " + std::to_string(old.id) : old.name;
         const std::uint32_t number = status->liveSessions;
-        add(effect.sentence, count(number, "live session") + " through " + name +
-                                 (number == 1 ? " runs" : " run") + " on until it ends by itself.");
-        effect.forwards.push_back(old.id);
+        add(effect, count(number, "live session") + " through " + name +
+                        (number == 1 ? " ends with it." : " end with it."));
     }
 }
 
-void forDevices(LiveEffect& effect, const Rules& before, const engine::Snapshot& live,
+void forDevices(std::string& effect, const Rules& before, const engine::Snapshot& live,
                 const engine::SetDeviceRules& set)
 {
     using engine::policy::DeviceAccess;
@@ -93,19 +90,18 @@ void forDevices(LiveEffect& effect, const Rules& before, const engine::Snapshot&
         if (device == live.devices.end() || device->sessions == 0) continue;
         std::string text =
             rule.address.toString() + " has " + count(device->sessions, "live session");
-        text += rule.access == DeviceAccess::Block ? "; nothing of this device passes from now on."
-                                                   : "; from now on only recognised tunnels pass.";
-        add(effect.sentence, text);
-        if (rule.access == DeviceAccess::Block) effect.devices.push_back(rule.address);
+        text += rule.access == DeviceAccess::Block ? "; all of them end now."
+                                                   : "; all but its tunnels end now.";
+        add(effect, text);
     }
 }
 
 }  // namespace
 
-LiveEffect liveEffect(const Rules& before, const engine::Snapshot& live,
-                      const engine::Command& command)
+std::string liveEffect(const Rules& before, const engine::Snapshot& live,
+                       const engine::Command& command)
 {
-    LiveEffect effect;
+    std::string effect;
     if (const auto* passthrough = std::get_if<engine::SetPassthrough>(&command)) {
         forPassthrough(effect, live, *passthrough);
     } else if (const auto* forwards = std::get_if<engine::SetPortForwards>(&command)) {
@@ -113,22 +109,14 @@ LiveEffect liveEffect(const Rules& before, const engine::Snapshot& live,
     } else if (const auto* devices = std::get_if<engine::SetDeviceRules>(&command)) {
         forDevices(effect, before, live, *devices);
     } else if (std::holds_alternative<engine::SetNat>(command) && live.sessions > 0) {
-        effect.sentence = count(live.sessions, "live session") + " keep" +
-                          (live.sessions == 1 ? "s" : "") +
-                          " what they have; new ones follow the new rules.";
+        effect = count(live.sessions, "live session") + " keep" + (live.sessions == 1 ? "s" : "") +
+                 " what they have; new ones follow the new rules.";
     } else if (std::holds_alternative<engine::SetExposedHost>(command) && live.sessions > 0) {
-        effect.sentence =
-            "Live sessions run on; connections that begin from now on follow the rule.";
+        effect = "Live sessions run on; connections that begin from now on follow the rule.";
     } else if (std::holds_alternative<engine::SetOneToOnes>(command) && live.sessions > 0) {
-        effect.sentence = "Live sessions keep their addresses; new ones follow the rule.";
+        effect = "Sessions of a device whose external address changes end now.";
     }
     return effect;
-}
-
-bool concerns(const LiveEffect& effect, const engine::SessionRecord& session)
-{
-    return (session.forwardId != 0 && std::ranges::count(effect.forwards, session.forwardId) > 0) ||
-           std::ranges::count(effect.devices, session.internal.address) > 0;
 }
 
 }  // namespace app::services
