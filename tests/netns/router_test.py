@@ -173,6 +173,31 @@ def resets(lab):
     check("resets by the host for connections that are not its own", abs(foreign) <= 16, foreign)
 
 
+def follows(lab):
+    """The address, the link and the card itself change under the router's feet."""
+    def pings():
+        return wait_for(lambda: " 0% packet loss" in lab.sh("lan", f"ping -c 1 -W 1 {WAN_HOST}", check=False), 15, 0.2)
+    lab.sh("rt", f"ip addr add 203.0.113.77/24 dev ext0 && ip addr del {WAN_ROUTER}/24 dev ext0 && "
+                 f"ip addr flush dev ext0 && ip addr add 203.0.113.77/24 dev ext0 && "
+                 f"ip route replace default via {WAN_HOST}")
+    check("another external address", pings())
+    lab.sh("rt", f"ip addr flush dev ext0; ip addr add {WAN_ROUTER}/24 dev ext0; ip route replace default via {WAN_HOST}")
+    check("the first address again", pings())
+    lab.sh("rt", "ip link set ext0 down; sleep 0.3; ip link set ext0 up; "
+                 f"ip route replace default via {WAN_HOST}; ip link set int0 down; sleep 0.3; ip link set int0 up")
+    check("both links down and up", pings())
+    srv = lab.names["srv"]
+    lab.sh("rt", "ip link del ext0")
+    time.sleep(0.5)
+    lab.sh("rt", f"ip link add ext0 type veth peer name eth0 netns {srv} && ip addr add {WAN_ROUTER}/24 dev ext0 && "
+                 "ip link set ext0 up")
+    lab.sh("srv", f"ip addr add {WAN_HOST}/24 dev eth0 && ip link set eth0 up")
+    lab.sh("rt", f"ip route replace default via {WAN_HOST}")
+    check("the external card pulled out and put back", pings())
+    guarded = wait_for(lambda: "underpass_ex" in lab.sh("rt", "tc filter show dev ext0 ingress"), 5)
+    check("and guarded again", guarded)
+
+
 def survives(lab, program, process, before):
     """kill -9, start again, stop: the connection lives on and the host is as it was."""
     code = """
@@ -244,7 +269,11 @@ def main():
             resets(lab)
             survives(lab, options.underpassd, process, before)
             wrong_input(lab, options.underpassd)
-            check("the host is as it was, at the end", before == lab.host_state())
+            process = lab.router(options.underpassd)
+            follows(lab)
+            check("SIGTERM ends it cleanly", stop(process) == 0)
+            check("no program of ours is left", "underpass" not in lab.host_state())
+            check("the journal is empty at the end", not (lab.folder / "state" / "host_journal").exists())
         finally:
             log = (lab.folder / "router.log").read_text().strip()
             if log:
