@@ -1,28 +1,12 @@
 #pragma once
 
 #include "engine/base/time.h"
-#include "engine/tunnel/observation.h"
+#include "engine/tunnel/sequence_reading.h"
 
 #include <array>
 #include <cstdint>
-#include <optional>
-#include <span>
 
 namespace engine::tunnel {
-
-/// What the sequence field of one data packet says. `stream` separates number spaces that follow
-/// one another in one session: a new key, index, epoch or SPI starts its numbers afresh.
-struct SequenceReading {
-    std::uint32_t stream = 0;
-    std::uint64_t number = 0;
-    std::uint8_t bits = 32;  ///< width of the number, for wrapping
-    bool keepalive = false;  ///< carries no data, so nobody has to answer it
-};
-
-/// Reads the sequence number of a data packet; none if the packet is not data of that kind or shows
-/// no number. Pure; reads nothing beyond the payload.
-[[nodiscard]] std::optional<SequenceReading> readSequence(SequenceKind kind,
-                                                          std::span<const std::uint8_t> payload);
 
 /// Loss, reordering and duplication of one direction, from sequence numbers alone. A number that is
 /// skipped counts as lost once it is kWindow numbers behind or a few seconds old, so that late
@@ -43,7 +27,18 @@ public:
     static constexpr std::int64_t kNearJump = 64;
 
     /// True when this packet confirmed a new stream after an older one: a rekey.
-    bool count(Instant now, const SequenceReading& reading);
+    bool count(Instant now, const SequenceReading& reading)
+    {
+        // Nearly every packet is the next one.
+        if (!m_running || reading.number != m_expected || reading.stream != m_stream) {
+            return countOther(now, reading);
+        }
+        ++m_highest;
+        expectAfter(reading);
+        m_following = 0;
+        if (now - m_markTime >= kSettleTime) settle(now);
+        return false;
+    }
 
     /// Settles gaps that are old enough. Harmless at any time.
     void settle(Instant now);
@@ -53,8 +48,15 @@ public:
     [[nodiscard]] std::uint64_t duplicated() const { return m_duplicated; }
 
 private:
+    bool countOther(Instant now, const SequenceReading& reading);
+    void expectAfter(const SequenceReading& reading)
+    {
+        m_expected = (reading.number + 1) & (~std::uint64_t{0} >> (64U - reading.bits));
+    }
     /// A packet that does not belong to the stream being counted: perhaps the next one's.
     bool follow(Instant now, const SequenceReading& reading);
+    /// Enters the packets that came in order since the window was last touched.
+    void catchUp();
     void advanceTo(std::uint64_t number);
     /// Counts the gaps up to and including `number` as lost.
     void settleUpTo(std::uint64_t number);
@@ -81,14 +83,16 @@ private:
     std::uint32_t m_previous = 0;  ///< the stream before; going back to it is no rekey
     std::uint32_t m_candidate = 0;
     std::uint64_t m_candidateNumber = 0;
+    std::uint64_t m_expected = 0;    ///< the number after the highest, as the field shows it
     std::uint64_t m_highest = 0;     ///< extended beyond the field's width
+    std::uint64_t m_entered = 0;     ///< the window is up to date to here; what is behind is there
     std::uint64_t m_settled = 0;     ///< gaps up to here have been judged
     std::uint64_t m_markNumber = 0;  ///< highest number at m_markTime
     Instant m_markTime;
     std::uint64_t m_lost = 0;
     std::uint64_t m_reordered = 0;
     std::uint64_t m_duplicated = 0;
-    /// One bit per number from m_highest - kWindow + 1 to m_highest.
+    /// One bit per number from m_entered - kWindow + 1 to m_entered.
     std::array<std::uint64_t, kWindow / 64> m_window{};
 };
 

@@ -612,6 +612,28 @@ std::uint64_t TunnelTable::serialOf(const TunnelKey& key) const
     return found == m_byKey.end() ? 0 : m_records[found->second].tunnel.serial;
 }
 
+/// Inlined into count(), which it makes up most of.
+inline bool TunnelTable::countSequence(Instant now, Attachment& attachment, Direction direction,
+                                       std::span<const std::uint8_t> payload, bool& keepalive)
+{
+    const SequenceReading reading = readSequence(attachment.sequence, payload);
+    if (!reading) return false;
+    keepalive = reading.keepalive;
+    if (attachment.meters[indexOf(direction)].count(now, reading)) sawNewStream(now, attachment);
+    return true;
+}
+
+void TunnelTable::sawNewStream(Instant now, const Attachment& attachment)
+{
+    if (attachment.tunnel == kNone) return;
+    // ESP's security associations are told by IKE's helper, and several may share one session.
+    const bool isRekey = attachment.sequence == SequenceKind::WireGuard ||
+                         attachment.sequence == SequenceKind::OpenVpnUdp ||
+                         attachment.sequence == SequenceKind::Dtls;
+    Record& record = m_records[attachment.tunnel];
+    if (isRekey && !record.over) rekeyed(now, record);
+}
+
 void TunnelTable::count(AttachmentId id, Instant now, const Passed& passed)
 {
     if (id.index >= m_attachments.size()) return;
@@ -647,24 +669,6 @@ void TunnelTable::count(AttachmentId id, Instant now, const Passed& passed)
     if ((attachment.wake & bitOf(passed.direction)) != 0)
         awake(now, id.index, passed.direction, data);
     if (!data && !passed.payload.empty()) control(now, id.index, passed);
-}
-
-bool TunnelTable::countSequence(Instant now, Attachment& attachment, Direction direction,
-                                std::span<const std::uint8_t> payload, bool& keepalive)
-{
-    const auto reading = readSequence(attachment.sequence, payload);
-    if (!reading) return false;
-    keepalive = reading->keepalive;
-    const bool isRekey = attachment.meters[indexOf(direction)].count(now, *reading);
-    if (!isRekey || attachment.tunnel == kNone) return true;
-    // ESP's security associations are told by IKE's helper, and several may share one session.
-    if (attachment.sequence == SequenceKind::WireGuard ||
-        attachment.sequence == SequenceKind::OpenVpnUdp ||
-        attachment.sequence == SequenceKind::Dtls) {
-        Record& record = m_records[attachment.tunnel];
-        if (!record.over) rekeyed(now, record);
-    }
-    return true;
 }
 
 void TunnelTable::awake(Instant now, std::uint32_t index, Direction direction, bool data)

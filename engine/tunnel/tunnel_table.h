@@ -208,6 +208,7 @@ private:
     void control(Instant now, std::uint32_t attachment, const Passed& passed);
     bool countSequence(Instant now, Attachment& attachment, net::Direction direction,
                        std::span<const std::uint8_t> payload, bool& keepalive);
+    void sawNewStream(Instant now, const Attachment& attachment);
     /// Moves what an attachment has counted into its tunnel, and starts it anew.
     void fold(Record& record, Attachment& attachment);
 
