@@ -218,6 +218,7 @@ void EspResolver::askOutbound(const Host& host, EspPair pair, OutboundSpi& spi, 
     binding.watch = true;
     binding.key = host.key;
     binding.sequence = tunnel::SequenceKind::Esp;
+    binding.renewal = std::exchange(spi.asked, true);
     spi.watched = true;
     actions.bindings.push_back(binding);
 }
@@ -236,6 +237,7 @@ void EspResolver::askInbound(const Host& host, EspPair pair, InboundSpi& spi, Ac
     binding.watch = true;
     binding.key = host.key;
     binding.sequence = tunnel::SequenceKind::Esp;
+    binding.renewal = std::exchange(spi.asked, true);
     spi.watched = true;
     actions.bindings.push_back(binding);
 }

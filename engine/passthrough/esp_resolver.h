@@ -99,6 +99,7 @@ private:
         Instant first;
         Instant last;
         std::uint32_t packets = 0;
+        bool asked = false;  ///< the NAT knows it
         bool watched = true;
         bool superseded = false;  ///< a newer child SA has come
     };
@@ -116,6 +117,7 @@ private:
         bool confirmed = false;  ///< a second packet or a reaction followed
         bool superseded = false;
         bool alone = false;  ///< no other client was pending when it was bound
+        bool asked = false;
         bool watched = true;
         // Sequence numbers seen: the highest and the 64 before it.
         std::uint32_t highest = 0;

@@ -91,6 +91,7 @@ struct PortlessBinding {
     Duration idle{0};       ///< timer until the next packet either way; zero: the NAT's default
     FlowId master = 0;      ///< ends with this flow; 0: on its own
     bool watch = false;     ///< show every packet to inspectPortless()
+    bool renewal = false;   ///< only updates one that was asked for before
     tunnel::TunnelKey key;  ///< the tunnel its bytes count for
     tunnel::SequenceKind sequence = tunnel::SequenceKind::None;
 };

@@ -92,7 +92,7 @@ struct Connection {
     Phase phase = Phase::Seen;
     Version version = Version::V2;
     ike::Product product = ike::Product::Unknown;
-    bool clientOffersNatTraversal = false;
+    std::array<bool, 2> offersNatTraversal{};  ///< by direction
     bool bothOfferNatTraversal = false;
     bool answered = false;     ///< the server has sent something that fits
     bool settled = false;      ///< the server has shown whether it does NAT traversal
@@ -543,7 +543,7 @@ Attention IpsecInspector::State::ikeMessage(Instant now, FlowState& state, Direc
     if (!acceptSpi(now, state, direction, header, actions)) return kWatch;
     readClear(state, direction, header, message, packet, actions);
     Connection& connection = *state.connection;
-    if (direction == Direction::Inbound) {
+    if (direction != state.flow.initiator) {
         connection.answered = true;
         const bool opening =
             header.exchange == Exchange::SaInit || header.exchange == Exchange::Main ||
@@ -551,8 +551,9 @@ Attention IpsecInspector::State::ikeMessage(Instant now, FlowState& state, Direc
         connection.settled = connection.settled || !opening || header.isEncrypted1();
     }
     if (!connection.labelled) {
-        const bool natTraversal =
-            state.carrier != FlowState::Carrier::Ike || connection.clientOffersNatTraversal;
+        const bool natTraversal = state.carrier != FlowState::Carrier::Ike ||
+                                  connection.offersNatTraversal[0] ||
+                                  connection.offersNatTraversal[1];
         label(state, natTraversal ? net::VpnProtocol::IpsecNatT : net::VpnProtocol::IpsecEsp,
               Confidence::Likely, actions);
     }
@@ -670,17 +671,28 @@ void IpsecInspector::State::readClear(FlowState& state, Direction direction,
     const ike::ClearPayloads clear = ike::readClearPayloads(header, message);
     Connection& connection = *state.connection;
     const bool inbound = direction == Direction::Inbound;
+    const bool responds = direction != state.flow.initiator;
     if (connection.product == ike::Product::Unknown && clear.product != ike::Product::Unknown) {
         connection.product = clear.product;
         Observation observation = observe(state, Observation::Kind::Product);
         observation.text = ike::nameOf(clear.product);
         actions.observations.push_back(std::move(observation));
     }
-    if (!inbound && clear.offersNatTraversal) connection.clientOffersNatTraversal = true;
-    if (inbound && clear.offersNatTraversal && connection.clientOffersNatTraversal) {
-        connection.bothOfferNatTraversal = true;
+    if (clear.offersNatTraversal || clear.hasNatDetection) {
+        connection.offersNatTraversal[indexOf(direction)] = true;
+        connection.bothOfferNatTraversal =
+            connection.offersNatTraversal[0] && connection.offersNatTraversal[1];
     }
-    if (!inbound) return;
+    // Version 1 hashes with what was negotiated; only SHA-1 is recomputed.
+    const bool comparable = header.version == Version::V2 || connection.hash == kHashSha1;
+    if (inbound && clear.destinationHash && comparable && !connection.upstreamNat &&
+        !state.aliased &&
+        *clear.destinationHash != ike::natDetectionHash(header, state.flow.external)) {
+        connection.upstreamNat = true;
+        finding(state, FindingKind::UpstreamNat, state.flow.external.address.hostOrder(),
+                state.flow.external.port.hostOrder(), packet, actions);
+    }
+    if (!responds) return;
     if (clear.hasProposal) connection.settled = true;
     if (clear.hasProposal && header.version == Version::V1) {
         connection.hash = clear.proposal.integrity;
@@ -690,17 +702,9 @@ void IpsecInspector::State::readClear(FlowState& state, Direction direction,
         finding(state, FindingKind::WeakCrypto, clear.proposal.encryption, clear.proposal.group,
                 packet, actions);
     }
-    if (clear.hasNatDetection && connection.clientOffersNatTraversal &&
+    if (clear.hasNatDetection && connection.bothOfferNatTraversal &&
         connection.phase <= Phase::Handshaking) {
         event(state, EventKind::NatDetected, direction, 0, 0, actions);
-    }
-    // Version 1 hashes with what was negotiated; only SHA-1 is recomputed.
-    const bool comparable = header.version == Version::V2 || connection.hash == kHashSha1;
-    if (clear.destinationHash && comparable && !connection.upstreamNat && !state.aliased &&
-        *clear.destinationHash != ike::natDetectionHash(header, state.flow.external)) {
-        connection.upstreamNat = true;
-        finding(state, FindingKind::UpstreamNat, state.flow.external.address.hostOrder(),
-                state.flow.external.port.hostOrder(), packet, actions);
     }
     // Notices in clear are not authenticated: they explain a failure, they never end what works.
     if (clear.error == 0 || connection.agreed) return;
@@ -714,6 +718,8 @@ void IpsecInspector::State::readClear(FlowState& state, Direction direction,
     if (clear.error == ike::kNoProposalChosen || clear.error == ike::kInvalidSyntax ||
         clear.error == ike::kAuthenticationFailed) {
         connection.phase = Phase::Failed;
+        connection.labelled = false;  // the next attempt is told anew
+        connection.confidence = Confidence::Guess;
         Observation ended = observe(state, Observation::Kind::Ended);
         ended.phase = Phase::Failed;
         ended.event = EventKind::PeerClosed;

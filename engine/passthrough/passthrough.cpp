@@ -156,7 +156,7 @@ struct Passthrough::State {
     void admitBindings(const Actions& actions, const Mark& mark)
     {
         for (std::size_t i = mark.bindings(); i < actions.bindings.size(); ++i) {
-            admit(actions.bindings[i].key);
+            if (!actions.bindings[i].renewal) admit(actions.bindings[i].key);
         }
     }
     void dismiss(const tunnel::TunnelKey& key)

@@ -66,6 +66,7 @@ private Q_SLOTS:
     void espWithoutAnswer_isAFinding();
     void natTraversal_ofEightClients_isOneTunnelEach_data();
     void natTraversal_ofEightClients_isOneTunnelEach();
+    void negotiation_begunOutside_isLabelledAlike();
     void keepalives_areCounted();
     void legacyServer_isToldApartByCookie();
     void legacyServer_withoutAMapping_isToldApartByCookie();
@@ -712,6 +713,44 @@ void IpsecTest::natTraversal_ofEightClients_isOneTunnelEach()
     QCOMPARE(keys.size(), std::size_t{8});
     QCOMPARE(nat.heldCount, std::size_t{0});  // who has floated waits for nobody
     QVERIFY(nat.sessions.empty());
+}
+
+void IpsecTest::negotiation_begunOutside_isLabelledAlike()
+{
+    // The server is inside, behind a port forward.
+    const policy::PassthroughPolicy policy;
+    IpsecInspector inspector(kSeed, policy);
+    Flow flow;
+    flow.id = 1;
+    flow.internal = {clientAddress(0), net::Port{500}};
+    flow.external = {kExternal, net::Port{500}};
+    flow.remote = {net::Ipv4Address{198, 51, 100, 77}, net::Port{61000}};
+    flow.initiator = Direction::Inbound;
+    Actions actions;
+    IkeMessage request = saInit(100, 0);
+    request.payloads.push_back({41, notify(16389, hashOf(100, 0, flow.external))});
+    Bytes bytes = build(request);
+    Segment segment;
+    segment.direction = Direction::Inbound;
+    segment.payload = bytes;
+    QVERIFY(inspector.consider(Instant{1h}, flow, segment) == Inspector::Claim::Claimed);
+    inspector.inspect(Instant{1h}, flow, segment, actions);
+    const auto lastLabel = [&] {
+        const auto found = std::ranges::find_if(
+            actions.observations.rbegin(), actions.observations.rend(),
+            [](const auto& seen) { return seen.kind == tunnel::Observation::Kind::Label; });
+        return found == actions.observations.rend() ? tunnel::Observation{} : *found;
+    };
+    QVERIFY(lastLabel().confidence == tunnel::Confidence::Likely);
+    QVERIFY(lastLabel().protocol == net::VpnProtocol::IpsecNatT);
+    IkeMessage response = saInit(100, 101);
+    response.payloads.push_back({41, notify(16389, Bytes(20, 5))});
+    bytes = build(response);
+    segment.direction = Direction::Outbound;
+    segment.payload = bytes;
+    inspector.inspect(Instant{1h} + 1ms, flow, segment, actions);
+    QVERIFY(lastLabel().confidence == tunnel::Confidence::Certain);
+    QVERIFY(lastLabel().protocol == net::VpnProtocol::IpsecNatT);
 }
 
 void IpsecTest::keepalives_areCounted()
