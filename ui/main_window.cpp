@@ -164,7 +164,7 @@ MainWindow::MainWindow(QWidget* parent) : QMainWindow(parent)
     applyTheme(*this, m_parts->tone);
     setWindowTitle(QStringLiteral("Underpass"));
     setWindowIcon(iconOf(Symbol::Logo));
-    resize(1280, 820);
+    resize(1400, 880);
     setMinimumSize(900, 600);
     buildPages();
     buildShortcuts();
@@ -188,9 +188,10 @@ void MainWindow::buildPages()
     auto* right = new QVBoxLayout;
     right->setSpacing(0);
     auto* messageRow = new QHBoxLayout;
-    messageRow->setContentsMargins(kGapPage, kGapWide, kGapPage, 0);
+    messageRow->setContentsMargins(kGapPage, 0, kGapPage, 0);
     p.message = new InlineMessage(central);
     p.message->setClosable();
+    p.message->setGapAbove(kGapWide);
     p.message->hide();
     messageRow->addWidget(p.message);
     right->addLayout(messageRow);
@@ -271,7 +272,6 @@ void MainWindow::buildPages()
             });
 
     connect(p.tunnelsPage, &TunnelsPage::disconnectAsked, this, &MainWindow::tunnelCloseRequested);
-    connect(p.tunnelsPage, &TunnelsPage::labAsked, this, &MainWindow::labRequested);
     connect(p.tunnelsPage, &TunnelsPage::passthroughAsked, this,
             [this](engine::net::VpnProtocol protocol) {
                 showPage(Page::Passthrough);

@@ -146,10 +146,13 @@ OverviewPage::OverviewPage(const Presentation& presentation, TunnelModel& tunnel
         tunnelCard);
     m_noTunnels->muted().wrapping();
     tunnelCard->body()->addWidget(m_noTunnels);
+    auto* lines = new QVBoxLayout;
+    lines->setSpacing(0);
+    tunnelCard->body()->addLayout(lines);
     for (TunnelLine& line : m_lines) {
         line.button = new QPushButton(tunnelCard);
         line.button->setProperty("rowButton", true);
-        line.button->setMinimumHeight(48);
+        line.button->setMinimumHeight(44);
         auto* row = new QHBoxLayout(line.button);
         row->setContentsMargins(kGap, 2, kGap, 2);
         row->setSpacing(kGapWide);
@@ -176,7 +179,7 @@ OverviewPage::OverviewPage(const Presentation& presentation, TunnelModel& tunnel
             child->setAttribute(Qt::WA_TransparentForMouseEvents);
         connect(line.button, &QPushButton::clicked, this,
                 [this, &line] { Q_EMIT tunnelAsked(line.serial); });
-        tunnelCard->body()->addWidget(line.button);
+        lines->addWidget(line.button);
         line.button->hide();
     }
     tunnelCard->body()->addStretch();

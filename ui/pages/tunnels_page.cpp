@@ -53,7 +53,7 @@ TunnelsPage::TunnelsPage(const Presentation& presentation, TunnelModel& model, Q
 
     m_table = new Table(tr("Tunnels"), CellDelegate::Lines::Two, this);
     m_table->setModel(&m_model);
-    m_table->setColumnWidths({172, 104, 122, 0, 150, 84, 104, 88, 140, 150, 160, 70});
+    m_table->setColumnWidths({172, 108, 126, 0, 172, 98, 122, 88, 184, 150, 160, 70});
     for (const int hidden :
          {static_cast<int>(TunnelModel::Total), static_cast<int>(TunnelModel::External),
           static_cast<int>(TunnelModel::Loss)})
@@ -90,7 +90,7 @@ TunnelsPage::TunnelsPage(const Presentation& presentation, TunnelModel& model, Q
     m_empty = new EmptyState(Symbol::Tunnels, this);
     connect(m_empty->action(), &QPushButton::clicked, this, [this] {
         if (m_model.totalRows() == 0) {
-            Q_EMIT labAsked();
+            Q_EMIT passthroughAsked(engine::net::VpnProtocol::Pptp);
         } else {
             clearFilter();
         }
@@ -148,7 +148,7 @@ void TunnelsPage::updateEmpty()
     if (m_model.totalRows() == 0) {
         m_empty->say(tr("No VPN tunnels yet"),
                      tr("They appear here when a device behind this PC starts one."),
-                     tr("Show an example"));
+                     tr("See what may pass"));
     } else {
         m_empty->say(tr("No tunnel matches the filter"), {}, tr("Clear the filter"));
     }

@@ -36,7 +36,6 @@ public:
 Q_SIGNALS:
     void disconnectAsked(quint64 serial);
     void passthroughAsked(engine::net::VpnProtocol protocol);
-    void labAsked();
     void windowAsked(quint64 serial);
 
 private:

@@ -25,20 +25,20 @@ QLabel[muted="true"] { color: {mutedText}; }
 QLabel[section="true"] { color: {mutedText}; }
 
 QPushButton { background: {surface}; color: {text}; border: 1px solid {strongBorder}; border-radius: 6px;
-    padding: 5px 14px; min-height: 20px; }
+    padding: 7px 14px; }
 QPushButton:hover { background: {raised}; }
 QPushButton:pressed { background: {selection}; }
-QPushButton:focus { border: 2px solid {accent}; padding: 4px 13px; }
+QPushButton:focus { border: 2px solid {accent}; padding: 6px 13px; }
 QPushButton:disabled { color: {mutedText}; border-color: {border}; background: {raised}; }
 QPushButton[primary="true"] { background: {accent}; color: {onAccent}; border: 1px solid {accent}; }
 QPushButton[primary="true"]:hover { background: {accentHover}; }
 QPushButton[primary="true"]:focus { border: 2px solid {text}; }
 QPushButton[primary="true"]:disabled { background: {raised}; color: {mutedText}; border-color: {border}; }
-QPushButton[quiet="true"] { background: transparent; border: 1px solid transparent; color: {accent}; padding: 4px 8px; }
+QPushButton[quiet="true"] { background: transparent; border: 1px solid transparent; color: {accent}; padding: 6px 8px; }
 QPushButton[quiet="true"]:hover { background: {raised}; }
-QPushButton[quiet="true"]:focus { border: 2px solid {accent}; padding: 3px 7px; }
+QPushButton[quiet="true"]:focus { border: 2px solid {accent}; padding: 5px 7px; }
 QPushButton[quiet="true"]:disabled { color: {mutedText}; }
-QPushButton[rowButton="true"] { background: transparent; border: 1px solid transparent; border-radius: 6px; min-height: 44px; padding: 0; }
+QPushButton[rowButton="true"] { background: transparent; border: 1px solid transparent; border-radius: 6px; padding: 0; }
 QPushButton[rowButton="true"]:hover { background: {raised}; }
 QPushButton[rowButton="true"]:focus { border: 2px solid {accent}; padding: 0; }
 QPushButton[nav="true"] { background: transparent; border: 1px solid transparent; border-radius: 6px; text-align: left;
@@ -46,7 +46,7 @@ QPushButton[nav="true"] { background: transparent; border: 1px solid transparent
 QPushButton[nav="true"]:disabled { color: {mutedText}; }
 QPushButton[nav="true"]:hover { background: {navHover}; }
 QPushButton[nav="true"]:checked { background: {selection}; color: {accent}; font-weight: 600; }
-QPushButton[nav="true"]:focus { border: 2px solid {accent}; padding: 5px 9px; }
+QPushButton[nav="true"]:focus { border: 1px solid {accent}; }
 QPushButton[chip="true"] { border-radius: 14px; padding: 3px 12px; min-height: 20px; border: 1px solid {strongBorder}; }
 QPushButton[chip="true"]:checked { background: {selection}; border: 1px solid {accent}; color: {accent}; }
 QPushButton[chip="true"]:focus { border: 2px solid {accent}; padding: 2px 11px; }
@@ -59,10 +59,10 @@ QPushButton[seg="true"][segEnd="last"] { border-top-right-radius: 6px; border-bo
 QPushButton[seg="true"]:checked { background: {accent}; color: {onAccent}; border-color: {accent}; }
 QPushButton[seg="true"][danger="true"]:checked { background: {badInk}; color: {surface}; }
 QPushButton[seg="true"]:focus { border: 2px solid {text}; padding: 3px 11px; }
-QPushButton[tile="true"] { min-height: 84px; background: {surface}; border: 1px solid {border}; border-radius: 8px; text-align: left; padding: 0; }
+QPushButton[tile="true"] { background: {surface}; border: 1px solid {border}; border-radius: 8px; text-align: left; padding: 0; }
 QPushButton[tile="true"]:hover { border: 1px solid {strongBorder}; background: {surface}; }
 QPushButton[tile="true"]:focus { border: 2px solid {accent}; padding: 0; }
-QPushButton[pick="true"] { min-height: 60px; background: {surface}; border: 1px solid {strongBorder}; border-radius: 8px; text-align: left; padding: 0; }
+QPushButton[pick="true"] { background: {surface}; border: 1px solid {strongBorder}; border-radius: 8px; text-align: left; padding: 0; }
 QPushButton[pick="true"]:hover { background: {raised}; }
 QPushButton[pick="true"]:checked { background: {selection}; border: 2px solid {accent}; padding: 0; }
 QPushButton[pick="true"]:focus { border: 2px solid {accent}; padding: 0; }
@@ -88,6 +88,9 @@ QComboBox QAbstractItemView { background: {surface}; color: {text}; border: 1px 
 QCheckBox, QRadioButton { spacing: 8px; padding: 2px; border: 1px solid transparent; border-radius: 4px; }
 QCheckBox:focus, QRadioButton:focus { border: 1px solid {accent}; }
 
+QCheckBox::indicator { width: 16px; height: 16px; border: 1px solid {strongBorder}; border-radius: 4px; background: {surface}; }
+QCheckBox::indicator:checked { background: {accent}; border-color: {accent}; image: url(:/underpass/icons/{tick}); }
+QCheckBox::indicator:disabled { border-color: {border}; background: {raised}; }
 QTableView, QListView { background: {surface}; alternate-background-color: {surface}; color: {text};
     border: 1px solid {border}; border-radius: 8px; gridline-color: {border}; outline: none;
     selection-background-color: {selection}; selection-color: {text}; }
@@ -211,6 +214,8 @@ QString styleSheetOf(Tone tone)
         sheet.replace(QLatin1String(word.name), word.colour.name());
     sheet.replace(QLatin1String("{arrow}"),
                   dark ? QStringLiteral("chevron-dark.svg") : QStringLiteral("chevron-light.svg"));
+    sheet.replace(QLatin1String("{tick}"),
+                  dark ? QStringLiteral("tick-dark.svg") : QStringLiteral("tick-light.svg"));
     sheet.replace(QLatin1String("{arrowUp}"), dark ? QStringLiteral("chevron-up-dark.svg")
                                                    : QStringLiteral("chevron-up-light.svg"));
     return sheet;

@@ -152,6 +152,12 @@ void InlineMessage::setClosable()
     connect(close, &QToolButton::clicked, this, &QWidget::hide);
 }
 
+void InlineMessage::setGapAbove(int gap)
+{
+    m_gapAbove = gap;
+    m_row->setContentsMargins(44, kGap + gap, kGap, kGap);
+}
+
 void InlineMessage::paintEvent(QPaintEvent* /*event*/)
 {
     QPainter painter(this);
@@ -159,7 +165,8 @@ void InlineMessage::paintEvent(QPaintEvent* /*event*/)
     const Colours& colours = currentColours();
     painter.setPen(QPen(colours.ink(m_meaning), 1));
     painter.setBrush(colours.soft(m_meaning));
-    painter.drawRoundedRect(QRectF(rect()).adjusted(0.5, 0.5, -0.5, -0.5), kRadius, kRadius);
+    painter.drawRoundedRect(QRectF(rect()).adjusted(0.5, m_gapAbove + 0.5, -0.5, -0.5), kRadius,
+                            kRadius);
     ui::Shape shape = ui::Shape::Diamond;
     switch (m_meaning) {
     case Meaning::Neutral:
@@ -169,7 +176,7 @@ void InlineMessage::paintEvent(QPaintEvent* /*event*/)
     case Meaning::Bad: shape = ui::Shape::Cross; break;
     case Meaning::Held: shape = ui::Shape::Bars; break;
     }
-    paintShape(painter, QRectF(18, kGap + 8, 12, 12), shape, colours.ink(m_meaning));
+    paintShape(painter, QRectF(18, m_gapAbove + kGap + 8, 12, 12), shape, colours.ink(m_meaning));
 }
 
 SegmentedSwitch::SegmentedSwitch(const QStringList& positions, const QString& accessibleName,

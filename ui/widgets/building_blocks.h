@@ -86,6 +86,8 @@ public:
     void say(Meaning meaning, const QString& text);
     [[nodiscard]] QPushButton* addAction(const QString& text);
     void setClosable();
+    /// Room above that goes when the message goes.
+    void setGapAbove(int gap);
     [[nodiscard]] QString text() const { return m_text->text(); }
     [[nodiscard]] Meaning meaning() const { return m_meaning; }
 
@@ -95,6 +97,7 @@ protected:
 private:
     SafeLabel* m_text;
     QHBoxLayout* m_row;
+    int m_gapAbove = 0;
     Meaning m_meaning = Meaning::Neutral;
 };
 

@@ -247,7 +247,7 @@ void ThroughputPlot::redraw()
     const double age = times.isEmpty() ? 0 : -times.front();
     const double shown = age < 110 ? 120 : age < 290 ? 300 : 600;
     m_plot->xAxis->setRange(-shown, 0);
-    qSharedPointerCast<MinutesTicker>(m_plot->xAxis->ticker())->setTickStep(shown / 5);
+    qSharedPointerCast<MinutesTicker>(m_plot->xAxis->ticker())->setTickStep(shown < 600 ? 60 : 120);
     m_plot->replot(QCustomPlot::rpQueuedReplot);
 }
 

@@ -219,7 +219,7 @@ private Q_SLOTS:
         };
         QCOMPARE(plain(ui::Format(QLocale::c(), ui::ByteUnits::Decimal, true).rate(5'125'000)),
                  QStringLiteral("41 Mbit/s"));
-        QCOMPARE(plain(ui::Format(QLocale::c(), ui::ByteUnits::Decimal, false).rate(5'125'000)),
+        QCOMPARE(plain(ui::Format(QLocale::c(), ui::ByteUnits::Decimal, false).rate(5'120'000)),
                  QStringLiteral("5.12 MB/s"));
         QCOMPARE(plain(ui::Format(QLocale::c(), ui::ByteUnits::Decimal, true).rate(-3)),
                  QStringLiteral("0 bit/s"));

@@ -1,0 +1,725 @@
+#include "ui/main_window.h"
+
+#include "ui/pages/connections_page.h"
+#include "ui/pages/devices_page.h"
+#include "ui/pages/network_page.h"
+#include "ui/pages/overview_page.h"
+#include "ui/pages/passthrough_page.h"
+#include "ui/pages/port_forwards_page.h"
+#include "ui/pages/rule_editors.h"
+#include "ui/pages/settings_page.h"
+#include "ui/pages/start_page.h"
+#include "ui/pages/tunnels_page.h"
+#include "ui/widgets/table.h"
+
+#include <QAccessible>
+#include <QApplication>
+#include <QClipboard>
+#include <QLabel>
+#include <QLineEdit>
+#include <QScrollBar>
+#include <QSpinBox>
+#include <QTextEdit>
+#include <QtTest>
+
+#include <optional>
+
+#include "tests/ui/fake_network.h"
+
+using engine::net::Ipv4Address;
+using engine::net::VpnProtocol;
+using engine::policy::OnLive;
+using engine::policy::PassthroughMode;
+
+namespace {
+
+constexpr ui::Page kPages[] = {ui::Page::Overview,     ui::Page::Tunnels, ui::Page::Connections,
+                               ui::Page::Devices,      ui::Page::History, ui::Page::Passthrough,
+                               ui::Page::PortForwards, ui::Page::Network, ui::Page::Events,
+                               ui::Page::Settings};
+
+ui::RouterState sharing()
+{
+    ui::RouterState state;
+    state.kind = ui::RouterState::Kind::Sharing;
+    state.internalInterface = QStringLiteral("enp4s0");
+    state.externalInterface = QStringLiteral("enp3s0");
+    return state;
+}
+
+/// A shown window with the fake office in it.
+std::unique_ptr<ui::MainWindow> office()
+{
+    auto window = std::make_unique<ui::MainWindow>();
+    window->setRouterState(sharing());
+    window->setDeviceNames(fake::deviceNames());
+    window->setRules(fake::rules());
+    window->setInterfaces(fake::interfaces());
+    for (int step = 0; step < 10; ++step)
+        window->setSnapshot(fake::snapshot(step));
+    window->addEvents(fake::events(8));
+    window->setHistoryTunnels(fake::historyTunnels(20));
+    window->setHistoryConnections(fake::historyConnections(20));
+    window->show();
+    QApplication::setActiveWindow(window.get());
+    return window;
+}
+
+QPushButton* buttonNamed(const QWidget& root, const QString& name)
+{
+    for (QPushButton* button : root.findChildren<QPushButton*>()) {
+        if (button->accessibleName() == name || button->text().remove(QLatin1Char('&')) == name)
+            return button;
+    }
+    return nullptr;
+}
+
+void unnamedIn(QAccessibleInterface* interface, QStringList& found, int& seen, int depth)
+{
+    if (interface == nullptr || !interface->isValid() || depth > 40) return;
+    if (interface->state().focusable && !interface->state().invisible) {
+        ++seen;
+        if (interface->text(QAccessible::Name).trimmed().isEmpty()) {
+            const QObject* object = interface->object();
+            // Cells of tables carry texts, not names; an empty cell is an empty cell.
+            if (object != nullptr) {
+                QString where;
+                for (const QObject* one = object; one != nullptr; one = one->parent())
+                    where += QStringLiteral(" < ") + QLatin1String(one->metaObject()->className());
+                found << where;
+            }
+        }
+    }
+    for (int i = 0; i < interface->childCount(); ++i)
+        unnamedIn(interface->child(i), found, seen, depth + 1);
+}
+
+}  // namespace
+
+class MainWindowTest : public QObject {
+    Q_OBJECT
+
+private Q_SLOTS:
+    void everyPage_withTheOffice_paints();
+    void everyPage_withNothing_paints();
+    void everyFocusableControl_hasAName_data();
+    void everyFocusableControl_hasAName();
+    void hostileNames_neverBecomeRichText();
+    void notSharing_showsTheStartPageAndDisablesLivePages();
+    void startPage_sameCardTwice_isRefused();
+    void startPage_choosesBySides_andAsks();
+    void oneUsableCard_offersTheLab();
+    void keys_switchPagesAndFilter();
+    void escape_clearsTheFilterThenTheDetail();
+    void slash_inAField_isTyped();
+    void f6_walksThePanes();
+    void passthroughSwitch_asksAndSpringsBackUntilAnswered();
+    void heldTunnels_offerUndoFinishDrop();
+    void exception_isAddedAndRemoved();
+    void disconnect_asksFirst();
+    void sessions_areAskedForOnlyWhereTheyAreShown();
+    void connections_keepSelectionAndScroll();
+    void space_freezesTheTable();
+    void forwardEditor_portFortySeven_saysGreIsAProtocol();
+    void forwardEditor_goodForward_isSaved();
+    void networkForm_changesNothingBeforeApply();
+    void networkForm_shortTimer_cannotBeApplied();
+    void deviceAccess_isAsked();
+    void undo_isOfferedAndAsked();
+    void message_isShownInline();
+    void attention_hasOneActionEach();
+    void theme_switchesAndBack();
+    void settings_actAtOnce();
+    void csv_neutralisesFormulas();
+    void slots_neverEmitIntents();
+};
+
+void MainWindowTest::everyPage_withTheOffice_paints()
+{
+    const auto window = office();
+    for (const ui::Page page : kPages) {
+        window->showPage(page);
+        QCOMPARE(window->currentPage(), page);
+        const QImage image = window->grab().toImage();
+        QVERIFY(!image.isNull());
+        // Something other than one flat colour is there.
+        int changes = 0;
+        for (int x = 230; x + 1 < image.width(); ++x)
+            changes += image.pixel(x, 40) != image.pixel(x + 1, 40) ? 1 : 0;
+        QVERIFY2(changes > 5, qPrintable(ui::wordOf(page)));
+    }
+}
+
+void MainWindowTest::everyPage_withNothing_paints()
+{
+    ui::MainWindow window;
+    window.setRouterState(sharing());
+    window.setSnapshot(std::make_shared<engine::Snapshot>());
+    window.show();
+    for (const ui::Page page : kPages) {
+        window.showPage(page);
+        QVERIFY(!window.grab().isNull());
+    }
+    window.showTunnel(4711);
+    QCOMPARE(window.currentPage(), ui::Page::Settings);
+}
+
+void MainWindowTest::everyFocusableControl_hasAName_data()
+{
+    QTest::addColumn<int>("page");
+    QTest::newRow("start") << static_cast<int>(ui::Page::Start);
+    for (const ui::Page page : kPages)
+        QTest::newRow(qPrintable(ui::wordOf(page))) << static_cast<int>(page);
+}
+
+void MainWindowTest::everyFocusableControl_hasAName()
+{
+    QFETCH(int, page);
+    const auto window = office();
+    if (static_cast<ui::Page>(page) == ui::Page::Start) {
+        window->setRouterState({});
+    } else {
+        window->showPage(static_cast<ui::Page>(page));
+    }
+    if (static_cast<ui::Page>(page) == ui::Page::Tunnels) window->showTunnel(6);
+    if (static_cast<ui::Page>(page) == ui::Page::Passthrough)
+        window->findChild<ui::PassthroughPage*>()->card(VpnProtocol::L2tp)->setExpanded(true);
+    QStringList unnamed;
+    int seen = 0;
+    unnamedIn(QAccessible::queryAccessibleInterface(window.get()), unnamed, seen, 0);
+    QVERIFY2(unnamed.isEmpty(), qPrintable(unnamed.join(QLatin1Char('\n'))));
+    QVERIFY(seen > 8);
+}
+
+void MainWindowTest::hostileNames_neverBecomeRichText()
+{
+    const QString hostile =
+        QStringLiteral("<img src=\"file:///etc/passwd\"><b>x</b>&lt;script&gt;");
+    const auto window = office();
+    auto names = fake::deviceNames();
+    for (auto& name : names) {
+        name.name = hostile;
+        name.vendor = hostile;
+    }
+    window->setDeviceNames(names);
+    auto snapshot = std::make_shared<engine::Snapshot>(*fake::snapshot(12));
+    for (auto& tunnel : snapshot->tunnels) {
+        tunnel.serverName = hostile.toStdString();
+        tunnel.product = "<h1>\x1b[2J\xe2\x80\xae" + hostile.toStdString();
+    }
+    for (auto& protocol : snapshot->protocols) {
+        protocol.selfTest.outcome = engine::SelfTestResult::Outcome::Failed;
+        protocol.selfTest.why = hostile.toStdString();
+    }
+    window->setSnapshot(snapshot);
+    window->addEvents({engine::TunnelEnded{snapshot->tunnels[0]}});
+    window->showMessage({ui::Message::Severity::Error, hostile, hostile});
+    window->setUndo({hostile, true, true});
+    window->showTunnel(6);
+    for (const ui::Page page : kPages) {
+        window->showPage(page);
+        window->grab();
+    }
+    int labels = 0;
+    for (const QLabel* label : window->findChildren<QLabel*>()) {
+        QVERIFY2(label->textFormat() == Qt::PlainText, qPrintable(label->text()));
+        ++labels;
+    }
+    QVERIFY(labels > 100);
+    QVERIFY(window->findChildren<QTextEdit*>().isEmpty());
+    // Tool tips guess rich text by themselves, so no network text may stand in one.
+    for (const QWidget* widget : window->findChildren<QWidget*>())
+        QVERIFY2(!widget->toolTip().contains(QLatin1Char('<')), qPrintable(widget->toolTip()));
+    for (const QLabel* label : window->findChildren<QLabel*>())
+        QVERIFY(!label->text().contains(QChar(0x202e)) && !label->text().contains(QChar(0x1b)));
+}
+
+void MainWindowTest::notSharing_showsTheStartPageAndDisablesLivePages()
+{
+    ui::MainWindow window;
+    QSignalSpy asked(&window, &ui::MainWindow::interfacesRequested);
+    window.show();
+    QCOMPARE(window.currentPage(), ui::Page::Start);
+    QVERIFY(asked.count() >= 1);
+    window.showPage(ui::Page::Tunnels);
+    QCOMPARE(window.currentPage(), ui::Page::Start);
+    window.showPage(ui::Page::History);
+    QCOMPARE(window.currentPage(), ui::Page::History);
+    window.showPage(ui::Page::Start);
+    window.setRouterState(sharing());
+    QCOMPARE(window.currentPage(), ui::Page::Overview);
+    window.setRouterState({});
+    QCOMPARE(window.currentPage(), ui::Page::Start);
+}
+
+void MainWindowTest::startPage_sameCardTwice_isRefused()
+{
+    ui::MainWindow window;
+    window.setInterfaces(fake::interfaces());
+    window.show();
+    auto* start = window.findChild<ui::StartPage*>();
+    QVERIFY(start->startButton()->isEnabled());
+    for (QPushButton* button : start->findChildren<QPushButton*>()) {
+        if (button->accessibleName().startsWith(QStringLiteral("Shared side, enp3s0")))
+            button->click();
+    }
+    QVERIFY(!start->startButton()->isEnabled());
+}
+
+void MainWindowTest::startPage_choosesBySides_andAsks()
+{
+    ui::MainWindow window;
+    window.setInterfaces(fake::interfaces());
+    window.show();
+    QSignalSpy started(&window, &ui::MainWindow::startSharingRequested);
+    window.findChild<ui::StartPage*>()->startButton()->click();
+    QCOMPARE(started.count(), 1);
+    QCOMPARE(started.first().at(0).toString(), QStringLiteral("enp4s0"));
+    QCOMPARE(started.first().at(1).toString(), QStringLiteral("enp3s0"));
+}
+
+void MainWindowTest::oneUsableCard_offersTheLab()
+{
+    ui::MainWindow window;
+    auto one = fake::interfaces();
+    one.erase(one.begin() + 1);
+    window.setInterfaces(one);
+    window.show();
+    QVERIFY(!window.findChild<ui::StartPage*>()->startButton()->isEnabled());
+    QSignalSpy lab(&window, &ui::MainWindow::labRequested);
+    buttonNamed(window, QStringLiteral("Look around in the lab"))->click();
+    QCOMPARE(lab.count(), 1);
+}
+
+void MainWindowTest::keys_switchPagesAndFilter()
+{
+    const auto window = office();
+    for (int i = 0; i < 9; ++i) {
+        QTest::keyClick(window.get(), static_cast<Qt::Key>(Qt::Key_1 + i), Qt::ControlModifier);
+        QCOMPARE(window->currentPage(), kPages[i]);
+    }
+    QTest::keyClick(window.get(), Qt::Key_Comma, Qt::ControlModifier);
+    QCOMPARE(window->currentPage(), ui::Page::Settings);
+    QTest::keyClick(window.get(), Qt::Key_Left, Qt::AltModifier);
+    QCOMPARE(window->currentPage(), ui::Page::Events);
+    QTest::keyClick(window.get(), Qt::Key_Right, Qt::AltModifier);
+    QCOMPARE(window->currentPage(), ui::Page::Settings);
+    window->showPage(ui::Page::Tunnels);
+    QTest::keyClick(window.get(), Qt::Key_F, Qt::ControlModifier);
+    QCOMPARE(QApplication::focusWidget(), window->findChild<ui::TunnelsPage*>()->filterField());
+}
+
+void MainWindowTest::escape_clearsTheFilterThenTheDetail()
+{
+    const auto window = office();
+    window->showTunnel(6);
+    auto* page = window->findChild<ui::TunnelsPage*>();
+    auto* detail = page->findChild<ui::TunnelDetail*>();
+    QVERIFY(detail->isVisible());
+    page->filterField()->setText(QStringLiteral("old"));
+    QCOMPARE(page->table()->model()->rowCount(), 1);
+    QTest::keyClick(window.get(), Qt::Key_Escape);
+    QVERIFY(page->filterField()->text().isEmpty());
+    QCOMPARE(page->table()->model()->rowCount(), 12);
+    QVERIFY(detail->isVisible());
+    QTest::keyClick(window.get(), Qt::Key_Escape);
+    QVERIFY(!detail->isVisible());
+}
+
+void MainWindowTest::slash_inAField_isTyped()
+{
+    const auto window = office();
+    window->showPage(ui::Page::Connections);
+    auto* field = window->findChild<ui::ConnectionsPage*>()->filterField();
+    QTest::keyClick(window.get(), Qt::Key_Slash);
+    QCOMPARE(QApplication::focusWidget(), field);
+    QTest::keyClicks(field, QStringLiteral("192.0.2.0/24"));
+    QCOMPARE(field->text(), QStringLiteral("192.0.2.0/24"));
+}
+
+void MainWindowTest::f6_walksThePanes()
+{
+    const auto window = office();
+    window->showPage(ui::Page::Tunnels);
+    std::set<QWidget*> visited;
+    for (int i = 0; i < 4; ++i) {
+        QTest::keyClick(window.get(), Qt::Key_F6);
+        visited.insert(QApplication::focusWidget());
+    }
+    QVERIFY(visited.size() >= 3);
+    QVERIFY(visited.count(window->findChild<ui::TunnelsPage*>()->table()) == 1);
+}
+
+void MainWindowTest::passthroughSwitch_asksAndSpringsBackUntilAnswered()
+{
+    const auto window = office();
+    window->showPage(ui::Page::Passthrough);
+    auto* card = window->findChild<ui::PassthroughPage*>()->card(VpnProtocol::Pptp);
+    std::optional<PassthroughMode> asked;
+    std::optional<OnLive> live;
+    connect(
+        window.get(), &ui::MainWindow::passthroughChangeRequested, this,
+        [&](VpnProtocol protocol, const engine::policy::PassthroughSwitch& value, OnLive onLive) {
+            QCOMPARE(protocol, VpnProtocol::Pptp);
+            asked = value.mode;
+            live = onLive;
+        });
+    QTest::mouseClick(card->modeSwitch()->button(2), Qt::LeftButton);
+    QVERIFY(asked == PassthroughMode::Block);
+    QVERIFY(live == OnLive::Hold);
+    QCOMPARE(card->modeSwitch()->position(), 0);
+    QVERIFY(card->modeSwitch()->button(0)->isChecked());
+    auto snapshot = std::make_shared<engine::Snapshot>(*fake::snapshot(12));
+    snapshot->protocols[0].position.mode = PassthroughMode::Block;
+    window->setSnapshot(snapshot);
+    QCOMPARE(card->modeSwitch()->position(), 2);
+}
+
+void MainWindowTest::heldTunnels_offerUndoFinishDrop()
+{
+    const auto window = office();
+    window->showPage(ui::Page::Passthrough);
+    auto snapshot = std::make_shared<engine::Snapshot>(*fake::snapshot(12));
+    auto& status = snapshot->protocols[0];
+    status.position.mode = PassthroughMode::Block;
+    status.heldTunnels = 2;
+    status.heldUntil = snapshot->at + std::chrono::seconds(8);
+    snapshot->tunnels[0].phase = snapshot->tunnels[1].phase = engine::tunnel::Phase::Held;
+    window->setSnapshot(snapshot);
+    auto* card = window->findChild<ui::PassthroughPage*>()->card(VpnProtocol::Pptp);
+    auto* bar = card->findChild<ui::InlineMessage*>();
+    QVERIFY(bar->isVisible());
+    QVERIFY2(bar->text().contains(QStringLiteral("Anna-Laptop, Ben-PC")), qPrintable(bar->text()));
+    QVERIFY(bar->text().contains(QStringLiteral("8 s")));
+    QList<engine::ResolveHold::How> how;
+    connect(window.get(), &ui::MainWindow::holdResolved, this,
+            [&](VpnProtocol, engine::ResolveHold::How one) { how << one; });
+    for (const char* name : {"Undo", "Let them finish", "Drop now"})
+        buttonNamed(*bar, QString::fromLatin1(name))->click();
+    QCOMPARE(how, (QList{engine::ResolveHold::How::Release, engine::ResolveHold::How::Finish,
+                         engine::ResolveHold::How::Drop}));
+    window->setSnapshot(fake::snapshot(13));
+    QVERIFY(!bar->isVisible());
+}
+
+void MainWindowTest::exception_isAddedAndRemoved()
+{
+    const auto window = office();
+    window->showPage(ui::Page::Passthrough);
+    auto* card = window->findChild<ui::PassthroughPage*>()->card(VpnProtocol::L2tp);
+    card->setExpanded(true);
+    std::optional<engine::policy::PassthroughSwitch> asked;
+    connect(window.get(), &ui::MainWindow::passthroughChangeRequested, this,
+            [&](VpnProtocol, const engine::policy::PassthroughSwitch& value, OnLive) {
+                asked = value;
+            });
+    buttonNamed(*card, QStringLiteral("Add an exception to L2TP"))->click();
+    const auto fields = card->findChildren<QLineEdit*>();
+    QCOMPARE(fields.size(), 2);
+    fields.at(0)->setText(QStringLiteral("not an address"));
+    buttonNamed(*card, QStringLiteral("Add this exception"))->click();
+    QVERIFY(!asked);
+    fields.at(0)->setText(QStringLiteral("ben-pc"));
+    fields.at(1)->setText(QStringLiteral("198.51.100.0/24"));
+    buttonNamed(*card, QStringLiteral("Add this exception"))->click();
+    QVERIFY(asked);
+    QCOMPARE(asked->mode, PassthroughMode::Block);
+    QCOMPARE(asked->exceptions.size(), std::size_t{2});
+    QVERIFY(asked->exceptions[1].device == (engine::net::Prefix{{192, 0, 2, 22}, 32}));
+    asked.reset();
+    buttonNamed(*card, QStringLiteral("Remove the exception Scanner-Cam → 198.51.100.4: Assist"))
+        ->click();
+    QVERIFY(asked && asked->exceptions.empty());
+}
+
+void MainWindowTest::disconnect_asksFirst()
+{
+    const auto window = office();
+    window->showTunnel(1);
+    QSignalSpy closed(window.get(), &ui::MainWindow::tunnelCloseRequested);
+    auto* page = window->findChild<ui::TunnelsPage*>();
+    QTest::keyClick(page->table(), Qt::Key_Delete);
+    QCOMPARE(closed.count(), 0);
+    auto* question = page->findChild<ui::TunnelDetail*>()->findChild<ui::InlineMessage*>();
+    QVERIFY(question->isVisible());
+    buttonNamed(*question, QStringLiteral("Disconnect"))->click();
+    QCOMPARE(closed.count(), 1);
+    QCOMPARE(closed.first().first().toULongLong(), 1U);
+}
+
+void MainWindowTest::sessions_areAskedForOnlyWhereTheyAreShown()
+{
+    const auto window = office();
+    QList<engine::SessionQuery> queries;
+    connect(window.get(), &ui::MainWindow::sessionsRequested, this,
+            [&](const engine::SessionQuery& query) { queries << query; });
+    QTest::qWait(1200);
+    QVERIFY(queries.isEmpty());
+    window->showPage(ui::Page::Connections);
+    QCOMPARE(queries.size(), 1);
+    QTRY_VERIFY_WITH_TIMEOUT(queries.size() >= 2, 3000);
+    window->showTunnel(1);
+    window->findChild<ui::TunnelsPage*>()->showTab(ui::TunnelDetail::Tab::Sessions);
+    queries.clear();
+    QTRY_VERIFY_WITH_TIMEOUT(!queries.isEmpty(), 3000);
+    QCOMPARE(queries.last().tunnelSerial, 1U);
+}
+
+void MainWindowTest::connections_keepSelectionAndScroll()
+{
+    const auto window = office();
+    window->showPage(ui::Page::Connections);
+    auto* page = window->findChild<ui::ConnectionsPage*>();
+    window->setSessions(fake::sessions(0, 2000), fake::snapshot(0)->at);
+    ui::Table* table = page->table();
+    table->verticalScrollBar()->setValue(table->rowHeight(0) * 400 + 5);
+    const auto top = table->indexAt({4, 1}).data(ui::IdRole).toULongLong();
+    table->selectRow(405);
+    const auto selected = table->currentId();
+    for (int step = 1; step < 20; ++step)
+        window->setSessions(fake::sessions(step, 2000), fake::snapshot(step)->at);
+    QCOMPARE(table->indexAt({4, 1}).data(ui::IdRole).toULongLong(), top);
+    QCOMPARE(table->currentId(), selected);
+    QCOMPARE(table->selectionModel()->selectedRows().size(), 1);
+}
+
+void MainWindowTest::space_freezesTheTable()
+{
+    const auto window = office();
+    window->showPage(ui::Page::Connections);
+    auto* page = window->findChild<ui::ConnectionsPage*>();
+    window->setSessions(fake::sessions(0, 100), fake::snapshot(0)->at);
+    QTest::keyClick(page->table(), Qt::Key_Space);
+    window->setSessions(fake::sessions(9, 50), fake::snapshot(9)->at);
+    QCOMPARE(page->model()->rowCount(), 100);
+    QTest::keyClick(page->table(), Qt::Key_Space);
+    QCOMPARE(page->model()->rowCount(), 50);
+}
+
+void MainWindowTest::forwardEditor_portFortySeven_saysGreIsAProtocol()
+{
+    const auto window = office();
+    engine::policy::PortForward forward;
+    forward.externalPorts = {engine::net::Port{47}, engine::net::Port{47}};
+    forward.internalAddress = {192, 0, 2, 21};
+    auto* page = window->findChild<ui::PortForwardsPage*>();
+    page->edit(forward);
+    auto* editor = page->findChild<ui::PortForwardEditor*>();
+    QVERIFY(editor->findChild<ui::InlineMessage*>()->text().contains(
+        QStringLiteral("GRE is protocol number 47")));
+    QVERIFY(!buttonNamed(*editor, QStringLiteral("Add"))->isEnabled());
+    editor->reject();
+}
+
+void MainWindowTest::forwardEditor_goodForward_isSaved()
+{
+    const auto window = office();
+    std::optional<engine::policy::PortForward> saved;
+    connect(window.get(), &ui::MainWindow::portForwardSaved, this,
+            [&](const engine::policy::PortForward& forward) { saved = forward; });
+    auto* page = window->findChild<ui::PortForwardsPage*>();
+    engine::policy::PortForward forward;
+    forward.internalAddress = {192, 0, 2, 21};
+    page->edit(forward);
+    auto* editor = page->findChild<ui::PortForwardEditor*>();
+    auto* save = buttonNamed(*editor, QStringLiteral("Add"));
+    QVERIFY(!save->isEnabled());
+    for (QLineEdit* field : editor->findChildren<QLineEdit*>()) {
+        if (field->accessibleName() == QStringLiteral("External ports"))
+            field->setText(QStringLiteral("6000-6010"));
+        if (field->accessibleName() == QStringLiteral("Its first port"))
+            field->setText(QStringLiteral("7000"));
+    }
+    QVERIFY(save->isEnabled());
+    save->click();
+    QVERIFY(saved);
+    QVERIFY(saved->externalPorts ==
+            (engine::net::PortRange{engine::net::Port{6000}, engine::net::Port{6010}}));
+    QVERIFY(saved->internalFirst == engine::net::Port{7000});
+    // Ports of another forward are refused while typing.
+    forward.externalPorts = {engine::net::Port{8443}, engine::net::Port{8443}};
+    page->edit(forward);
+    auto* second = page->findChildren<ui::PortForwardEditor*>().last();
+    QVERIFY(second->findChild<ui::InlineMessage*>()->text().contains(
+        QStringLiteral("Backup from the branch")));
+    second->reject();
+}
+
+void MainWindowTest::networkForm_changesNothingBeforeApply()
+{
+    const auto window = office();
+    window->showPage(ui::Page::Network);
+    std::optional<engine::nat::NatConfig> saved;
+    connect(window.get(), &ui::MainWindow::natConfigSaved, this,
+            [&](const engine::nat::NatConfig& config) { saved = config; });
+    auto* page = window->findChild<ui::NetworkPage*>();
+    auto* apply = buttonNamed(*page, QStringLiteral("Apply"));
+    QVERIFY(!apply->isEnabled());
+    QVERIFY(page->edited() == engine::nat::NatConfig{});
+    for (QSpinBox* box : page->findChildren<QSpinBox*>()) {
+        if (box->accessibleName() == QStringLiteral("UDP, both ways")) box->setValue(600);
+    }
+    QVERIFY(!saved);
+    // Fresh truth does not take away what the user is typing.
+    window->setRules(fake::rules());
+    QVERIFY(apply->isEnabled());
+    apply->click();
+    QVERIFY(saved);
+    QVERIFY(saved->timers.udpTwoWay == std::chrono::minutes(10));
+    ui::RuleSet rules = fake::rules();
+    rules.nat = *saved;
+    window->setRules(rules);
+    QVERIFY(!apply->isEnabled());
+}
+
+void MainWindowTest::networkForm_shortTimer_cannotBeApplied()
+{
+    const auto window = office();
+    window->showPage(ui::Page::Network);
+    auto* page = window->findChild<ui::NetworkPage*>();
+    for (QSpinBox* box : page->findChildren<QSpinBox*>()) {
+        if (box->accessibleName() == QStringLiteral("UDP, one way")) box->setValue(119);
+    }
+    QVERIFY(!buttonNamed(*page, QStringLiteral("Apply"))->isEnabled());
+    QVERIFY(page->findChild<ui::InlineMessage*>()->isVisible());
+}
+
+void MainWindowTest::deviceAccess_isAsked()
+{
+    const auto window = office();
+    window->showPage(ui::Page::Devices);
+    auto* page = window->findChild<ui::DevicesPage*>();
+    page->showDevice({192, 0, 2, 22});
+    std::optional<engine::policy::DeviceRule> saved;
+    connect(window.get(), &ui::MainWindow::deviceRuleSaved, this,
+            [&](const engine::policy::DeviceRule& rule) { saved = rule; });
+    buttonNamed(*page, QStringLiteral("Access: VPN only"))->click();
+    QVERIFY(saved);
+    QCOMPARE(saved->address, (Ipv4Address{192, 0, 2, 22}));
+    QCOMPARE(saved->access, engine::policy::DeviceAccess::VpnOnly);
+    QVERIFY(!saved->sessionLimit);
+}
+
+void MainWindowTest::undo_isOfferedAndAsked()
+{
+    const auto window = office();
+    QSignalSpy undone(window.get(), &ui::MainWindow::undoRequested);
+    QTest::keyClick(window.get(), Qt::Key_Z, Qt::ControlModifier);
+    QCOMPARE(undone.count(), 0);
+    window->setUndo({QStringLiteral("PPTP set to Block"), true, false});
+    QTest::keyClick(window.get(), Qt::Key_Z, Qt::ControlModifier);
+    QCOMPARE(undone.count(), 1);
+}
+
+void MainWindowTest::message_isShownInline()
+{
+    const auto window = office();
+    window->showCommandError(engine::CommandError::ForwardsOverlap);
+    bool found = false;
+    for (const ui::InlineMessage* message : window->findChildren<ui::InlineMessage*>())
+        found = found || (message->isVisible() && message->text().contains(QStringLiteral(
+                                                      "already has one of these external ports")));
+    QVERIFY(found);
+    QVERIFY(QApplication::activeModalWidget() == nullptr);
+}
+
+void MainWindowTest::attention_hasOneActionEach()
+{
+    const auto window = office();
+    std::optional<VpnProtocol> turnedOn;
+    connect(window.get(), &ui::MainWindow::passthroughChangeRequested, this,
+            [&](VpnProtocol protocol, const engine::policy::PassthroughSwitch& value, OnLive) {
+                QCOMPARE(value.mode, PassthroughMode::Assist);
+                QCOMPARE(value.exceptions.size(), std::size_t{1});
+                turnedOn = protocol;
+            });
+    QPushButton* turnOn = nullptr;
+    QPushButton* show = nullptr;
+    for (QPushButton* button :
+         window->findChild<ui::OverviewPage*>()->findChildren<QPushButton*>()) {
+        if (button->isVisible() && button->text() == QStringLiteral("Turn on")) turnOn = button;
+        if (button->isVisible() &&
+            button->accessibleName().startsWith(QStringLiteral("Show: Old-Till")))
+            show = button;
+    }
+    QVERIFY(turnOn != nullptr);
+    QVERIFY(show != nullptr);
+    turnOn->click();
+    QVERIFY(turnedOn == VpnProtocol::L2tp);
+    show->click();
+    QCOMPARE(window->currentPage(), ui::Page::Tunnels);
+    QCOMPARE(window->findChild<ui::TunnelsPage*>()->findChild<ui::TunnelDetail*>()->serial(), 6U);
+}
+
+void MainWindowTest::theme_switchesAndBack()
+{
+    const auto window = office();
+    ui::WindowSettings settings;
+    settings.theme = ui::ThemeChoice::Dark;
+    window->setSettings(settings);
+    QCOMPARE(ui::toneOf(QApplication::palette()), ui::Tone::Dark);
+    const QColor dark = window->grab().toImage().pixelColor(600, 790);
+    settings.theme = ui::ThemeChoice::Light;
+    window->setSettings(settings);
+    QCOMPARE(ui::toneOf(QApplication::palette()), ui::Tone::Light);
+    const QColor light = window->grab().toImage().pixelColor(600, 790);
+    QVERIFY(dark.lightness() < 80 && light.lightness() > 200);
+}
+
+void MainWindowTest::settings_actAtOnce()
+{
+    const auto window = office();
+    window->showPage(ui::Page::Settings);
+    std::optional<ui::WindowSettings> changed;
+    connect(window.get(), &ui::MainWindow::settingsChanged, this,
+            [&](const ui::WindowSettings& settings) { changed = settings; });
+    buttonNamed(*window, QStringLiteral("Live tunnels: Let finish"))->click();
+    QVERIFY(changed);
+    QCOMPARE(changed->onLive, OnLive::Finish);
+    window->setSettings(*changed);
+    changed.reset();
+    buttonNamed(*window, QStringLiteral("Units of speed: B/s"))->click();
+    QVERIFY(changed && !changed->ratesInBits && changed->onLive == OnLive::Finish);
+}
+
+void MainWindowTest::csv_neutralisesFormulas()
+{
+    const auto window = office();
+    auto snapshot = std::make_shared<engine::Snapshot>(*fake::snapshot(12));
+    snapshot->tunnels[0].serverName = "=HYPERLINK(\"x\")";
+    window->setSnapshot(snapshot);
+    window->showTunnel(1);
+    auto* table = window->findChild<ui::TunnelsPage*>()->table();
+    QTest::keyClick(table, Qt::Key_L, Qt::ControlModifier);
+    const QString csv = QApplication::clipboard()->text();
+    QVERIFY2(csv.contains(QStringLiteral("\"'=HYPERLINK(\"\"x\"\")")), qPrintable(csv));
+}
+
+void MainWindowTest::slots_neverEmitIntents()
+{
+    const auto window = office();
+    int intents = 0;
+    connect(window.get(), &ui::MainWindow::passthroughChangeRequested, this, [&] { ++intents; });
+    connect(window.get(), &ui::MainWindow::deviceRuleSaved, this, [&] { ++intents; });
+    connect(window.get(), &ui::MainWindow::natConfigSaved, this, [&] { ++intents; });
+    connect(window.get(), &ui::MainWindow::settingsChanged, this, [&] { ++intents; });
+    connect(window.get(), &ui::MainWindow::exposedHostChanged, this, [&] { ++intents; });
+    connect(window.get(), &ui::MainWindow::portForwardSaved, this, [&] { ++intents; });
+    connect(window.get(), &ui::MainWindow::deviceRenamed, this, [&] { ++intents; });
+    connect(window.get(), &ui::MainWindow::tunnelCloseRequested, this, [&] { ++intents; });
+    for (const ui::Page page : kPages) {
+        window->showPage(page);
+        window->setSettings(
+            {ui::ThemeChoice::Light, ui::ByteUnits::Binary, false, 90, 2048, OnLive::Drop, false});
+        window->setRules(fake::rules());
+        window->setRules({});
+        window->setSnapshot(fake::snapshot(30));
+        window->setDeviceNames({});
+        window->setDeviceNames(fake::deviceNames());
+        window->setSettings({});
+    }
+    QCOMPARE(intents, 0);
+}
+
+QTEST_MAIN(MainWindowTest)
+#include "main_window_test.moc"
