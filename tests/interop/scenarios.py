@@ -1,0 +1,262 @@
+"""One function per VPN: two clients to one and the same server, real data through both tunnels at once."""
+from world import (GUEST_SERVER, LAN, ROUTER_LAN, ROUTER_WAN, SERVER, GATEWAY, Failed, echo_together, serve_echo,
+                   until)
+
+PPP_COMMON = """nodefaultroute
+mtu 1400
+mru 1400
+lcp-echo-interval 10
+lcp-echo-failure 6
+nodetach
+"""
+
+
+def ppp_address(guest):
+    return guest.sh("ip -4 -br a | sed -n 's/^ppp[0-9]* .* \\([0-9.]*\\) peer.*/\\1/p'").strip()
+
+
+def ppp_up(guest, seconds=40):
+    until(seconds, f"{guest.name}: no PPP link came up",
+          lambda: "peer" in guest.sh("ip -4 -br a | grep '^ppp' || true"))
+
+
+def secrets(guest):
+    guest.write("/etc/ppp/chap-secrets", "one * secret1 *\ntwo * secret2 *")
+    guest.sh("for m in ppp_async ppp_synctty ppp_mppe; do /run/modprobe $m; done")
+
+
+def pptp(world):
+    """PPTP with MS-CHAPv2 and MPPE: pptp-linux against pptpd."""
+    server, *clients = world.vpn_guests()
+    secrets(server)
+    server.write("/etc/ppp/pptpd-options", "name pptpd\nauth\nrequire-mschap-v2\nrequire-mppe-128\n"
+                 "refuse-pap\nrefuse-chap\nrefuse-mschap\nnodefaultroute\nmtu 1400\nmru 1400")
+    server.write("/run/pptpd.conf", "option /etc/ppp/pptpd-options\nlocalip 10.71.0.1\nremoteip 10.71.0.101-120")
+    server.start("pptpd", "pptpd -f -c /run/pptpd.conf")
+    until(15, "pptpd does not listen", lambda: ":1723" in server.sh("ss -ltn"))
+    serve_echo(server)
+    for client, user in zip(clients, ("one", "two")):
+        secrets(client)
+        client.write("/run/options", "noauth\nnoipdefault\nrefuse-eap\nrefuse-pap\nrefuse-chap\nrefuse-mschap\n"
+                     f"require-mppe-128\nname {user}\nremotename pptpd\n" + PPP_COMMON)
+        # Both clients draw the same Call ID: the case that needs rewriting.
+        client.sh("printf '\\007\\000%.0s' $(seq 64) >/run/callid")
+        client.start("pppd", "unshare -m sh -c 'mount --bind /run/callid /dev/random; "
+                     f"exec pppd pty \"pptp {GUEST_SERVER} --nolaunchpppd --loglevel 2\" file /run/options'")
+    for client in clients:
+        ppp_up(client)
+    echo_together([(client, "10.71.0.1") for client in clients])
+
+
+def l2tp(world):
+    """L2TPv2 without IPsec, both clients from port 1701: xl2tpd."""
+    server, *clients = world.vpn_guests()
+    for guest in (server, *clients):
+        secrets(guest)
+        guest.sh("/run/modprobe l2tp_ppp; : >/run/l2tp-secrets")
+    server.write("/run/options", "name lns\nauth\nrequire-chap\nrefuse-pap\nnoccp\nnodefaultroute\nmtu 1400\nmru 1400")
+    server.write("/run/l2tp.conf", "[global]\nport = 1701\naccess control = no\n[lns default]\n"
+                 "ip range = 10.72.0.101-10.72.0.120\nlocal ip = 10.72.0.1\nrequire chap = yes\nrefuse pap = yes\n"
+                 "require authentication = yes\npppoptfile = /run/options\nlength bit = yes")
+    serve_echo(server)
+    for client, user in zip(clients, ("one", "two")):
+        client.write("/run/options", f"noauth\nnoccp\nnoipdefault\nname {user}\nremotename lns\nnodefaultroute\n"
+                     "mtu 1400\nmru 1400")
+        client.write("/run/l2tp.conf", f"[global]\nport = 1701\naccess control = no\n[lac far]\nlns = {GUEST_SERVER}\n"
+                     f"name = {user}\npppoptfile = /run/options\nrequire authentication = no\nlength bit = yes\n"
+                     "autodial = yes\nredial = yes\nredial timeout = 2")
+    for guest in (server, *clients):
+        guest.start("xl2tpd", "xl2tpd -D -c /run/l2tp.conf -s /run/l2tp-secrets -p /run/xl2tpd.pid -C /run/l2tp-control")
+        if guest is server:
+            until(10, "xl2tpd does not listen", lambda: ":1701" in server.sh("ss -lun"))
+    for client in clients:
+        ppp_up(client)
+    echo_together([(client, "10.72.0.1") for client in clients])
+
+
+def esp(world):
+    """Plain ESP, security associations set by hand, no IKE and no NAT-T: the kernel's own IPsec."""
+    server, *clients = world.vpn_guests()
+    keys = ("auth-trunc 'hmac(sha256)' 0x" + "a7" * 32 + " 128 enc 'cbc(aes)' 0x" + "e3" * 16)
+
+    def state(source, target, spi, reqid):
+        return (f"ip xfrm state add src {source} dst {target} proto esp spi {spi} reqid {reqid} mode tunnel "
+                f"replay-window 64 {keys}; ")
+
+    def policy(source, target, way, outer_source, outer_target, reqid):
+        return (f"ip xfrm policy add src {source} dst {target} dir {way} tmpl src {outer_source} dst {outer_target} "
+                f"proto esp reqid {reqid} mode tunnel; ")
+    for guest in (server, *clients):
+        guest.sh("/run/modprobe -a esp4 xfrm_user authenc cbc hmac")
+    server.sh("ip addr add 10.73.0.1/32 dev lo")
+    for number, client in enumerate(clients, 1):
+        inner, outer = f"10.73.{number}.1", f"{LAN}2{number}"
+        server.sh(f"ip route add {inner}/32 via {GATEWAY} src 10.73.0.1; "
+                  + state(ROUTER_WAN, GUEST_SERVER, f"0x110{number}", number)
+                  + state(GUEST_SERVER, ROUTER_WAN, f"0x220{number}", number)
+                  + policy(inner + "/32", "10.73.0.1/32", "in", ROUTER_WAN, GUEST_SERVER, number)
+                  + policy("10.73.0.1/32", inner + "/32", "out", GUEST_SERVER, ROUTER_WAN, number))
+        client.sh(f"ip addr add {inner}/32 dev lo; ip route add 10.73.0.1/32 via {ROUTER_LAN} src {inner}; "
+                  + state(outer, GUEST_SERVER, f"0x110{number}", 1) + state(GUEST_SERVER, outer, f"0x220{number}", 1)
+                  + policy(inner + "/32", "10.73.0.1/32", "out", outer, GUEST_SERVER, 1)
+                  + policy("10.73.0.1/32", inner + "/32", "in", GUEST_SERVER, outer, 1))
+    serve_echo(server)
+    for client in clients:
+        until(15, f"{client.name}: nothing comes back through ESP",
+              lambda: " 0% packet loss" in client.sh("ping -c2 -i0.3 -W1 10.73.0.1", check=False))
+    echo_together([(client, "10.73.0.1") for client in clients])
+
+
+CHARON = """charon {{
+  load_modular = no
+  load = random nonce openssl aes sha1 sha2 hmac kdf gcm pem pkcs1 pubkey x509 kernel-libipsec kernel-netlink socket-default updown vici
+  port = 500
+  port_nat_t = 4500
+  filelog {{ main {{ path = {log}
+    default = 1 }} }}
+  plugins {{ vici {{ socket = unix:///run/charon.vici }} kernel-libipsec {{ allow_peer_ts = yes }} }}
+}}
+swanctl {{ load = random openssl pem pkcs1 x509 }}
+"""
+
+
+def ikev2(world):
+    """IKEv2 with NAT-T, ESP in UDP 4500: strongSwan on both sides."""
+    server, clients = world.nodes["s1"], (world.nodes["c1"], world.nodes["c2"])
+    secret = 'secrets { ike-one { secret = "between-us" } }\n'
+    server.sh("ip addr add 10.74.0.1/32 dev lo")
+    gateway = (f"connections {{ gw {{ version = 2\n local_addrs = {SERVER}\n pools = p\n proposals = aes128-sha256-ecp256\n"
+               " local { auth = psk\n id = server }\n remote { auth = psk }\n"
+               " children { net { local_ts = 10.74.0.1/32\n esp_proposals = aes128gcm16-ecp256 } } } }\n"
+               "pools { p { addrs = 10.75.0.0/24 } }\n" + secret)
+    plans = [(server, "server", gateway)]
+    for number, client in enumerate(clients, 1):
+        plans.append((client, f"client{number}",
+                      f"connections {{ gw {{ version = 2\n remote_addrs = {SERVER}\n vips = 0.0.0.0\n"
+                      f" proposals = aes128-sha256-ecp256\n local {{ auth = psk\n id = client{number} }}\n"
+                      " remote { auth = psk\n id = server }\n children { net { remote_ts = 10.74.0.1/32\n"
+                      " esp_proposals = aes128gcm16-ecp256 } } } }\n" + secret))
+    for node, name, connections in plans:
+        folder = world.folder / f"ike-{name}"
+        folder.mkdir()
+        (folder / "strongswan.conf").write_text(CHARON.format(log=folder / "charon.log"))
+        (folder / "swanctl.conf").write_text(connections)
+        node.ike = f"env STRONGSWAN_CONF={folder}/strongswan.conf"
+        node.start("charon", f"{node.ike} /usr/lib/ipsec/charon")
+        until(15, f"{name}: charon did not start", lambda: "yes" in node.sh("test -S /run/charon.vici && echo yes",
+                                                                           check=False))
+        node.sh(f"{node.ike} swanctl --load-all --file {folder}/swanctl.conf")
+    for client in clients:
+        client.sh(f"{client.ike} swanctl --initiate --child net --timeout 25", timeout=40)
+    serve_echo(server)
+    echo_together([(client, "10.74.0.1") for client in clients])
+
+
+def openvpn(world, transport):
+    server, clients = world.nodes["s1"], (world.nodes["c1"], world.nodes["c2"])
+    pki = world.folder / "pki"
+    pki.mkdir()
+    prints = {}
+    for name in ("server", "one", "two"):
+        server.sh(f"openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 -subj /CN={name} "
+                  f"-keyout {pki}/{name}.key -out {pki}/{name}.crt 2>/dev/null")
+        prints[name] = server.sh(f"openssl x509 -in {pki}/{name}.crt -noout -fingerprint -sha256").strip().split("=")[1]
+    tcp = transport == "tcp"
+    (pki / "server.conf").write_text(
+        f"dev tun\nproto {'tcp-server' if tcp else 'udp'}\nport 1194\nlocal {SERVER}\nserver 10.76.0.0 255.255.255.0\n"
+        f"topology subnet\ndh none\ncert {pki}/server.crt\nkey {pki}/server.key\nkeepalive 5 30\n"
+        f"<peer-fingerprint>\n{prints['one']}\n{prints['two']}\n</peer-fingerprint>\n")
+    server.start("openvpn", f"openvpn --config {pki}/server.conf")
+    for client, name in zip(clients, ("one", "two")):
+        (pki / f"{name}.conf").write_text(
+            f"client\ndev tun\nproto {'tcp-client' if tcp else 'udp'}\nremote {SERVER} 1194\nnobind\n"
+            f"cert {pki}/{name}.crt\nkey {pki}/{name}.key\npeer-fingerprint {prints['server']}\nconnect-retry 1 2\n")
+        client.start("openvpn", f"openvpn --config {pki}/{name}.conf")
+    for client in clients:
+        until(40, f"{client.name}: OpenVPN did not connect",
+              lambda: "Initialization Sequence Completed" in client.log("openvpn"))
+    serve_echo(server)
+    echo_together([(client, "10.76.0.1") for client in clients], 1_000_000)
+
+
+def openvpn_udp(world):
+    """OpenVPN over UDP."""
+    openvpn(world, "udp")
+
+
+def openvpn_tcp(world):
+    """OpenVPN over TCP."""
+    openvpn(world, "tcp")
+
+
+def wireguard(world):
+    """WireGuard, both clients from the same port: wireguard-go."""
+    keys = {}
+    for name in ("s1", "c1", "c2"):
+        private = world.nodes[name].sh("wg genkey").strip()
+        keys[name] = (private, world.nodes[name].sh(f"echo {private} | wg pubkey").strip())
+    for name, address in (("s1", "10.77.0.1"), ("c1", "10.77.0.11"), ("c2", "10.77.0.12")):
+        node = world.nodes[name]
+        node.start("wireguard", "env WG_PROCESS_FOREGROUND=1 wireguard-go -f wg0")
+        until(10, f"{name}: wireguard-go did not start",
+              lambda: "yes" in node.sh("test -S /run/wireguard/wg0.sock && echo yes", check=False))
+        (world.folder / f"{name}.key").write_text(keys[name][0])
+        peers = ""
+        if name == "s1":
+            for peer, inner in (("c1", "10.77.0.11"), ("c2", "10.77.0.12")):
+                peers += f" peer {keys[peer][1]} allowed-ips {inner}/32"
+        else:
+            peers = f" peer {keys['s1'][1]} endpoint {SERVER}:51820 allowed-ips 10.77.0.0/24 persistent-keepalive 5"
+        node.sh(f"wg set wg0 private-key {world.folder}/{name}.key listen-port 51820{peers}; "
+                f"ip addr add {address}/24 dev wg0; ip link set wg0 mtu 1420 up")
+    for name in ("c1", "c2"):
+        until(20, f"{name}: no handshake", lambda: "1 received" in world.nodes[name].sh(
+            "ping -c1 -W1 10.77.0.1", check=False))
+    serve_echo(world.nodes["s1"])
+    echo_together([(world.nodes[name], "10.77.0.1") for name in ("c1", "c2")], 1_000_000)
+
+
+def anyconnect(world):
+    """AnyConnect (TLS and DTLS): openconnect against ocserv."""
+    server, clients = world.nodes["s1"], (world.nodes["c1"], world.nodes["c2"])
+    folder = world.folder / "oc"
+    folder.mkdir()
+    server.sh(f"openssl req -x509 -newkey rsa:2048 -nodes -days 30 -subj /CN={SERVER} -addext subjectAltName=IP:{SERVER} "
+              f"-keyout {folder}/key.pem -out {folder}/cert.pem 2>/dev/null; "
+              f"printf 'secret\\nsecret\\n' | ocpasswd -c {folder}/users one; printf 'secret\\nsecret\\n' | "
+              f"ocpasswd -c {folder}/users two; mkdir -p /run/ocserv")
+    (folder / "ocserv.conf").write_text(
+        f"auth = \"plain[passwd={folder}/users]\"\ntcp-port = 443\nudp-port = 443\nrun-as-user = root\nrun-as-group = root\n"
+        f"socket-file = /run/ocserv/socket\nserver-cert = {folder}/cert.pem\nserver-key = {folder}/key.pem\n"
+        "isolate-workers = false\nmax-clients = 8\nmax-same-clients = 4\nkeepalive = 30\ndpd = 20\nmobile-dpd = 60\n"
+        "try-mtu-discovery = false\ncert-user-oid = 0.9.2342.19200300.100.1.1\nauth-timeout = 60\ncookie-timeout = 300\n"
+        "device = vpns\nipv4-network = 10.78.0.0\nipv4-netmask = 255.255.255.0\nping-leases = false\nroute = 10.78.0.0/24\n"
+        "cisco-client-compat = true\ndtls-legacy = true\npid-file = /run/ocserv/pid\n")
+    server.start("ocserv", f"ocserv -f -c {folder}/ocserv.conf")
+    until(15, "ocserv does not listen", lambda: ":443" in server.sh("ss -ltn"))
+    for client, user in zip(clients, ("one", "two")):
+        pin = server.sh(f"openssl x509 -in {folder}/cert.pem -pubkey -noout | openssl pkey -pubin -outform der | "
+                        "openssl dgst -sha256 -binary | base64").strip()
+        client.start("openconnect", f"sh -c 'echo secret | openconnect --user={user} --passwd-on-stdin "
+                     f"--servercert=pin-sha256:{pin} --interface=vpn0 --script=/usr/share/vpnc-scripts/vpnc-script "
+                     f"https://{SERVER}'")
+    for client in clients:
+        until(40, f"{client.name}: openconnect did not connect: {client.log('openconnect')[-200:]}",
+              lambda: "10.78.0." in client.sh("ip -4 -br a show dev vpn0 2>/dev/null || true"))
+    inner = server.sh("ip -4 -br a | sed -n 's/^vpns[0-9]* .* \\([0-9.]*\\) peer.*/\\1/p' | head -1").strip()
+    if not inner:
+        raise Failed("ocserv gave no tunnel an address")
+    serve_echo(server)
+    echo_together([(client, inner) for client in clients], 1_000_000)
+
+
+SCENARIOS = {
+    "pptp": pptp,
+    "l2tp": l2tp,
+    "esp": esp,
+    "ikev2": ikev2,
+    "openvpn-udp": openvpn_udp,
+    "openvpn-tcp": openvpn_tcp,
+    "wireguard": wireguard,
+    "anyconnect": anyconnect,
+}
