@@ -226,13 +226,20 @@ Result<Header, wire::ParseError> parseHeader(wire::ConstBytes message, std::size
 
 Encapsulated classifyEncapsulated(wire::ConstBytes payload)
 {
+    return classifyEncapsulated(payload, payload.size());
+}
+
+Encapsulated classifyEncapsulated(wire::ConstBytes payload, std::size_t size)
+{
     if (payload.size() == 1) {
         return payload[0] == 0xff ? Encapsulated::Keepalive : Encapsulated::Other;
     }
     if (payload.size() < 8) return Encapsulated::Other;
     const std::uint32_t spi = wire::load32(payload, 0);
     if (spi == 0) {
-        return parseHeader(payload.subspan(kMarkerSize)) ? Encapsulated::Ike : Encapsulated::Other;
+        if (size < kMarkerSize) return Encapsulated::Other;
+        return parseHeader(payload.subspan(kMarkerSize), size - kMarkerSize) ? Encapsulated::Ike
+                                                                             : Encapsulated::Other;
     }
     // RFC 4303 §2.1: 1 to 255 are reserved.
     return spi >= 256 ? Encapsulated::Esp : Encapsulated::Other;

@@ -83,6 +83,8 @@ enum class Encapsulated : std::uint8_t {
     Other,
 };
 [[nodiscard]] Encapsulated classifyEncapsulated(wire::ConstBytes payload);
+/// The same when only the first octets of a datagram of `size` octets are at hand.
+[[nodiscard]] Encapsulated classifyEncapsulated(wire::ConstBytes octets, std::size_t size);
 
 /// Who wrote the implementation, by its vendor ID payload.
 enum class Product : std::uint8_t {

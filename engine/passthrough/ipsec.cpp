@@ -1116,6 +1116,21 @@ PortlessDecision IpsecInspector::State::refuseAh(Instant now, Direction directio
 
 // ---- the inspector ------------------------------------------------------------------------------
 
+namespace {
+
+/// How long the UDP payload is. A first fragment shows its beginning only; IKE_AUTH with
+/// certificates often comes in several.
+std::size_t datagramSizeOf(const Segment& segment)
+{
+    const wire::ConstBytes packet = segment.packet;
+    if (packet.size() < 28 || (packet[6] & 0x20U) == 0) return segment.payload.size();
+    const std::size_t header = std::size_t{packet[0] & 15U} * 4;
+    if (header + 8 > packet.size()) return segment.payload.size();
+    return std::max<std::size_t>(wire::load16(packet, header + 4), 8) - 8;
+}
+
+}  // namespace
+
 IpsecInspector::IpsecInspector(HashKey seed, const policy::PassthroughPolicy& policy)
     : m_state(std::make_unique<State>(seed, policy))
 {}
@@ -1125,6 +1140,7 @@ Inspector::Claim IpsecInspector::consider(Instant now, const Flow& flow, const S
 {
     State& state = *m_state;
     const wire::ConstBytes payload = segment.payload;
+    const std::size_t size = datagramSizeOf(segment);
     if (flow.protocol == net::IpProtocol::Tcp) {
         if (payload.empty()) return Claim::Undecided;
         // The prefix is never cut in practice; if it is, the flow is ordinary TCP to us.
@@ -1143,13 +1159,15 @@ Inspector::Claim IpsecInspector::consider(Instant now, const Flow& flow, const S
     };
     const bool usual = isPort(ike::kPort) || isPort(ike::kNatTraversalPort);
     // Away from its ports only a first message counts: it has one more field that must be zero.
-    if (const auto header = ike::parseHeader(payload); header && (usual || isInitial(*header))) {
+    if (const auto header = ike::parseHeader(payload, size);
+        header && (usual || isInitial(*header))) {
         return state.begin(now, flow, FlowState::Carrier::Ike) != nullptr ? Claim::Claimed
                                                                           : Claim::NotMine;
     }
-    switch (ike::classifyEncapsulated(payload)) {
+    switch (ike::classifyEncapsulated(payload, size)) {
     case ike::Encapsulated::Ike: {
-        const auto header = ike::parseHeader(payload.subspan(ike::kMarkerSize));
+        const auto header =
+            ike::parseHeader(payload.subspan(ike::kMarkerSize), size - ike::kMarkerSize);
         if (!usual && (!header || !isInitial(*header))) return Claim::NotMine;
         state.suspects.erase(flow.id);
         return state.begin(now, flow, FlowState::Carrier::Encapsulated) != nullptr ? Claim::Claimed
@@ -1188,13 +1206,14 @@ Attention IpsecInspector::inspect(Instant now, const Flow& flow, const Segment& 
     FlowState* const known = state.find(flow.id);
     if (known == nullptr) return kIgnore;
     const wire::ConstBytes payload = segment.payload;
+    const std::size_t size = datagramSizeOf(segment);
     if (known->carrier == FlowState::Carrier::Tcp) {
         state.stream(now, *known, segment, actions);
         const bool lost = std::ranges::all_of(known->streams, &TcpStream::lost);
         return lost ? kIgnore : kWatch;
     }
     if (known->carrier == FlowState::Carrier::Encapsulated) {
-        switch (ike::classifyEncapsulated(payload)) {
+        switch (ike::classifyEncapsulated(payload, size)) {
         case ike::Encapsulated::Esp:
             state.espSeen(now, *known, segment.direction, wire::load32(payload, 0), segment.packet,
                           actions);
@@ -1207,15 +1226,15 @@ Attention IpsecInspector::inspect(Instant now, const Flow& flow, const Segment& 
         }
         state.update(*known, flow, now, actions);
         const wire::ConstBytes message = payload.subspan(ike::kMarkerSize);
-        const auto header = ike::parseHeader(message);
+        const auto header = ike::parseHeader(message, size - ike::kMarkerSize);
         if (!header) return kWatch;
         return state.ikeMessage(now, *known, segment.direction, *header, message, segment.packet,
                                 actions);
     }
-    const auto header = ike::parseHeader(payload);
+    const auto header = ike::parseHeader(payload, size);
     if (!header) {
         // ESP and IKE with marker may follow on the same flow (a client that starts on 4500).
-        const auto kind = ike::classifyEncapsulated(payload);
+        const auto kind = ike::classifyEncapsulated(payload, size);
         const bool encapsulated =
             flow.remote.port.hostOrder() != ike::kPort &&
             (kind == ike::Encapsulated::Ike || kind == ike::Encapsulated::Esp);
