@@ -392,7 +392,7 @@ void OverviewPage::showTunnels()
 
 void OverviewPage::showDevices()
 {
-    const auto rows = m_devices.busiest(5);
+    const auto rows = m_devices.busiest(4);
     m_noDevices->setVisible(rows.empty());
     m_bars->setVisible(!rows.empty());
     double most = 1;

@@ -38,8 +38,11 @@ StartPage::StartPage(QWidget* parent) : QWidget(parent)
     auto* columnLayout = new QVBoxLayout(middle);
     columnLayout->setSpacing(kGapWide);
     page->addStretch(1);
-    page->addWidget(middle, 0, Qt::Alignment());
-    page->setAlignment(middle, Qt::AlignHCenter);
+    auto* centred = new QHBoxLayout;
+    centred->addStretch(1);
+    centred->addWidget(middle, 100);
+    centred->addStretch(1);
+    page->addLayout(centred);
     page->addStretch(2);
     middle->setMinimumWidth(760);
 
@@ -137,7 +140,7 @@ QWidget* StartPage::makeSide(Side& side, const QString& title, const QString& wo
     columnLayout->setSpacing(kGap);
     columnLayout->addWidget(new SafeLabel(title, box, TextSize::Strong));
     auto* second = new SafeLabel(words, box);
-    second->muted().wrapping();
+    second->muted().eliding();
     columnLayout->addWidget(second);
     side.cards = new QVBoxLayout;
     side.cards->setSpacing(kGap);

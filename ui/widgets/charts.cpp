@@ -16,7 +16,7 @@ namespace ui {
 
 namespace {
 
-constexpr int kBarHeight = 44;
+constexpr int kBarHeight = 40;
 constexpr auto kShown = std::chrono::minutes(10);
 
 /// Writes the axis in the units of the settings; ticks at round numbers of bits or octets.
@@ -183,7 +183,7 @@ ThroughputPlot::ThroughputPlot(const Presentation& presentation, QWidget* parent
     column->addWidget(m_plot);
     m_plot->setFocusPolicy(Qt::NoFocus);
     m_plot->setAttribute(Qt::WA_TransparentForMouseEvents);
-    m_plot->setMinimumHeight(160);
+    m_plot->setMinimumHeight(128);
     m_plot->setBufferDevicePixelRatio(devicePixelRatioF());
     m_plot->addGraph();
     m_plot->addGraph();
@@ -195,7 +195,7 @@ ThroughputPlot::ThroughputPlot(const Presentation& presentation, QWidget* parent
     m_plot->yAxis->setRange(0, 125000);
     m_plot->axisRect()->setAutoMargins(QCP::msLeft | QCP::msBottom | QCP::msRight);
     m_plot->axisRect()->setMargins(QMargins(0, 8, 8, 0));
-    m_plot->axisRect()->setMinimumMargins(QMargins(0, 8, 12, 0));
+    m_plot->axisRect()->setMinimumMargins(QMargins(0, 8, 24, 0));
     m_plot->legend->setVisible(true);
     m_plot->axisRect()->insetLayout()->setInsetAlignment(0, Qt::AlignRight | Qt::AlignTop);
     m_plot->axisRect()->insetLayout()->setMargins(QMargins(0, 0, 0, 0));
@@ -242,7 +242,7 @@ void ThroughputPlot::redraw()
     }
     m_plot->graph(0)->setData(times, in, true);
     m_plot->graph(1)->setData(times, out, true);
-    m_plot->yAxis->setRange(0, highest * 1.15);
+    m_plot->yAxis->setRange(0, highest * 1.4);
     // A young plot fills its width instead of waiting for ten minutes.
     const double age = times.isEmpty() ? 0 : -times.front();
     const double shown = age < 110 ? 120 : age < 290 ? 300 : 600;
