@@ -298,12 +298,11 @@ void Application::startLab()
 {
     auto lab = engine::lab::Lab::make("overview", randomSeed(), engine::Instant{1h});
     if (!lab) return;
-    lab->advance(kLabsPast);
     Rules rules;
     if (m_rules) rules.settings = m_rules->settings;
-    auto router = std::make_unique<LocalRouterClient>(std::make_unique<LabBackend>(std::move(lab)),
-                                                      rules, storage::RulesStore::openIn({}),
-                                                      storage::HistoryStore::openIn({}));
+    auto router = std::make_unique<LocalRouterClient>(
+        std::make_unique<LabBackend>(std::move(lab), kLabsPast), rules,
+        storage::RulesStore::openIn({}), storage::HistoryStore::openIn({}));
     const auto known = std::make_shared<const Rules>(router->rules());
     use(std::move(router), {ui::RouterState::Kind::Lab, QStringLiteral("lab0"),
                             QStringLiteral("lab1"), QString(), QString(), false});

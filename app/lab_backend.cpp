@@ -11,8 +11,8 @@ namespace {
 constexpr engine::Duration kStep = 20ms;
 }  // namespace
 
-LabBackend::LabBackend(std::unique_ptr<engine::lab::Lab> lab)
-    : m_lab(std::move(lab)), m_start(m_lab->now()), m_began(std::chrono::steady_clock::now())
+LabBackend::LabBackend(std::unique_ptr<engine::lab::Lab> lab, engine::Duration past)
+    : m_lab(std::move(lab)), m_start(m_lab->now() + past), m_began(std::chrono::steady_clock::now())
 {}
 
 engine::Instant LabBackend::now() const

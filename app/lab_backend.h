@@ -13,7 +13,8 @@ namespace app {
 /// The built-in lab as a network that lives in real time: simulated computers around a real engine.
 class LabBackend final : public Backend {
 public:
-    explicit LabBackend(std::unique_ptr<engine::lab::Lab> lab);
+    /// `past` is what the lab lives through at once, so that its tables are not empty.
+    explicit LabBackend(std::unique_ptr<engine::lab::Lab> lab, engine::Duration past = {});
 
     [[nodiscard]] engine::Instant now() const override;
     void run(engine::Duration atMost, std::vector<engine::Event>& events) override;
@@ -29,7 +30,7 @@ private:
     void catchUp(std::vector<engine::Event>& events);
 
     std::unique_ptr<engine::lab::Lab> m_lab;
-    engine::Instant m_start;  ///< of the lab's clock
+    engine::Instant m_start;  ///< on the lab's clock, where real time begins
     std::chrono::steady_clock::time_point m_began;
     std::mutex m_mutex;
     std::condition_variable m_woken;

@@ -335,9 +335,9 @@ std::vector<engine::tunnel::Tunnel> CaptureRecogniser::finish()
     }
     std::vector<engine::tunnel::Tunnel> all;
     for (auto& [serial, tunnel] : m_found) {
-        // One that ended without a packet turned out to be part of another.
+        // One that was closed without a packet turned out to be part of another.
         const bool empty = tunnel.outbound.packets + tunnel.inbound.packets == 0;
-        if (empty && engine::tunnel::isOver(tunnel.phase)) continue;
+        if (empty && tunnel.phase == engine::tunnel::Phase::Closed) continue;
         all.push_back(std::move(tunnel));
     }
     return all;

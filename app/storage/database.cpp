@@ -130,8 +130,8 @@ Result<Database, StorageError> Database::open(const std::string& path, Access ac
                                             : SQLITE_OPEN_READONLY;
     int code = sqlite3_open_v2(target.c_str(), &connection, flags | SQLITE_OPEN_NOMUTEX, nullptr);
     if (code == SQLITE_OK && immutable &&
-        sqlite3_exec(connection, "SELECT count(*) FROM sqlite_schema", nullptr, nullptr, nullptr) ==
-            SQLITE_CANTOPEN) {
+        sqlite3_exec(connection, "SELECT count(*) FROM sqlite_schema", nullptr, nullptr, nullptr) !=
+            SQLITE_OK) {
         sqlite3_close(connection);
         target = "file:" + path + "?immutable=1";
         flags |= SQLITE_OPEN_URI;
