@@ -1125,7 +1125,9 @@ std::size_t datagramSizeOf(const Segment& segment)
     const wire::ConstBytes packet = segment.packet;
     if (packet.size() < 28 || (packet[6] & 0x20U) == 0) return segment.payload.size();
     const std::size_t header = std::size_t{packet[0] & 15U} * 4;
-    if (header + 8 > packet.size()) return segment.payload.size();
+    if (packet[0] >> 4 != 4 || header + 8 + segment.payload.size() != packet.size()) {
+        return segment.payload.size();
+    }
     return std::max<std::size_t>(wire::load16(packet, header + 4), 8) - 8;
 }
 
