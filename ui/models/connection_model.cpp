@@ -167,14 +167,19 @@ QVariant ConnectionModel::extra(const SessionRecord& row, int column, int role) 
         return m_presentation.isNamed(row.internal.address) ? textOf(row.internal) : port;
     }
     if (column == State) {
-        const Shape shape = row.held                                       ? Shape::Bars
-                            : !row.answered                                ? Shape::Ring
-                            : row.tcpState == engine::TcpState::Transitory ? Shape::Cross
-                                                                           : Shape::Disc;
-        const Meaning meaning = row.held ? Meaning::Held
-                                : row.answered && row.tcpState != engine::TcpState::Transitory
-                                    ? Meaning::Good
-                                    : Meaning::Neutral;
+        using engine::TcpState;
+        const bool closing = row.tcpState == TcpState::OutboundFin ||
+                             row.tcpState == TcpState::InboundFin ||
+                             row.tcpState == TcpState::BothFin;
+        Shape shape = Shape::Disc;
+        Meaning meaning = Meaning::Good;
+        if (row.held) {
+            shape = Shape::Bars;
+            meaning = Meaning::Held;
+        } else if (!row.answered || closing || row.tcpState == TcpState::Transitory) {
+            shape = closing ? Shape::Square : row.answered ? Shape::Cross : Shape::Ring;
+            meaning = Meaning::Neutral;
+        }
         if (role == ShapeRole) return static_cast<int>(shape);
         if (role == MeaningRole) return static_cast<int>(meaning);
     }

@@ -64,7 +64,7 @@ ConnectionsPage::ConnectionsPage(const Presentation& presentation, QWidget* pare
 
     m_table = new Table(tr("Connections"), CellDelegate::Lines::One, this);
     m_table->setModel(m_model);
-    m_table->setColumnWidths({110, 0, 200, 190, 130, 100, 100, 104, 92, 92});
+    m_table->setColumnWidths({104, 0, 186, 180, 124, 96, 100, 104, 90, 90});
     for (const int hidden : {static_cast<int>(ConnectionModel::LastPacket),
                              static_cast<int>(ConnectionModel::Expires)})
         m_table->setColumnHiddenByDefault(hidden);

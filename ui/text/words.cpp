@@ -213,9 +213,9 @@ QString wordOf(engine::TcpState state)
     case TcpState::OutboundInit: return Words::tr("Opening");
     case TcpState::InboundInit: return Words::tr("Opening from outside");
     case TcpState::Established: return Words::tr("Open");
-    case TcpState::OutboundFin: return Words::tr("Closing from inside");
-    case TcpState::InboundFin: return Words::tr("Closing from outside");
-    case TcpState::BothFin: return Words::tr("Closed by both");
+    case TcpState::OutboundFin: return Words::tr("Closing, out");
+    case TcpState::InboundFin: return Words::tr("Closing, in");
+    case TcpState::BothFin: return Words::tr("Closed");
     case TcpState::Transitory: return Words::tr("Reset seen");
     }
     return {};

@@ -279,6 +279,13 @@ void ThroughputPlot::restyle()
     m_plot->replot(QCustomPlot::rpQueuedReplot);
 }
 
+void ThroughputPlot::showEvent(QShowEvent* event)
+{
+    QWidget::showEvent(event);
+    // While hidden it only remembers.
+    redraw();
+}
+
 void ThroughputPlot::changeEvent(QEvent* event)
 {
     QWidget::changeEvent(event);

@@ -71,6 +71,7 @@ public:
     void presentationChanged();
 
 protected:
+    void showEvent(QShowEvent* event) override;
     void changeEvent(QEvent* event) override;
 
 private:
