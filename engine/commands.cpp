@@ -235,16 +235,26 @@ void Engine::State::tellReset(Instant /*now*/, std::uint32_t index, Output& outp
 {
     const nat::Session& session = sessions[index];
     if (session.protocol != IpProtocol::Tcp || session.has(sf::kHairpin)) return;
-    const auto next = session.window.expectedFrom(Direction::Inbound);
-    if (!next) return;
-    ++counters.generated;
-    output.packets.push_back(
-        {PortId::Internal,
-         wire::buildTcp({.source = {session.remote, session.remotePort()},
-                         .destination = {session.internal, session.internalPort()},
-                         .flags = wire::tcp_flag::kRst,
-                         .sequence = *next,
-                         .window = 0})});
+    const auto acknowledged = session.window.expectedFrom(Direction::Inbound);
+    const auto own = session.window.sentBy(Direction::Outbound);
+    if (!acknowledged || !own) return;
+    const auto send = [&](std::uint32_t sequence) {
+        ++counters.generated;
+        // It acknowledges, so that a client that waits for the answer to its SYN believes it, too.
+        output.packets.push_back(
+            {PortId::Internal,
+             wire::buildTcp({.source = {session.remote, session.remotePort()},
+                             .destination = {session.internal, session.internalPort()},
+                             .flags = wire::tcp_flag::kRst | wire::tcp_flag::kAck,
+                             .sequence = sequence,
+                             .acknowledgement = *own,
+                             .window = 0})});
+    };
+    send(*acknowledged);
+    // What has passed and was not acknowledged yet may have arrived or not: only the exact number
+    // is believed (RFC 5961 §3), so both are told.
+    const auto passed = session.window.sentBy(Direction::Inbound);
+    if (passed && *passed != *acknowledged) send(*passed);
 }
 
 Result<void, CommandError> Engine::State::setExternal(Instant now, const ExternalSide& side,

@@ -66,6 +66,8 @@ struct Engine::State {
     Verdict hairpin(Walk& walk);
     Verdict redirect(Walk& walk, passthrough::FlowId flow);
     [[nodiscard]] bool isExternal(net::Ipv4Address address) const;
+    /// Whether a device inside can have this address (BCP 38).
+    [[nodiscard]] bool mayBeDevice(net::Ipv4Address address) const;
     [[nodiscard]] std::optional<std::uint8_t> slotOf(net::Ipv4Address address) const;
     Verdict drop(Walk& walk, DropReason reason);
     /// As drop, and tells an internal sender by ICMP (RFC 5508 REQ-8).

@@ -474,12 +474,7 @@ Verdict Engine::State::missOutbound(Walk& walk, net::Endpoint internal, net::End
         return {Verdict::Kind::ToHost};
     }
     if (!walk.ip.hasValidChecksum()) return drop(walk, DropReason::BadIpChecksum);
-    if (!config.internal.prefix.contains(internal.address) ||
-        internal.address == config.internal.address ||
-        internal.address == config.internal.prefix.network() ||
-        internal.address == config.internal.prefix.broadcast()) {
-        return drop(walk, DropReason::SpoofedInternalSource);
-    }
+    if (!mayBeDevice(internal.address)) return drop(walk, DropReason::SpoofedInternalSource);
     if (isBogon(destination)) return drop(walk, DropReason::Bogon);
     const IpProtocol protocol = walk.ip.protocol();
     bool loops = false;
@@ -677,6 +672,13 @@ Verdict Engine::State::fits(Walk& walk, PortId egress)
     if (largest <= mtu || !walk.ip.dontFragment()) return Verdict::forward(egress);
     sendIcmp(walk, wire::IcmpType::Unreachable, wire::icmp_unreachable::kFragmentationNeeded, mtu);
     return drop(walk, DropReason::DfTooBig);
+}
+
+bool Engine::State::mayBeDevice(net::Ipv4Address address) const
+{
+    const net::Prefix& prefix = config.internal.prefix;
+    return prefix.contains(address) && address != config.internal.address &&
+           address != prefix.network() && address != prefix.broadcast();
 }
 
 bool Engine::State::isExternal(net::Ipv4Address address) const

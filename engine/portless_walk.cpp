@@ -114,9 +114,7 @@ Verdict Engine::State::decidePortless(Walk& walk, Direction direction)
     if (!walk.ip.hasValidChecksum()) return drop(walk, DropReason::BadIpChecksum);
     if (outward) {
         const net::Ipv4Address source = walk.ip.source();
-        if (!config.internal.prefix.contains(source) || source == config.internal.address) {
-            return drop(walk, DropReason::SpoofedInternalSource);
-        }
+        if (!mayBeDevice(source)) return drop(walk, DropReason::SpoofedInternalSource);
         if (isBogon(walk.ip.destination())) return drop(walk, DropReason::Bogon);
         const auto device = devices.findOrMake(walk.now, source);
         if (!device) return refuse(walk, DropReason::QuotaDevice);

@@ -176,7 +176,10 @@ Engine::State::Opened Engine::State::openOutbound(Instant now, const Wish& given
         emitEvent(now, output, DeviceSeen{wish.internal.address});
     }
     const policy::DeviceRule* rule = ruleOf(wish.internal.address);
-    if (rule != nullptr && rule->access == policy::DeviceAccess::Block) {
+    if (rule != nullptr &&
+        (rule->access == policy::DeviceAccess::Block ||
+         // No tunnel is ever recognised in pings, so none may leave.
+         (rule->access == policy::DeviceAccess::VpnOnly && wish.protocol == IpProtocol::Icmp))) {
         return {std::nullopt, DropReason::DeniedByPolicy};
     }
     wish.slot = pair(*device);

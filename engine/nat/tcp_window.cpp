@@ -297,6 +297,13 @@ bool TcpWindow::inFlight(net::Direction sender, std::uint32_t sequence) const
     return sequence - first <= join(m_sides[side].end) - first;
 }
 
+std::optional<std::uint32_t> TcpWindow::sentBy(net::Direction sender) const
+{
+    const std::size_t side = indexOf(sender);
+    if (!has(kSeen, side)) return std::nullopt;
+    return join(m_sides[side].end);
+}
+
 std::optional<std::uint32_t> TcpWindow::expectedFrom(net::Direction sender) const
 {
     const std::size_t side = indexOf(sender);

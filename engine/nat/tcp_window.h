@@ -53,6 +53,10 @@ public:
     /// be believed (RFC 5961 §3). None while the receiver has acknowledged nothing.
     [[nodiscard]] std::optional<std::uint32_t> expectedFrom(net::Direction sender) const;
 
+    /// The sequence number after everything that has passed from `sender`. None before it has
+    /// spoken.
+    [[nodiscard]] std::optional<std::uint32_t> sentBy(net::Direction sender) const;
+
     friend bool operator==(const TcpWindow&, const TcpWindow&) = default;
 
 private:

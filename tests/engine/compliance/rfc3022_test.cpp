@@ -176,6 +176,7 @@ private Q_SLOTS:
     }
 
     // RFC 3022 §3.1
+    // RFC 3022 §3.3
     void addressBinding_endsWithItsLastSession()
     {
         Bed bed;

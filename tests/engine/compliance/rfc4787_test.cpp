@@ -585,6 +585,7 @@ private Q_SLOTS:
     }
 
     // RFC 4787 REQ-14: two devices that use one identification towards one server.
+    // RFC 3022 §6.3
     void fragments_ofTwoDevicesWithTheSameIdentification_areNotMixed()
     {
         Bed bed;

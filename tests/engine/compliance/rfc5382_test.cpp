@@ -366,6 +366,7 @@ private Q_SLOTS:
     }
 
     // RFC 5382 REQ-6
+    // RFC 3022 §4.4
     void tcpPayload_ofOrdinaryFlows_isNeverTouched()
     {
         Bed bed;

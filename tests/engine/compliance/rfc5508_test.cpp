@@ -436,6 +436,7 @@ private Q_SLOTS:
 
     // RFC 5508 REQ-10d
     // RFC 5508 REQ-10e
+    // RFC 5508 REQ-10f
     void ownErrors_areLimitedPerReceiverAndNeverAboutErrors()
     {
         EngineConfig config = usual();
@@ -450,7 +451,10 @@ private Q_SLOTS:
         QCOMPARE(bed.udpOut(at(kBert, 1), at(kServer, 53), text("x"), {.ttl = 1}).made.size(),
                  std::size_t{1});
         bed.pass(2s);
-        QCOMPARE(bed.udpOut(at(kAnna, 5000), at(kServer, 53)).made.size(), std::size_t{1});
+        const auto later = bed.udpOut(at(kAnna, 5000), at(kServer, 53));
+        QCOMPARE(later.made.size(), std::size_t{1});
+        // Internetwork control (RFC 1812 §4.3.2.5).
+        QCOMPARE(later.made.front().bytes[1], std::uint8_t{0xc0});
         // No error about an error (RFC 1812 §4.3.2.7).
         const auto quoted = wire::buildUdp(at(kServer, 53), at(kBert, 1), text("x"));
         auto error = errorAbout(quoted, wire::IcmpType::Unreachable, 3, 0, kBert);

@@ -1,0 +1,263 @@
+#include <QtTest>
+
+#include "tests/engine/compliance/bed.h"
+
+/// What the user may wish: port forwards, 1:1 addresses, an exposed host, rules for devices.
+
+using namespace bed;
+using engine::CommandError;
+using engine::policy::DeviceAccess;
+using engine::policy::PortForward;
+
+namespace {
+
+PortForward forward(std::uint32_t id, IpProtocol protocol, unsigned first, unsigned last,
+                    Ipv4Address device, unsigned internalFirst)
+{
+    return {.id = id,
+            .protocol = protocol,
+            .externalPorts = range(first, last),
+            .internalAddress = device,
+            .internalFirst = Port{static_cast<std::uint16_t>(internalFirst)}};
+}
+
+bool refused(Bed& bed, const engine::Command& command, CommandError error)
+{
+    const auto answer = bed.apply(command);
+    return !answer && answer.error() == error;
+}
+
+}  // namespace
+
+class RulesTest : public QObject {
+    Q_OBJECT
+
+private Q_SLOTS:
+    void portForward_ofARange_isShiftedAsAWhole()
+    {
+        Bed bed;
+        QVERIFY(bed.apply(engine::SetPortForwards{
+                              {forward(1, IpProtocol::Udp, 27000, 27099, kBert, 5000)}})
+                    .has_value());
+        for (unsigned i = 0; i < 100; ++i) {
+            const auto in = bed.udpIn(at(kServer, 4000), at(kExternal, 27000 + i));
+            QVERIFY(told(in.inside() && in.destination() == at(kBert, 5000 + i), in));
+            const auto answer = bed.udpOut(at(kBert, 5000 + i), at(kServer, 4000));
+            QVERIFY(told(answer.source() == at(kExternal, 27000 + i), answer));
+            // What the server opens itself has the same external port.
+            QVERIFY(bed.udpOut(at(kBert, 5000 + i), at(kOther, 1)).source() ==
+                    at(kExternal, 27000 + i));
+        }
+        QVERIFY(bed.udpIn(at(kServer, 4000), at(kExternal, 26999)).silent());
+        QVERIFY(bed.udpIn(at(kServer, 4000), at(kExternal, 27100)).silent());
+        const auto status = bed.engine().snapshot(bed.now).forwards.front();
+        QCOMPARE(status.hits, std::uint64_t{100});
+        QCOMPARE(status.liveSessions, 200U);
+    }
+
+    void portForward_ofPort47_isRefusedBecauseGreIsAProtocol()
+    {
+        Bed bed;
+        for (const auto protocol : {IpProtocol::Tcp, IpProtocol::Udp}) {
+            QVERIFY(refused(bed, engine::SetPortForwards{{forward(1, protocol, 47, 47, kBert, 47)}},
+                            CommandError::PortIsProtocol));
+        }
+    }
+
+    void portForward_thatCannotBe_isRefusedAndChangesNothing()
+    {
+        EngineConfig config = usual();
+        config.reservedPorts = {range(22, 22)};
+        config.portForwards = {forward(1, IpProtocol::Tcp, 443, 443, kBert, 443)};
+        Bed bed(config);
+        const auto one = [](const PortForward& rule) {
+            return engine::SetPortForwards{{rule}};
+        };
+        QVERIFY(refused(bed, one(forward(2, IpProtocol::Tcp, 22, 22, kBert, 22)),
+                        CommandError::PortInUse));
+        QVERIFY(refused(bed, one(forward(2, IpProtocol::Tcp, 90, 80, kBert, 80)),
+                        CommandError::RangeInverted));
+        QVERIFY(refused(bed, one(forward(2, IpProtocol::Tcp, 1000, 2000, kBert, 65000)),
+                        CommandError::RangeInverted));
+        QVERIFY(refused(bed, one(forward(2, IpProtocol::Tcp, 80, 80, kServer, 80)),
+                        CommandError::NotInternal));
+        QVERIFY(refused(bed,
+                        engine::SetPortForwards{{forward(2, IpProtocol::Tcp, 80, 90, kBert, 80),
+                                                 forward(3, IpProtocol::Tcp, 90, 91, kAnna, 90)}},
+                        CommandError::ForwardsOverlap));
+        QVERIFY(bed.synIn(at(kServer, 4000), at(kExternal, 443)).inside());
+        // One port of two protocols is no overlap.
+        QVERIFY(bed.apply(engine::SetPortForwards{{forward(2, IpProtocol::Tcp, 80, 80, kBert, 80),
+                                                   forward(3, IpProtocol::Udp, 80, 80, kAnna, 80)}})
+                    .has_value());
+    }
+
+    void portForward_ofSomeRemotesOnly_refusesOthers()
+    {
+        PortForward rule = forward(1, IpProtocol::Tcp, 443, 443, kBert, 443);
+        rule.allowedRemotes = Prefix{kServer, 32};
+        Bed bed;
+        QVERIFY(bed.apply(engine::SetPortForwards{{rule}}).has_value());
+        QVERIFY(bed.synIn(at(kServer, 4000), at(kExternal, 443)).inside());
+        const auto other = bed.synIn(at(kOther, 4000), at(kExternal, 443));
+        QVERIFY(other.dropped(DropReason::DeniedByPolicy) && other.silent());
+    }
+
+    void portForward_thatIsRemoved_endsItsSessions()
+    {
+        Bed bed;
+        QVERIFY(
+            bed.apply(engine::SetPortForwards{{forward(1, IpProtocol::Tcp, 443, 443, kBert, 443)}})
+                .has_value());
+        QVERIFY(bed.synIn(at(kServer, 4000), at(kExternal, 443)).inside());
+        QVERIFY(bed.apply(engine::SetPortForwards{{}}).has_value());
+        QCOMPARE(bed.sessions(), std::size_t{0});
+        // The port is nobody's but the host's again.
+        QVERIFY(bed.synIn(at(kServer, 4000), at(kExternal, 443)).toHost());
+    }
+
+    void portForward_onThePortOfALivingMapping_takesItOver()
+    {
+        Bed bed;
+        const auto external = bed.udpOut(at(kAnna, 5000), at(kServer, 53)).source();
+        QVERIFY(bed.apply(engine::SetPortForwards{
+                              {forward(1, IpProtocol::Udp, external.port.hostOrder(),
+                                       external.port.hostOrder(), kBert, 7000)}})
+                    .has_value());
+        const auto in = bed.udpIn(at(kServer, 53), external);
+        QVERIFY(told(in.inside() && in.destination() == at(kBert, 7000), in));
+        // The device gets another port.
+        const auto out = bed.udpOut(at(kAnna, 5000), at(kServer, 53));
+        QVERIFY(told(out.outside() && out.source() != external, out));
+    }
+
+    void forwardOfAProtocol_greAndEsp_delivers()
+    {
+        Bed bed;
+        QVERIFY(bed.apply(engine::SetPortForwards{{forward(1, IpProtocol::Gre, 0, 0, kBert, 0),
+                                                   forward(2, IpProtocol::Esp, 0, 0, kAnna, 0)}})
+                    .has_value());
+        const Bytes gre{0x20, 0, 0x08, 0, 0, 0, 0, 9, 1, 2, 3, 4};
+        auto outcome = bed.inbound(wire::buildIpv4(kServer, kExternal, IpProtocol::Gre, gre));
+        QVERIFY(told(outcome.inside(), outcome));
+        QCOMPARE(view(outcome.packet).destination(), kBert);
+        Bytes esp(40, 7);
+        outcome = bed.inbound(wire::buildIpv4(kServer, kExternal, IpProtocol::Esp, esp));
+        QVERIFY(told(outcome.inside(), outcome));
+        QCOMPARE(view(outcome.packet).destination(), kAnna);
+        QVERIFY(refused(bed,
+                        engine::SetPortForwards{{forward(1, IpProtocol::Gre, 0, 0, kBert, 0),
+                                                 forward(2, IpProtocol::Gre, 0, 0, kAnna, 0)}},
+                        CommandError::ForwardsOverlap));
+    }
+
+    void forwardOfAProtocol_ofSomeRemotesOnly_refusesOthers()
+    {
+        Bed bed;
+        auto rule = forward(1, IpProtocol::Gre, 0, 0, kBert, 0);
+        rule.allowedRemotes = Prefix{kServer, 32};
+        QVERIFY(bed.apply(engine::SetPortForwards{{rule}}).has_value());
+        const Bytes gre{0x20, 0, 0x08, 0, 0, 0, 0, 9, 1, 2, 3, 4};
+        QVERIFY(bed.inbound(wire::buildIpv4(kOther, kExternal, IpProtocol::Gre, gre)).silent());
+    }
+
+    void oneToOne_wishesThatCannotBe_areRefused()
+    {
+        EngineConfig config = usual();
+        config.external.addresses = {kExternal, kSecondExternal};
+        Bed bed(config);
+        const auto rule = [](Ipv4Address inside, Ipv4Address outside) {
+            return engine::policy::OneToOne{
+                .id = 1, .internalAddress = inside, .externalAddress = outside};
+        };
+        QVERIFY(refused(bed, engine::SetOneToOnes{{rule(kServer, kExternal)}},
+                        CommandError::NotInternal));
+        QVERIFY(
+            refused(bed, engine::SetOneToOnes{{rule(kAnna, kServer)}}, CommandError::NotExternal));
+        QVERIFY(refused(
+            bed, engine::SetOneToOnes{{rule(kAnna, kSecondExternal), rule(kBert, kSecondExternal)}},
+            CommandError::DuplicateAddress));
+    }
+
+    void oneToOne_whenTheOnlyAddressIsGivenAway_leavesOthersWithoutOne()
+    {
+        EngineConfig config = usual();
+        config.oneToOnes = {{.id = 1, .internalAddress = kAnna, .externalAddress = kExternal}};
+        Bed bed(config);
+        QVERIFY(bed.udpOut(at(kAnna, 5000), at(kServer, 53)).outside());
+        QVERIFY(bed.udpOut(at(kBert, 5000), at(kServer, 53)).dropped(DropReason::ExternalDown));
+    }
+
+    void exposedHost_getsWhatNobodyElseHas()
+    {
+        EngineConfig config = usual();
+        config.exposedHost = kBert;
+        config.reservedPorts = {range(22, 22)};
+        config.portForwards = {forward(1, IpProtocol::Tcp, 443, 443, kAnna, 443)};
+        Bed bed(config);
+        auto outcome = bed.synIn(at(kServer, 4000), at(kExternal, 8080));
+        QVERIFY(told(outcome.inside() && outcome.destination() == at(kBert, 8080), outcome));
+        outcome = bed.udpIn(at(kServer, 4000), at(kExternal, 9999));
+        QVERIFY(told(outcome.inside() && outcome.destination() == at(kBert, 9999), outcome));
+        // A forward and the host's own ports come first, and mappings keep theirs.
+        QVERIFY(bed.synIn(at(kServer, 4000), at(kExternal, 443)).destination() == at(kAnna, 443));
+        QVERIFY(bed.synIn(at(kServer, 4000), at(kExternal, 22)).toHost());
+        const auto external = bed.udpOut(at(kAnna, 5000), at(kServer, 53)).source();
+        QVERIFY(bed.udpIn(at(kServer, 53), external).destination() == at(kAnna, 5000));
+        QVERIFY(bed.udpIn(at(kOther, 53), external).dropped(DropReason::FilteredAddress));
+        QVERIFY(refused(bed, engine::SetExposedHost{kServer}, CommandError::NotInternal));
+    }
+
+    void blockedDevice_neitherReachesNorIsReached()
+    {
+        EngineConfig config = usual();
+        config.portForwards = {forward(1, IpProtocol::Tcp, 443, 443, kBert, 443)};
+        Bed bed(config);
+        const auto live = bed.udpOut(at(kBert, 5000), at(kServer, 53)).source();
+        QVERIFY(bed.apply(engine::SetDeviceRules{
+                              {{.id = 1, .address = kBert, .access = DeviceAccess::Block}}})
+                    .has_value());
+        // What lived is over, too.
+        QVERIFY(!bed.udpIn(at(kServer, 53), live).inside());
+        QVERIFY(bed.udpOut(at(kBert, 5000), at(kServer, 53)).dropped(DropReason::DeniedByPolicy));
+        QVERIFY(
+            bed.synIn(at(kServer, 4000), at(kExternal, 443)).dropped(DropReason::DeniedByPolicy));
+        QVERIFY(bed.udpOut(at(kAnna, 5000), at(kServer, 53)).outside());
+    }
+
+    void confinedDevice_reachesNothingWithoutATunnel()
+    {
+        EngineConfig config = usual();
+        config.deviceRules = {{.id = 1, .address = kAnna, .access = DeviceAccess::VpnOnly}};
+        Bed bed(config);
+        // A TCP connection that turns out to be the web.
+        Connection c(bed, at(kAnna, 5000), at(kServer, 80));
+        int answers = 0;
+        if (c.open()) {
+            for (int i = 0; i < 20; ++i) {
+                c.out(flag::kAck | flag::kPsh, text("GET / HTTP/1.1\r\nHost: example.net\r\n\r\n"));
+                answers += c.in(flag::kAck | flag::kPsh, text("HTTP/1.1 200 OK\r\n")).inside();
+            }
+        }
+        QVERIFY2(answers < 10, qPrintable(QString::number(answers)));
+        // Names are needed to find the server.
+        const auto name = bed.udpOut(at(kAnna, 5353), at(kServer, 53));
+        QVERIFY(told(name.outside(), name));
+        QVERIFY(bed.pingOut(kAnna, kServer, 7).dropped(DropReason::DeniedByPolicy));
+    }
+
+    void commandsThatEndSessions_endExactlyThose()
+    {
+        Bed bed;
+        const auto anna = bed.udpOut(at(kAnna, 5000), at(kServer, 53)).source();
+        const auto bert = bed.udpOut(at(kBert, 5000), at(kServer, 53)).source();
+        const auto serial = bed.engine().sessions(bed.now, {.device = kAnna}).front().serial;
+        QVERIFY(bed.apply(engine::CloseSession{serial}).has_value());
+        QVERIFY(refused(bed, engine::CloseSession{serial}, CommandError::NoSuchSession));
+        QVERIFY(!bed.udpIn(at(kServer, 53), anna).inside());
+        QVERIFY(bed.udpIn(at(kServer, 53), bert).inside());
+    }
+};
+
+QTEST_APPLESS_MAIN(RulesTest)
+#include "rules_test.moc"
