@@ -36,8 +36,8 @@ constexpr Duration kRefusalTold = std::chrono::seconds(60);
 constexpr std::size_t kMostRefusals = 1024;
 /// Ours: tunnels that are known to have been let in; far above what the NAT can hold.
 constexpr std::size_t kMostAdmitted = 65536;
-/// Ours: a flow whose other side stays silent is given up after this many packets. Enough for a first
-/// message of some hundred octets that comes octet by octet.
+/// Ours: a flow whose other side stays silent is given up after this many packets. Enough for a
+/// first message of some hundred octets that comes octet by octet.
 constexpr std::uint32_t kPacketsOneWay = 16 * kPacketsConsidered;
 
 constexpr Attention kIgnore{.next = Attention::Next::Ignore};
