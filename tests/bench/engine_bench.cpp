@@ -152,7 +152,7 @@ void established(benchmark::State& state)
     for (auto _ : state)
         bed.batch();
     if (bed.bad() != 0) state.SkipWithError("packets were dropped");
-    state.SetItemsProcessed(static_cast<std::int64_t>(state.iterations()) * kBatch);
+    state.SetItemsProcessed(state.iterations() * static_cast<std::int64_t>(kBatch));
     const Snapshot snapshot = bed.engine().snapshot(bed.now());
     state.counters["ns/packet"] =
         benchmark::Counter(static_cast<double>(state.iterations()) * kBatch / 1e9,
