@@ -100,7 +100,7 @@ void Engine::handlePackets(Instant now, PortId ingress, std::span<wire::Packet> 
             state.sessions.prefetchIndex(hashes[i]);
         }
         for (std::size_t i = 0; i < count; ++i)
-            state.sessions.prefetchSession(hashes[i]);
+            __builtin_prefetch(state.sessions.sessionAhead(hashes[i]), 1);
         for (std::size_t i = 0; i < count; ++i) {
             wire::Packet& packet = packets[start + i];
             state.aheadHash = hashes[i];

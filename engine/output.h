@@ -11,7 +11,7 @@
 namespace engine {
 
 /// What happened to one packet. Drop always carries its reason.
-struct Verdict {
+struct alignas(4) Verdict {
     enum class Kind : std::uint8_t {
         Forward,  ///< rewritten in place; send it out of `egress`
         Drop,
