@@ -1,6 +1,7 @@
 #include "app/rules.h"
 
 #include "app/words.h"
+#include "engine/io/large_pages.h"
 #include "engine/lab/self_test.h"
 
 namespace app {
@@ -81,6 +82,7 @@ void copyInto(engine::EngineConfig& config, const Rules& rules)
     config.oneToOnes = rules.oneToOnes;
     config.deviceRules = rules.deviceRules;
     config.exposedHost = rules.exposedHost;
+    config.memoryAdvice = engine::io::adviseLargePages;
     // The engine says itself when it ran; inside, time and chance are the test's own.
     config.selfTest = [seed = config.seed](engine::net::VpnProtocol protocol,
                                            const engine::policy::PassthroughSwitch& position) {

@@ -219,15 +219,22 @@ Result<void, CommandError> Engine::State::applyCommand(Instant now, const Comman
                 return {};
             },
             [&](const RunSelfTest& wish) -> Answer {
-                SelfTestResult& result = switches[static_cast<std::size_t>(wish.protocol)].selfTest;
                 if (!config.selfTest) return Err{CommandError::NoSelfTest};
-                result = config.selfTest(wish.protocol, config.passthrough.of(wish.protocol));
-                result.at = now;
-                emitEvent(now, output, SelfTestFinished{wish.protocol, result});
+                runSelfTest(now, wish.protocol, output);
                 return {};
             },
         },
         command);
+}
+
+/// What a card shows is what two clashing clients have found, not what was wished for.
+void Engine::State::runSelfTest(Instant now, net::VpnProtocol protocol, Output& output)
+{
+    if (!config.selfTest) return;
+    SelfTestResult& result = switches[static_cast<std::size_t>(protocol)].selfTest;
+    result = config.selfTest(protocol, config.passthrough.of(protocol));
+    result.at = now;
+    emitEvent(now, output, SelfTestFinished{protocol, result});
 }
 
 /// The inside of a TCP connection learns at once that it is over, instead of waiting for hours.
@@ -479,6 +486,7 @@ Result<void, CommandError> Engine::State::setSwitch(Instant now, const SetPassth
             }
         }
     }
+    runSelfTest(now, wish.protocol, output);
     emitEvent(now, output, SwitchChanged{wish.protocol, statusOf(wish.protocol)});
     reportTunnels(now, output);
     return {};

@@ -69,6 +69,9 @@ Engine::State::State(Instant now, const EngineConfig& initial)
         (void)applyCommand(now, SetDeviceRules{rules}, ignored).has_value();
     }
     (void)applyCommand(now, SetExposedHost{wished.exposedHost}, ignored).has_value();
+    for (const net::VpnProtocolText& text : net::kVpnProtocols) {
+        runSelfTest(now, text.protocol, ignored);
+    }
 }
 
 Engine::Engine(Instant now, const EngineConfig& config)

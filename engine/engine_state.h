@@ -164,6 +164,7 @@ struct Engine::State {
                                            Output& output);
     Result<void, CommandError> setSwitch(Instant now, const SetPassthrough& wish, Output& output);
     void resolveHold(Instant now, net::VpnProtocol protocol, ResolveHold::How how, Output& output);
+    void runSelfTest(Instant now, net::VpnProtocol protocol, Output& output);
     void rebuildReserved();
     void rebuildSlots();
     void rebuildPermissions();
