@@ -1,0 +1,693 @@
+#!/usr/bin/env python3
+"""Hostile packets at a live router: checks.py BIN_FOLDER [--router underpass|kernel|both] [--quick] [N…]
+
+Twenty-five checks, the same packets at underpassd and at the kernel's own masquerade with the filter that home
+routers have. Every check has a control of its own where silence would also pass: a genuine packet that must
+arrive. Exit status 0 when underpassd passes all that were asked for, 77 when this machine cannot run them.
+"""
+import argparse
+import os
+import pathlib
+import random
+import shutil
+import socket
+import struct
+import subprocess
+import sys
+import threading
+import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "interop"))
+# pylint: disable=wrong-import-position
+from wires import (ESP, GRE, ICMP, TCP, UDP, Wire, esp, gre, icmp, ip, socket_in, tcp, udp, udp_body)
+from world import GATEWAY, LAN, ROUTER_WAN, SERVER, Failed, Kernel, Underpass, World
+
+C1, C2 = LAN + "11", LAN + "12"
+THIRD = "198.51.100.66"
+RST, SYN, PSH_ACK = 0x04, 0x02, 0x18
+SESSIONS = 8192
+
+
+class SmallUnderpass(Underpass):
+    """A table as small as in the floods of the reference."""
+
+    def up(self, node, _folder):
+        self.process = node.start("underpassd", f"{self.bin}/underpassd --internal lan0 --external wan0 --state "
+                                  "/run/underpass-state --control /run/underpass-control --no-dhcp --no-dns "
+                                  f"--sessions {SESSIONS}")
+        end = time.monotonic() + 20
+        while "ready" not in node.log("underpassd"):
+            if time.monotonic() > end:
+                raise Failed("underpassd did not become ready")
+            time.sleep(0.2)
+
+
+def expect(truth, words):
+    if not truth:
+        raise Failed(words)
+
+
+class Bed:
+    """The world with its wires: c1 and c2 inside, s outside; the attacker of the Internet sends from s too,
+    with any source address."""
+
+    def __init__(self, world, quick):
+        self.world, self.quick = world, quick
+        rt = world.nodes["rt"]
+        lan_mac, wan_mac = (rt.sh(f"ip -br link show {card}").split()[2] for card in ("lan0", "wan0"))
+        self.nodes = {"c1": world.nodes["c1"], "c2": world.nodes["c2"], "s": world.nodes["s1"]}
+        self.c1, self.c2 = (Wire(self.nodes[name], "eth0", lan_mac) for name in ("c1", "c2"))
+        self.s = Wire(self.nodes["s"], "eth0", wan_mac)
+        self.port = 20000
+        for node in self.nodes.values():
+            # The nodes' own kernels must not answer what only this program speaks.
+            node.sh("""nft -f - <<'RULES'
+table ip mute {
+  chain input { type filter hook input priority filter; ip protocol { 47, 50 } drop; }
+  chain output { type filter hook output priority filter; icmp type destination-unreachable drop; }
+}
+RULES""")
+            node.sh("ping -c1 -W2 " + (ROUTER_WAN if node is self.nodes["s"] else LAN + "1"), check=False)
+        self.clear()
+
+    def clear(self):
+        for wire in (self.c1, self.c2, self.s):
+            wire.clear()
+
+    def close(self):
+        for wire in (self.c1, self.c2, self.s):
+            wire.close()
+
+    def fresh_port(self):
+        self.port += 1
+        return self.port
+
+    def connection(self, port=None):
+        return Connection(self, port or self.fresh_port())
+
+    def leaks(self):
+        """Frames outside that still have an address of the inside."""
+        return len(self.s.arrived(lambda packet: packet.source.startswith("192.168.")))
+
+    def mapping(self, sport, dport):
+        """A UDP session of c1 that the server answered; its external port."""
+        self.c1.send(udp(C1, SERVER, sport, dport, b"open"))
+        seen = self.s.arrived(lambda p: p.protocol == UDP and p.ports()[1] == dport, 2, 1)
+        expect(seen, "control: the session of c1 did not reach the server")
+        outside = seen[0].ports()[0]
+        self.s.send(udp(SERVER, ROUTER_WAN, dport, outside, b"answer"))
+        expect(self.c1.arrived(lambda p: p.protocol == UDP and b"answer" in p.body, 2, 1),
+               "control: the server's answer did not reach c1")
+        return outside
+
+
+class Connection:
+    """TCP from c1 to the server, by the systems' own stacks."""
+
+    def __init__(self, bed, port):
+        self.bed, self.port = bed, port
+        listener = socket_in(bed.nodes["s"], socket.AF_INET, socket.SOCK_STREAM)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((SERVER, port))
+        listener.listen(4)
+        self.client = socket_in(bed.nodes["c1"], socket.AF_INET, socket.SOCK_STREAM)
+        for end in (self.client, listener):
+            end.settimeout(5)
+        self.client.connect((SERVER, port))
+        self.server, self.outer = listener.accept()
+        self.server.settimeout(5)
+        listener.close()
+        self.inner_port = self.client.getsockname()[1]
+        self.outer_port = self.outer[1]
+        self.client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.server.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        expect(self.alive(), "control: a fresh connection carries no data")
+        self.sent = self.numbers()
+
+    def alive(self):
+        try:
+            for one, other in ((self.client, self.server), (self.server, self.client)):
+                word = os.urandom(16)
+                one.sendall(word)
+                if other.recv(16, socket.MSG_WAITALL) != word:
+                    return False
+            return True
+        except OSError:
+            return False
+
+    def numbers(self):
+        """Next sequence number of the client and of the server, as their wire shows it."""
+        self.bed.s.clear()
+        expect(self.alive(), "control: the connection carries no data")
+        last = self.bed.s.arrived(lambda p: p.protocol == TCP and p.ports() == (self.outer_port, self.port), 0.4)[-1]
+        sequence, ack, size = last.tcp()
+        return sequence + size, ack
+
+    def close(self):
+        self.client.close()
+        self.server.close()
+
+
+# --- TCP ---------------------------------------------------------------------------------------------------
+
+def attack_connection(bed, count, packet, alive_word="closed"):
+    connection = bed.connection()
+    try:
+        client, server = connection.sent
+        for index in range(count):
+            bed.s.send(packet(connection, client, server, index))
+        time.sleep(0.5)
+        expect(connection.alive(), alive_word)
+        return "alive"
+    finally:
+        connection.close()
+
+
+def check_1(bed):
+    return attack_connection(bed, 1000, lambda c, client, server, i: tcp(
+        SERVER, ROUTER_WAN, c.port, c.outer_port, server + 0x10000000 + random.randrange(0x60000000), 0, RST))
+
+
+def check_2(bed):
+    return attack_connection(bed, 50, lambda c, client, server, i: tcp(
+        SERVER, ROUTER_WAN, c.port, c.outer_port, server + 1 + i * 97, client, RST))
+
+
+def check_3(bed):
+    return attack_connection(bed, 50, lambda c, client, server, i: tcp(
+        SERVER, ROUTER_WAN, c.port, c.outer_port, random.getrandbits(32), 0, SYN))
+
+
+def spoof_inside(bed, count, flags, data):
+    connection = bed.connection()
+    try:
+        bed.s.clear()
+        for _ in range(count):
+            bed.c2.send(tcp(C1, SERVER, connection.inner_port, connection.port, random.getrandbits(32),
+                            random.getrandbits(32), flags, data))
+        leaks = bed.leaks()
+        expect(connection.alive(), "closed")
+        expect(leaks == 0, f"{leaks} leaks")
+        return "alive, 0 leaks"
+    finally:
+        connection.close()
+
+
+def check_4(bed):
+    return spoof_inside(bed, 1000, RST, b"")
+
+
+def check_5(bed):
+    return spoof_inside(bed, 200, PSH_ACK, b"forged")
+
+
+# --- ICMP --------------------------------------------------------------------------------------------------
+
+def errors(bed, kind, code, rest, control=True):
+    connection = bed.connection()
+    try:
+        def error(sequence):
+            # Quotes a full segment: an MTU below 1,300 cannot be the answer to less.
+            inner = tcp(ROUTER_WAN, SERVER, connection.outer_port, connection.port, sequence, 0, 0x10, b"q" * 1400,
+                        flags=2)[:28]
+            return icmp(GATEWAY, ROUTER_WAN, kind, code, rest, inner)
+
+        def is_error(packet):
+            return packet.protocol == ICMP and packet.body[0] == kind
+        client = connection.sent[0]
+        bed.c1.clear()
+        for _ in range(100):
+            bed.s.send(error(client + 0x20000000 + random.randrange(0x40000000)))
+            time.sleep(0.002)
+        delivered = len(bed.c1.arrived(is_error))
+        if control:
+            # About a segment that is under way: the server stays deaf to it from here on.
+            bed.nodes["s"].sh(f"nft add rule ip mute input tcp dport {connection.port} drop")
+            connection.client.sendall(b"w" * 1400)
+            time.sleep(0.1)
+            bed.s.send(error(client))
+            expect(bed.c1.arrived(is_error, 1.5, 1), "control: a genuine error was not delivered")
+        expect(delivered == 0, f"{delivered} forged delivered")
+        return "0 forged delivered" + (", the genuine one is" if control else "")
+    finally:
+        connection.close()
+
+
+def check_6(bed):
+    return errors(bed, 3, 4, 1300)
+
+
+def check_7(bed):
+    return errors(bed, 3, 3, 0)
+
+
+def check_8(bed):
+    return errors(bed, 5, 1, struct.unpack("!I", socket.inet_aton(THIRD))[0], control=False)
+
+
+# --- addresses ---------------------------------------------------------------------------------------------
+
+def check_9(bed):
+    bed.c1.clear()
+    for _ in range(50):
+        bed.s.send(udp(SERVER, C1, 5000, 5001, b"direct"))
+    through = len(bed.c1.arrived(lambda p: b"direct" in p.body))
+    expect(through == 0, f"{through} of 50 arrived inside")
+    return "0 of 50 arrived"
+
+
+def check_10(bed):
+    outside = bed.mapping(bed.fresh_port(), 7000)
+    bed.c1.clear()
+    for source in ("127.0.0.1", "0.0.0.0", "240.0.0.1", "224.0.0.1", "255.255.255.255", C2, ROUTER_WAN):
+        for _ in range(20):
+            bed.s.send(udp(source, ROUTER_WAN, 7000, outside, b"martian"))
+    through = len(bed.c1.arrived(lambda p: b"martian" in p.body))
+    expect(through == 0, f"{through} arrived inside")
+    return "0 of 140 arrived"
+
+
+def check_11(bed):
+    bed.s.clear()
+    for _ in range(20):
+        bed.c1.send(udp("10.77.0.5", SERVER, 5000, 5002, b"foreign"))
+    left = len(bed.s.arrived(lambda p: b"foreign" in p.body))
+    expect(left == 0, f"{left} of 20 left")
+    return "0 of 20 left"
+
+
+# --- fragments ---------------------------------------------------------------------------------------------
+
+def pieces(bed, *wanted):
+    """Sends fragments of one datagram of c1; (offset, more, octets), the first carries the UDP header."""
+    ident, bad, good = random.randrange(1, 65536), 0, 0
+    bed.s.clear()
+    for offset, more, data in wanted:
+        bed.c1.send(ip(C1, SERVER, UDP, data, ident, 1 if more else 0, offset))
+    for packet in bed.s.arrived(lambda p: p.protocol == UDP or b"EVIL" in p.data, 1):
+        bad += b"EVIL" in packet.body
+        good += b"GOOD" in packet.body
+    return good, bad
+
+
+def fragment_control(bed):
+    whole = udp_body(C1, SERVER, bed.fresh_port(), 7100, b"GOOD" * 30)
+    good, _ = pieces(bed, (0, True, whole[:64]), (64, False, whole[64:]))
+    expect(good, "control: a datagram in two fragments did not pass")
+
+
+def check_12(bed):
+    fragment_control(bed)
+    whole = udp_body(C1, SERVER, bed.fresh_port(), 7101, b"GOOD" * 14)
+    _, bad = pieces(bed, (0, True, whole[:32]), (16, True, b"EVIL" * 8), (48, False, whole[48:]))
+    expect(bad == 0, "overlapping data left")
+    return "dropped"
+
+
+def check_13(bed):
+    fragment_control(bed)
+    whole = udp_body(C1, SERVER, bed.fresh_port(), 7102, b"GOOD" * 14)
+    good, bad = pieces(bed, (0, True, whole[:32]), (0, True, whole[:8] + b"EVIL" * 6), (32, False, whole[32:]))
+    expect(bad == 0, "the second copy left")
+    return "first copy kept" if good else "dropped"
+
+
+def check_14(bed):
+    good, bad = pieces(bed, (64, False, b"EVIL" * 16))
+    expect(good + bad == 0, "left")
+    return "dropped"
+
+
+def check_15(bed):
+    for _ in range(20):
+        pieces_of = udp_body(C1, SERVER, bed.fresh_port(), 7103, b"x" * 1000)
+        bed.c1.send(ip(C1, SERVER, UDP, pieces_of[:800], 77, 1, 0))
+        bed.c1.send(ip(C1, SERVER, UDP, b"EVIL" * 200, 77, 0, 8189 * 8))
+    left = len(bed.s.arrived(lambda p: b"EVIL" in p.body))
+    expect(left == 0, "left")
+    fragment_control(bed)
+    return "alive"
+
+
+def check_16(bed):
+    count = 20_000 if bed.quick else 100_000
+    data = b"o" * 1200
+    for index in range(count):
+        # Sources of the Internet: in other networks than the router's own.
+        bed.s.send(ip(f"198.51.{100 + index % 3}.{1 + index // 3 % 250}", ROUTER_WAN, UDP, data, index % 65536, 1,
+                      0 if index % 2 else 1480))
+    bed.s.clear()
+    for index in range(20):
+        whole = udp_body(C1, SERVER, 30000 + index, 7200, f"legit{index:02}".encode() * 300)
+        ident = 1000 + index
+        bed.c1.send(ip(C1, SERVER, UDP, whole[:1400], ident, 1, 0))
+        bed.c1.send(ip(C1, SERVER, UDP, whole[1400:], ident, 0, 1400))
+    # The last fragment of each ends with the index, and goes only when the first one is there.
+    arrived = {packet.body[-7:] for packet in bed.s.arrived(lambda p: p.body[-7:-2] == b"legit", 2)}
+    expect(len(arrived) >= 19, f"{len(arrived)} of 20 arrived after {count}")
+    return f"{len(arrived)} of 20 arrived after {count}"
+
+
+# --- one device takes everything -----------------------------------------------------------------------------
+
+def newcomers(bed, count=100):
+    """How many new sessions of c1 get through."""
+    bed.s.clear()
+    for index in range(count):
+        bed.c1.send(udp(C1, SERVER, 40000 + index, 7300, b"new"))
+        time.sleep(0.003)
+    return len({p.ports()[0] for p in bed.s.arrived(
+        lambda p: p.protocol == UDP and p.body[8:11] == b"new", 1.5)})
+
+
+def room(bed):
+    """How many sessions the kernel's table holds on this machine: namespaces cannot set it."""
+    if isinstance(bed.world.router, Underpass):
+        return SESSIONS
+    with open("/proc/sys/net/netfilter/nf_conntrack_max") as limit:
+        return int(limit.read())
+
+
+def check_17(bed):
+    connection = bed.connection()
+    try:
+        running, sent = threading.Event(), [0]
+
+        def flood():
+            number = 0
+            while not running.is_set():
+                number += 1
+                bed.c2.send(udp(C2, SERVER, 1024 + number % 60000, 9000 + number // 60000 % 5000, b"flood"))
+                sent[0] = number
+        thread = threading.Thread(target=flood)
+        thread.start()
+        start = time.monotonic()
+        while sent[0] < room(bed) * 1.1 and time.monotonic() - start < 40 or time.monotonic() - start < 2:
+            time.sleep(0.1)
+        filled = sent[0]
+        new = newcomers(bed)
+        alive = connection.alive()
+        rate = sent[0] / (time.monotonic() - start)
+        running.set()
+        thread.join()
+        words = f"new flows {new} %, established {'lives' if alive else 'lost'}, {rate / 1000:.0f} k pps, {room(bed)} places"
+        expect(filled >= room(bed), "the flood did not fill the table: " + words)
+        expect(new >= 99 and alive, words)
+        return words
+    finally:
+        connection.close()
+
+
+def check_18(bed):
+    count = room(bed) - 1
+    running = threading.Event()
+
+    def answer():
+        while not running.is_set():
+            for packet in bed.s.arrived(lambda p: p.protocol == UDP and b"take" in p.body, 0.2, 64):
+                source, target = packet.ports()
+                bed.s.send(udp(SERVER, ROUTER_WAN, target, source, b"answer"))
+    thread = threading.Thread(target=answer)
+    thread.start()
+    for index in range(count):
+        bed.c2.send(udp(C2, SERVER, 1024 + index % 60000, 9000 + index // 60000, b"take"))
+        if index % 50 == 0:
+            time.sleep(0.005)
+    time.sleep(1)
+    running.set()
+    thread.join()
+    new = newcomers(bed)
+    expect(new >= 99, f"others {new} of 100, {count} asked")
+    return f"others {new} of 100, {count} asked"
+
+
+# --- PPTP --------------------------------------------------------------------------------------------------
+
+def control_message(kind, body):
+    return struct.pack("!HHIHH", 12 + len(body), 1, 0x1a2b3c4d, kind, 0) + body
+
+
+def start_message(kind):
+    return control_message(kind, struct.pack("!HBBIIHH64s64s", 0x100, 1 if kind == 2 else 0, 0, 3, 3, 1 if kind == 2 else 0,
+                                             1, b"host", b"vendor"))
+
+
+def call_request(call):
+    return control_message(7, struct.pack("!HHIIIIHHHH64s64s", call, call, 2400, 10_000_000, 3, 3, 64, 0, 0, 0, b"", b""))
+
+
+def call_reply(call, peer):
+    return control_message(8, struct.pack("!HHBBHIHHI", call, peer, 1, 0, 0, 10_000_000, 64, 0, 0))
+
+
+class Pptp:
+    """One control connection of c1 and its calls; both ends are ours, so every Call ID is known."""
+
+    def __init__(self, bed, halves=False):
+        self.bed, self.halves = bed, halves
+        listener = socket_in(bed.nodes["s"], socket.AF_INET, socket.SOCK_STREAM)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((SERVER, 1723))
+        listener.listen(4)
+        listener.settimeout(5)
+        self.client = socket_in(bed.nodes["c1"], socket.AF_INET, socket.SOCK_STREAM)
+        self.client.settimeout(5)
+        self.client.connect((SERVER, 1723))
+        self.server, _ = listener.accept()
+        self.server.settimeout(5)
+        listener.close()
+        for end in (self.client, self.server):
+            end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.say(self.client, self.server, start_message(1))
+        self.say(self.server, self.client, start_message(2))
+        self.calls = []
+
+    def say(self, sender, receiver, message):
+        parts = [message[:10], message[10:14], message[14:]] if self.halves else [message]
+        for part in parts:
+            sender.sendall(part)
+            if self.halves:
+                time.sleep(0.05)
+        heard = receiver.recv(len(message), socket.MSG_WAITALL)
+        expect(len(heard) == len(message), "control: a message of the control connection was lost")
+        return heard
+
+    def call(self):
+        """(client's Call ID inside, the same outside, server's Call ID)"""
+        inside, server = random.randrange(1, 65536), random.randrange(1, 65536)
+        outside = struct.unpack("!H", self.say(self.client, self.server, call_request(inside))[12:14])[0]
+        heard = self.say(self.server, self.client, call_reply(server, outside))
+        server_inside = struct.unpack("!H", heard[12:14])[0]
+        self.calls.append((inside, outside, server_inside))
+        return inside, outside, server_inside, server
+
+    def carries(self, call, count=3):
+        """How many rounds of GRE both ends see."""
+        inside, outside, server_inside, server = call
+        up = 0
+        for sequence in range(count):
+            word = os.urandom(24)
+            self.bed.c1.send(gre(C1, SERVER, server_inside, sequence, word))
+            there = self.bed.s.arrived(lambda p: p.protocol == GRE and p.body[6:8] == struct.pack("!H", server)
+                                       and word in p.body, 0.7, 1)
+            word = os.urandom(24)
+            self.bed.s.send(gre(SERVER, ROUTER_WAN, outside, sequence, word))
+            back = self.bed.c1.arrived(lambda p: p.protocol == GRE and p.body[6:8] == struct.pack("!H", inside)
+                                       and word in p.body, 0.7, 1)
+            up += bool(there and back)
+        return up
+
+    def close(self):
+        self.client.close()
+        self.server.close()
+        time.sleep(0.3)
+
+
+def pptp_sweep(bed, source):
+    pptp = Pptp(bed)
+    try:
+        calls = [pptp.call()]
+        up = pptp.carries(calls[0])
+        expect(up == 3, f"control: GRE of the tunnel {up}/3")
+        bed.c1.clear()
+        for call in range(65536):
+            # A blind sender knows neither the Call ID nor where the sequence numbers are.
+            bed.s.send(gre(source, ROUTER_WAN, call, random.getrandbits(32), b"swept"))
+            if call % 256 == 0:
+                time.sleep(0.002)
+        injected = len(bed.c1.arrived(lambda p: b"swept" in p.body, 1.5))
+        expect(injected == 0, f"{injected} injected")
+        return "0 injected"
+    finally:
+        pptp.close()
+
+
+def check_19(bed):
+    return pptp_sweep(bed, SERVER)
+
+
+def check_20(bed):
+    return pptp_sweep(bed, THIRD)
+
+
+def check_21(bed):
+    pptp = Pptp(bed)
+    try:
+        call = pptp.call()
+        up = pptp.carries(call)
+        expect(up == 3, f"control: GRE of the tunnel {up}/3")
+        bed.c1.clear()
+        for sequence in (0x7fffffff, 0x80000000, 0xf0000000):
+            bed.s.send(gre(SERVER, ROUTER_WAN, call[1], sequence, b"absurd"))
+        passed = len(bed.c1.arrived(lambda p: b"absurd" in p.body))
+        expect(passed == 0, f"{passed}/3 pass")
+        return "0/3 pass"
+    finally:
+        pptp.close()
+
+
+def check_22(bed):
+    pptp = Pptp(bed, halves=True)
+    try:
+        up = pptp.carries(pptp.call())
+        expect(up == 3, f"GRE {up}/3")
+        return "GRE 3/3"
+    finally:
+        pptp.close()
+
+
+def check_23(bed):
+    pptp = Pptp(bed)
+    try:
+        first = pptp.carries(pptp.call())
+        second = pptp.carries(pptp.call())
+        expect(first == 3 and second == 3, f"first call {first}/3, second {second}/3")
+        return "first and second call 3/3"
+    finally:
+        pptp.close()
+
+
+# --- ESP ---------------------------------------------------------------------------------------------------
+
+def esp_pair(bed, wire, address, count=3):
+    """A client's security associations with the server: (rounds out, rounds back, SPI of the answers)."""
+    out_spi, in_spi = random.getrandbits(31) + 256, random.getrandbits(31) + 256
+    out = back = 0
+    for sequence in range(1, count + 1):
+        wire.send(esp(address, SERVER, out_spi, sequence))
+        out += bool(bed.s.arrived(lambda p: p.protocol == ESP and p.body[:4] == struct.pack("!I", out_spi), 1, 1))
+        bed.s.send(esp(SERVER, ROUTER_WAN, in_spi, sequence))
+        back += bool(wire.arrived(lambda p: p.protocol == ESP and p.body[:4] == struct.pack("!I", in_spi), 1, 1))
+    return out, back
+
+
+def check_24(bed):
+    first = esp_pair(bed, bed.c1, C1)
+    expect(first == (3, 3), f"control: the first client {first[0]}/3 out, {first[1]}/3 back")
+    second = esp_pair(bed, bed.c2, C2)
+    expect(second == (3, 3), f"second client {second[0]}/3 out, {second[1]}/3 back")
+    return "second client 3/3 out, 3/3 back"
+
+
+def check_25(bed):
+    first = esp_pair(bed, bed.c1, C1)
+    expect(first == (3, 3), f"control: the client {first[0]}/3 out, {first[1]}/3 back")
+    bed.c1.clear()
+    for _ in range(1000):
+        bed.s.send(esp(SERVER, ROUTER_WAN, random.getrandbits(31) + 256, random.getrandbits(16), b"random spi"))
+        time.sleep(0.001)
+    delivered = len(bed.c1.arrived(lambda p: b"random spi" in p.body))
+    expect(delivered == 0, f"{delivered} of 1000 delivered")
+    return "0 of 1000 delivered"
+
+
+# --- the table ---------------------------------------------------------------------------------------------
+
+CHECKS = {
+    1: ("1,000 blind resets out of window", check_1),
+    2: ("50 resets in the window, not exact", check_2),
+    3: ("50 forged SYNs on the connection", check_3),
+    4: ("1,000 resets with a neighbour's address", check_4),
+    5: ("200 data segments with a neighbour's address", check_5),
+    6: ("100 forged fragmentation-needed", check_6),
+    7: ("100 forged port-unreachable", check_7),
+    8: ("100 redirects", check_8),
+    9: ("outside to inside by direct route", check_9),
+    10: ("7 martian sources", check_10),
+    11: ("foreign source from inside", check_11),
+    12: ("overlapping fragments", check_12),
+    13: ("duplicate fragment with other data", check_13),
+    14: ("lone later fragment", check_14),
+    15: ("fragment beyond 65,535 octets", check_15),
+    16: ("orphan fragments, then 20 genuine datagrams", check_16),
+    17: ("flood of unanswered sessions", check_17),
+    18: ("one device takes the table, answered", check_18),
+    19: ("Call ID sweep with the server's address", check_19),
+    20: ("Call ID sweep with a third address", check_20),
+    21: ("absurd GRE sequence numbers", check_21),
+    22: ("PPTP messages in pieces", check_22),
+    23: ("second call on one control connection", check_23),
+    24: ("second ESP client of one gateway", check_24),
+    25: ("1,000 random SPIs from the gateway", check_25),
+}
+# What leaves no state behind for others shares a world; the rest has one of its own.
+GROUPS = [list(range(1, 16)), [16], [17], [18], [19, 20, 21, 22, 23], [24], [25]]
+
+
+def run(make, wanted, quick, show):
+    verdicts = {}
+    for group in GROUPS:
+        numbers = [number for number in group if number in wanted]
+        if not numbers:
+            continue
+        try:
+            with World(make(group)) as world:
+                bed = Bed(world, quick)
+                for number in numbers:
+                    start = time.monotonic()
+                    bed.clear()
+                    try:
+                        verdicts[number] = (True, CHECKS[number][1](bed))
+                    except (Failed, OSError, subprocess.SubprocessError) as problem:
+                        verdicts[number] = (False, str(problem).replace("\n", " ")[:140])
+                    show(world.router.name, number, *verdicts[number], time.monotonic() - start)
+                bed.close()
+        except Failed as problem:
+            for number in numbers:
+                verdicts.setdefault(number, (False, f"no router: {problem}"[:250]))
+    return verdicts
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("bin")
+    parser.add_argument("--router", default="underpass", choices=["underpass", "kernel", "both"])
+    parser.add_argument("--quick", action="store_true", help="fewer orphan fragments in check 16")
+    parser.add_argument("numbers", nargs="*", type=int)
+    asked = parser.parse_intermixed_args()
+    missing = [program for program in ("ip", "nsenter", "unshare", "nft", "ethtool", "ping") if not shutil.which(program)]
+    if os.geteuid() != 0 or missing:
+        print("skipped: needs root and these programs: " + " ".join(missing))
+        return 77
+    wanted = set(asked.numbers or CHECKS)
+    makers = {"underpass": lambda group: (SmallUnderpass if group in ([17], [18]) else Underpass)(asked.bin),
+              "kernel": lambda group: Kernel()}
+    columns = {}
+
+    def show(router, number, passed, words, seconds):
+        print(f"  {router:10} {number:2} {'pass' if passed else 'FAIL'}  {words} ({seconds:.1f} s)", flush=True)
+    for router, make in makers.items():
+        if asked.router in (router, "both"):
+            columns[router] = run(make, wanted, asked.quick, show)
+    print(f"{'':51}" + "".join(f"{router:45}" for router in columns))
+    for number in sorted(wanted):
+        cells = "".join(f"{('pass ' if column[number][0] else 'FAIL ') + column[number][1]:44.44} "
+                        for column in columns.values())
+        print(f"{number:2} {CHECKS[number][0]:47} {cells}".rstrip())
+    for router, column in columns.items():
+        print(f"{router}: {sum(passed for passed, _ in column.values())} of {len(column)}")
+    return 0 if all(passed for passed, _ in columns.get("underpass", {}).values()) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
