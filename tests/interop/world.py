@@ -308,6 +308,7 @@ print('same' if same else 'different'); sys.exit(0 if same else 1)
 def serve_echo(node):
     node.start("echo", f"/usr/bin/python3 -c \"{ECHO_SERVER}\"" if isinstance(node, Guest)
                else "/usr/bin/python3 -c '" + ECHO_SERVER.replace("'", '"') + "'")
+    until(20, f"{node.name}: the echo server does not listen", lambda: ":7788" in node.sh("ss -ltn"))
 
 
 def echo(node, address, octets=300_000):
