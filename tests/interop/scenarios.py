@@ -1,5 +1,5 @@
 """One function per VPN: two clients to one and the same server, real data through both tunnels at once."""
-from world import (GUEST_SERVER, LAN, ROUTER_LAN, ROUTER_WAN, SERVER, GATEWAY, Failed, echo_together, serve_echo,
+from world import (GUEST_SERVER, HERE, LAN, ROUTER_LAN, ROUTER_WAN, SERVER, GATEWAY, Failed, echo_together, serve_echo,
                    until)
 
 PPP_COMMON = """nodefaultroute
@@ -250,6 +250,38 @@ def anyconnect(world):
     echo_together([(client, inner) for client in clients], 1_000_000)
 
 
+def sstp(world):
+    """SSTP: sstp-client and pppd against the small server of this folder."""
+    server, *clients = world.vpn_guests()
+    folder = world.folder
+    world.nodes["s1"].sh(
+        f"openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 -subj /CN={GUEST_SERVER} "
+        f"-keyout {folder}/key.pem -out {folder}/cert.pem 2>/dev/null")
+    for guest in (server, *clients):
+        secrets(guest)
+        guest.write("/run/cert.pem", (folder / "cert.pem").read_text())
+    server.write("/run/key.pem", (folder / "key.pem").read_text())
+    # Like Windows' server: MS-CHAPv2, whose keys only bind the call to the TLS connection.
+    server.write("/run/options", "name sstp\nauth\nrequire-mschap-v2\nrefuse-pap\nrefuse-chap\nrefuse-mschap\nnomppe\n"
+                 "nodefaultroute\nnoccp\nmtu 1400\nmru 1400\n10.79.0.1:")
+    server.write("/etc/ppp/chap-secrets", "one * secret1 10.79.0.101\ntwo * secret2 10.79.0.102")
+    server.start("sstp", f"/usr/bin/python3 {HERE}/sstp_server.py /run/cert.pem /run/key.pem /run/options "
+                 "one=secret1 two=secret2")
+    until(15, "the SSTP server does not listen", lambda: ":443" in server.sh("ss -ltn"))
+    serve_echo(server)
+    for client, user in zip(clients, ("one", "two")):
+        client.write("/run/options", "noauth\nnoipdefault\nrefuse-eap\nrefuse-pap\nrefuse-chap\nrefuse-mschap\nnomppe\n"
+                     f"noccp\nname {user}\nremotename sstp\nplugin sstp-pppd-plugin.so\nsstp-sock /run/sstpc/sstpc-far\n"
+                     + PPP_COMMON)
+        client.start("pppd", "mkdir -p /run/sstpc; exec pppd pty 'sstpc --ipparam far --nolaunchpppd --log-stderr "
+                     f"--log-level 4 --ca-cert /run/cert.pem {GUEST_SERVER}' file /run/options")
+    for client in clients:
+        ppp_up(client)
+    if server.log("sstp").count("the binding is right") < 2:
+        raise Failed("the crypto binding of the two calls: " + server.log("sstp"))
+    echo_together([(client, "10.79.0.1") for client in clients])
+
+
 SCENARIOS = {
     "pptp": pptp,
     "l2tp": l2tp,
@@ -259,4 +291,5 @@ SCENARIOS = {
     "openvpn-tcp": openvpn_tcp,
     "wireguard": wireguard,
     "anyconnect": anyconnect,
+    "sstp": sstp,
 }

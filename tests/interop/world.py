@@ -9,6 +9,7 @@ Guests are User-Mode Linux machines with the host's own files as their root: for
 need a kernel that has them. Everything is removed at the end; only processes started here are ended.
 """
 import base64
+from concurrent.futures import ThreadPoolExecutor
 import json
 import os
 import pathlib
@@ -211,8 +212,9 @@ class World:
 
     def vpn_guests(self):
         """Two clients inside, one server outside."""
-        return (self.guest("gs", "wan", GUEST_SERVER), self.guest("g1", "lan", LAN + "21"),
-                self.guest("g2", "lan", LAN + "22"))
+        with ThreadPoolExecutor() as pool:
+            return tuple(pool.map(lambda plan: self.guest(*plan), (
+                ("gs", "wan", GUEST_SERVER), ("g1", "lan", LAN + "21"), ("g2", "lan", LAN + "22"))))
 
     def __exit__(self, *_):
         try:
