@@ -27,7 +27,7 @@ CONTROLS = {
     "wireguard": [("wireguard", "block", "PassthroughOff")],
 }
 PROGRAMS = ["ip", "nsenter", "unshare", "nft", "ethtool", "ping", "pptp", "pptpd", "pppd", "xl2tpd", "swanctl",
-            "openvpn", "wireguard-go", "wg", "ocserv", "openconnect", "openssl", "linux.uml"]
+            "openvpn", "wireguard-go", "wg", "ocserv", "openconnect", "openssl", "sstpc", "linux.uml"]
 
 
 def attempt(name, router, reason=None):

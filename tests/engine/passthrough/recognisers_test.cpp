@@ -96,6 +96,7 @@ std::vector<Expected> tunnels()
         }
     }
     add("SSTP", Sstp, Guess, one([](Random& r) { return sstp(r, 443); }));
+    add("SSTP over TLS 1.3", Sstp, Guess, one([](Random& r) { return sstpOverTls13(r, 443); }));
     const HelloStyle plain{.serverName = "vpn.example.com"};
     add("AnyConnect, draft DTLS beside TLS", AnyConnect, Certain,
         pair(plain, "Example CA", {.version = 0x0100, .sessionId = 32}, 0x0100, 443));

@@ -294,6 +294,30 @@ Conversation sstp(Random& random, std::uint16_t port)
     return talk;
 }
 
+Conversation sstpOverTls13(Random& random, std::uint16_t port)
+{
+    Conversation talk = tlsSession(random, {.serverName = "vpn.example.com"}, port);
+    talk.messages.resize(1);
+    Maker flight;
+    flight.bytes(tlsRecord(random, 22, 122)).bytes(tlsRecord(random, 20, 1));
+    for (const std::size_t handshake : {23U, 480U + random.below(1500), 96U, 69U}) {
+        flight.bytes(tlsRecord(random, 23, handshake));
+    }
+    talk.in(flight.done());
+    talk.out(Maker().bytes(tlsRecord(random, 20, 1)).bytes(tlsRecord(random, 23, 69)).done());
+    talk.in(tlsRecord(random, 23, 250));
+    talk.out(tlsRecord(random, 23, 198));
+    talk.in(tlsRecord(random, 23, 250));
+    talk.in(tlsRecord(random, 23, 105));
+    talk.out(tlsRecord(random, 23, 31));
+    talk.in(tlsRecord(random, 23, 65));
+    for (int i = 0; i < 4; ++i) {
+        talk.out(tlsRecord(random, 23, 30 + 17 + random.below(60)));
+        talk.in(tlsRecord(random, 23, 30 + 17 + random.below(60)));
+    }
+    return talk;
+}
+
 Conversation dtlsTunnel(Random& random, const HelloStyle& style, std::uint16_t recordVersion,
                         std::uint16_t port)
 {

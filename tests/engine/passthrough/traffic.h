@@ -137,6 +137,8 @@ Bytes tlsServerFlight(engine::Random& random, std::string_view text);
 Conversation tlsSession(engine::Random& random, const HelloStyle& style, std::uint16_t port,
                         std::string_view certificate = "Example CA");
 Conversation sstp(engine::Random& random, std::uint16_t port);
+/// Over TLS 1.3, whose handshake and tickets look like data: as OpenSSL serves it to sstp-client.
+Conversation sstpOverTls13(engine::Random& random, std::uint16_t port);
 Conversation dtlsTunnel(engine::Random& random, const HelloStyle& style,
                         std::uint16_t recordVersion, std::uint16_t port);
 
