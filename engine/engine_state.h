@@ -152,6 +152,7 @@ struct Engine::State {
         net::Ipv4Address client;               ///< zero: at a timeout
         net::Ipv4Address server;
     };
+    void refuseFlow(Instant now, std::uint32_t index, Output& output);
     void perform(Instant now, const Shown& shown, Output& output);
     void hold(Walk& walk, std::uint32_t token, bool showAgain = false);
     void releaseHeld(Instant now, std::uint32_t token, bool travel, Output& output);

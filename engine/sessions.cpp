@@ -505,13 +505,28 @@ void Engine::State::refreshAttention(std::uint32_t index)
                                                      : session.flags & ~sf::kAttention);
 }
 
+/// A session that belongs to a tunnel which its switch refuses. A TCP connection is told; what has
+/// no connection stays, so that its packets are refused by name instead of beginning anew.
+void Engine::State::refuseFlow(Instant now, std::uint32_t index, Output& output)
+{
+    if (sessions[index].protocol == IpProtocol::Tcp) {
+        tellReset(now, index, output);
+        close(now, index, FlowEnd::Admin, output);
+        return;
+    }
+    nat::SessionDetail& rest = sessions.detail(index);
+    rest.flags |= df::kBlocked;
+    rest.blockedBy = static_cast<std::uint8_t>(DropReason::PassthroughOff);
+    refreshAttention(index);
+}
+
 /// Does what passthrough has asked for. An expectation can name nobody but the client and the
 /// server of what was just shown; anything else is our own mistake and is not done.
 void Engine::State::perform(Instant now, const Shown& shown, Output& output)
 {
     if (actions.bindings.empty() && actions.unbindings.empty() && actions.aliases.empty() &&
-        actions.attachments.empty() && actions.observations.empty() && actions.releases.empty() &&
-        actions.discards.empty()) {
+        actions.attachments.empty() && actions.observations.empty() && actions.refusals.empty() &&
+        actions.releases.empty() && actions.discards.empty()) {
         return;
     }
     // Closing and releasing call passthrough again, which fills `actions` anew.
@@ -584,6 +599,12 @@ void Engine::State::perform(Instant now, const Shown& shown, Output& output)
         }
         const Opened opened = open(now, wish, sessions[*index].device, output);
         if (opened.session) unmarkUnanswered(*opened.session);
+    }
+    for (const passthrough::FlowId flow : wanted.refusals) {
+        const auto index = sessions.byFlowId(flow);
+        if (index && allowed(sessions[*index].internal, sessions[*index].remote)) {
+            refuseFlow(now, *index, output);
+        }
     }
     for (const std::uint32_t token : wanted.discards)
         releaseHeld(now, token, false, output);

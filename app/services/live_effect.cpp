@@ -23,6 +23,18 @@ void forPassthrough(std::string& effect, const engine::Snapshot& live,
                     const engine::SetPassthrough& set)
 {
     const auto& status = live.protocols[static_cast<std::size_t>(set.protocol)];
+    if (set.value.mode == engine::policy::PassthroughMode::Block) {
+        switch (engine::net::textOf(set.protocol).refusedFrom) {
+        case engine::net::RefusedFrom::FirstPacket: break;
+        case engine::net::RefusedFrom::Recognition:
+            add(effect,
+                "New tunnels end at the packet that shows what they are; those before it pass.");
+            break;
+        case engine::net::RefusedFrom::NamedServer:
+            add(effect, "Only servers that an exception names are refused: nothing else is sure.");
+            break;
+        }
+    }
     const std::uint32_t number = status.liveTunnels;
     if (number == 0) return;
     const std::string tunnels =

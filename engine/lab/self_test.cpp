@@ -128,8 +128,7 @@ std::string complaint(VpnProtocol protocol, PassthroughMode mode, std::uint64_t 
         if (net::textOf(protocol).needsHelp || bothTalk) return {};
         return "Of two clients of one server, not both came up.";
     case PassthroughMode::Block:
-        // AnyConnect goes on over TLS, which nobody can tell from a web page.
-        if (one.received + two.received != early && protocol != VpnProtocol::AnyConnect) {
+        if (one.received + two.received != early) {
             return "A client came up although it is blocked.";
         }
         for (const tunnel::Tunnel& shown : lab.snapshot().tunnels) {

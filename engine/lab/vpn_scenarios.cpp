@@ -301,7 +301,8 @@ void buildBlockAndUndo(Lab& lab)
 void buildBlocked(Lab& lab)
 {
     for (const VpnProtocol protocol :
-         {VpnProtocol::Pptp, VpnProtocol::WireGuard, VpnProtocol::L2tp, VpnProtocol::IpsecEsp}) {
+         {VpnProtocol::Pptp, VpnProtocol::WireGuard, VpnProtocol::L2tp, VpnProtocol::IpsecEsp,
+          VpnProtocol::OpenVpn, VpnProtocol::AnyConnect}) {
         [[maybe_unused]] const auto blocked = lab.apply(
             SetPassthrough{.protocol = protocol,
                            .value = {.mode = policy::PassthroughMode::Block, .exceptions = {}}});
@@ -310,14 +311,32 @@ void buildBlocked(Lab& lab)
     server.run<PptpServer>();
     server.run<WireGuardServer>();
     server.run<L2tpServer>();
-    server.run<IpsecGateway>();
+    server.run<IpsecGateway>(IpsecGateway::Options{.natTraversal = false});
+    server.run<OpenVpnServer>(OpenVpnTransport::Tcp);
+    server.run<TlsVpnServer>(TlsVpnKind::WithDtls);
     addClient(lab, 0).run<PptpClient>(PptpClient::Options{.server = kServer});
     addClient(lab, 1).run<WireGuardClient>(
         WireGuardClient::Options{.server = {kServer, kWireGuardPort}});
     addClient(lab, 2).run<L2tpClient>(L2tpClient::Options{.server = kServer});
+    addClient(lab, 3).run<OpenVpnClient>(
+        OpenVpnClient::Options{.server = kServer, .transport = OpenVpnTransport::Tcp});
+    addClient(lab, 4).run<IpsecClient>(
+        IpsecClient::Options{.gateway = kServer, .natTraversal = false});
+    addClient(lab, 5).run<TlsVpnClient>(
+        TlsVpnClient::Options{.server = kServer, .kind = TlsVpnKind::WithDtls});
+    // What these two are shows only after they have begun: with the first ESP packet, with DTLS.
+    lab.claim([](Lab& now) {
+        const PeerReport esp = now.reportOf(net::Ipv4Address{192, 168, 77, 15});
+        return Check{"no data of plain ESP passes", esp.received == 0, describe(esp)};
+    });
+    lab.claim([](Lab& now) {
+        const PeerReport tls = now.reportOf(net::Ipv4Address{192, 168, 77, 16});
+        return Check{"a VPN in TLS and DTLS loses both, and TLS does not come up again",
+                     !tls.up && tls.established <= 1 && tls.received == 0, describe(tls)};
+    });
     lab.claim([](Lab& now) {
         PeerReport sum;
-        for (std::uint8_t i = 0; i < 3; ++i) {
+        for (std::uint8_t i = 0; i < 4; ++i) {
             sum += now.reportOf(net::Ipv4Address{192, 168, 77, static_cast<std::uint8_t>(11 + i)});
         }
         return Check{"nothing that is switched off comes up",

@@ -36,17 +36,29 @@ enum class VpnProtocol : std::uint8_t {
     FortiClient,
 };
 
+/// From which packet on Block can refuse a new tunnel: as early as the signature allows.
+enum class RefusedFrom : std::uint8_t {
+    FirstPacket,
+    /// What comes first looks like something else: TLS like a web page, IKE before it shows whether
+    /// it floats to 4500, WARP's packets on other protocols' ports like theirs. The tunnel ends,
+    /// with all its connections, at the packet that shows what it is.
+    Recognition,
+    /// It never shows itself for certain: only servers that an exception names are refused.
+    NamedServer,
+};
+
 struct VpnProtocolText {
     VpnProtocol protocol;
-    std::string_view word;        ///< on the command line and in databases; stable
-    std::string_view name;        ///< for people; a proper name, not translated
-    bool needsHelp;               ///< cannot cross a shared address without the router's help
+    std::string_view word;  ///< on the command line and in databases; stable
+    std::string_view name;  ///< for people; a proper name, not translated
+    bool needsHelp;         ///< cannot cross a shared address without the router's help
+    RefusedFrom refusedFrom = RefusedFrom::FirstPacket;
 };
 
 // clang-format off
 inline constexpr std::array kVpnProtocols{
     VpnProtocolText{VpnProtocol::Pptp,           "pptp",          "PPTP",            true},
-    VpnProtocolText{VpnProtocol::IpsecEsp,       "ipsec",         "IPsec ESP",       true},
+    VpnProtocolText{VpnProtocol::IpsecEsp,       "ipsec",         "IPsec ESP",       true, RefusedFrom::Recognition},
     VpnProtocolText{VpnProtocol::IpsecNatT,      "ipsec-natt",    "IPsec NAT-T / IKEv2", false},
     VpnProtocolText{VpnProtocol::L2tp,           "l2tp",          "L2TP",            true},
     VpnProtocolText{VpnProtocol::L2tpV3,         "l2tpv3",        "L2TPv3",          true},
@@ -58,17 +70,17 @@ inline constexpr std::array kVpnProtocols{
     VpnProtocolText{VpnProtocol::Ah,             "ah",            "IPsec AH",        true},
     VpnProtocolText{VpnProtocol::OpenVpn,        "openvpn",       "OpenVPN",         false},
     VpnProtocolText{VpnProtocol::WireGuard,      "wireguard",     "WireGuard",       false},
-    VpnProtocolText{VpnProtocol::Sstp,           "sstp",          "SSTP",            false},
-    VpnProtocolText{VpnProtocol::AnyConnect,     "anyconnect",    "AnyConnect",      false},
-    VpnProtocolText{VpnProtocol::SoftEther,      "softether",     "SoftEther",       false},
+    VpnProtocolText{VpnProtocol::Sstp,           "sstp",          "SSTP",            false, RefusedFrom::NamedServer},
+    VpnProtocolText{VpnProtocol::AnyConnect,     "anyconnect",    "AnyConnect",      false, RefusedFrom::Recognition},
+    VpnProtocolText{VpnProtocol::SoftEther,      "softether",     "SoftEther",       false, RefusedFrom::Recognition},
     VpnProtocolText{VpnProtocol::Tailscale,      "tailscale",     "Tailscale",       false},
-    VpnProtocolText{VpnProtocol::CloudflareWarp, "warp",          "Cloudflare WARP", false},
+    VpnProtocolText{VpnProtocol::CloudflareWarp, "warp",          "Cloudflare WARP", false, RefusedFrom::Recognition},
     VpnProtocolText{VpnProtocol::Teredo,         "teredo",        "Teredo",          false},
-    VpnProtocolText{VpnProtocol::GlobalProtect,  "globalprotect", "GlobalProtect",   false},
+    VpnProtocolText{VpnProtocol::GlobalProtect,  "globalprotect", "GlobalProtect",   false, RefusedFrom::Recognition},
     VpnProtocolText{VpnProtocol::ZeroTier,       "zerotier",      "ZeroTier",        false},
     VpnProtocolText{VpnProtocol::Nebula,         "nebula",        "Nebula",          false},
     VpnProtocolText{VpnProtocol::Tinc,           "tinc",          "tinc",            false},
-    VpnProtocolText{VpnProtocol::FortiClient,    "forticlient",   "FortiClient",     false},
+    VpnProtocolText{VpnProtocol::FortiClient,    "forticlient",   "FortiClient",     false, RefusedFrom::Recognition},
 };
 // clang-format on
 inline constexpr std::size_t kVpnProtocolCount = kVpnProtocols.size();

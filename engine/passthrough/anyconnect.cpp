@@ -95,6 +95,10 @@ Attention AnyConnectRecogniser::inspect(Instant now, const Flow& flow, const Seg
             m_peers.find(flow.internal.address, flow.remote.address, serverPortOf(flow));
         if (peer != nullptr) {
             report.attach(peer->flow, tunnel::SequenceKind::None);
+            if (state->confidence != Confidence::Guess) {
+                m_peers.noteProtocol({flow.remote.address, peer->serverPort},
+                                     VpnProtocol::AnyConnect);
+            }
             if (!peer->serverName.empty()) report.serverName(peer->serverName);
         }
         report.event(EventKind::ControlOpened, segment.direction, serverPortOf(flow).hostOrder());

@@ -18,7 +18,7 @@ namespace engine::passthrough {
 /// DTLS that carries media (use_srtp) is never taken.
 class AnyConnectRecogniser final : public Recogniser {
 public:
-    explicit AnyConnectRecogniser(const TlsPeers& peers) : m_peers(peers) {}
+    explicit AnyConnectRecogniser(TlsPeers& peers) : m_peers(peers) {}
 
     Claim consider(Instant now, const Flow& flow, const Segment& segment) override;
     Attention inspect(Instant now, const Flow& flow, const Segment& segment,
@@ -36,7 +36,7 @@ private:
         std::uint32_t packets = 0;
     };
 
-    const TlsPeers& m_peers;
+    TlsPeers& m_peers;
     FlowStates<State> m_states;
 };
 

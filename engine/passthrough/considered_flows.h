@@ -20,8 +20,7 @@ struct ConsideredFlow {
     std::array<std::uint8_t, 2> seen{};  ///< packets with payload per direction, saturating
     bool blocked = false;                ///< its switch says no; nothing of it travels
     bool admitted = false;               ///< labelled while its switch said yes
-    net::VpnProtocol protocol = net::VpnProtocol::Pptp;  ///< meaningful when admitted
-    tunnel::TunnelKey key;                               ///< meaningful when admitted
+    tunnel::TunnelKey key;               ///< meaningful when admitted
 };
 
 /// A flat hash table of flows with linear probing. Grows by doubling up to kMost flows; a session

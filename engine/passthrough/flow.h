@@ -34,10 +34,10 @@ struct Flow {
 /// TCP segments have passed window tracking; they may still come twice, overlap or leave holes.
 struct Segment {
     net::Direction direction = net::Direction::Outbound;
-    wire::ConstBytes payload;      ///< after the TCP or UDP header; empty segments are shown too
-    std::uint32_t sequence = 0;    ///< TCP: as in the header (a SYN takes one number); else 0
-    std::uint8_t tcpFlags = 0;     ///< TCP: the octet with FIN 1, SYN 2, RST 4, PSH 8, ACK 16
-    wire::ConstBytes packet;       ///< the whole IP packet, as proof for findings
+    wire::ConstBytes payload;    ///< after the TCP or UDP header; empty segments are shown too
+    std::uint32_t sequence = 0;  ///< TCP: as in the header (a SYN takes one number); else 0
+    std::uint8_t tcpFlags = 0;   ///< TCP: the octet with FIN 1, SYN 2, RST 4, PSH 8, ACK 16
+    wire::ConstBytes packet;     ///< the whole IP packet, as proof for findings
 };
 
 /// Replaces octets of the payload that was just shown; never changes its length.
@@ -50,15 +50,24 @@ struct Edit {
 /// What stands in a port-less packet and tells sessions apart. `variant` separates number spaces of
 /// one IP protocol.
 struct Discriminator {
-    enum class Variant : std::uint8_t { None, GreCall, GreKey, EoipTunnel, InnerAddress, Spi, SessionId, ControlId };
+    enum class Variant : std::uint8_t {
+        None,
+        GreCall,
+        GreKey,
+        EoipTunnel,
+        InnerAddress,
+        Spi,
+        SessionId,
+        ControlId
+    };
     Variant variant = Variant::None;
     std::uint32_t id = 0;
     friend constexpr auto operator<=>(const Discriminator&, const Discriminator&) = default;
 };
 
 /// A port-less packet (GRE, ESP, L2TPv3, …): what is behind the IP header of an unfragmented packet
-/// or a first fragment, as it arrived: a rewriteInbound comes after the inspection. `external` is the
-/// address this device is or would be paired with.
+/// or a first fragment, as it arrived: a rewriteInbound comes after the inspection. `external` is
+/// the address this device is or would be paired with.
 struct PortlessPacket {
     net::IpProtocol protocol = net::IpProtocol::Gre;
     net::Ipv4Address internal;  ///< outbound: the sender; inbound and bound: the owner; else zero
@@ -141,6 +150,9 @@ struct Actions {
     std::vector<UdpAlias> aliases;
     std::vector<Attachment> attachments;
     std::vector<tunnel::Observation> observations;
+    /// Other flows of a tunnel whose switch says no: they end with it. Only those of the client and
+    /// the server that were just shown.
+    std::vector<FlowId> refusals;
     std::vector<std::uint32_t> releases;  ///< held packets that may travel now, by hold token
     std::vector<std::uint32_t> discards;  ///< held packets that must not travel any more
 
@@ -152,6 +164,7 @@ struct Actions {
         aliases.clear();
         attachments.clear();
         observations.clear();
+        refusals.clear();
         releases.clear();
         discards.clear();
     }

@@ -84,6 +84,7 @@ Attention FortiClientRecogniser::inspect(Instant now, const Flow& flow, const Se
             m_peers.find(flow.internal.address, flow.remote.address, serverPortOf(flow));
         if (peer != nullptr) {
             report.attach(peer->flow, tunnel::SequenceKind::None);
+            m_peers.noteProtocol({flow.remote.address, peer->serverPort}, VpnProtocol::FortiClient);
             if (!peer->serverName.empty()) report.serverName(peer->serverName);
         }
         report.event(EventKind::ControlOpened, segment.direction, serverPortOf(flow).hostOrder());

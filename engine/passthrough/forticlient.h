@@ -14,7 +14,7 @@ namespace engine::passthrough {
 /// spoken).
 class FortiClientRecogniser final : public Recogniser {
 public:
-    explicit FortiClientRecogniser(const TlsPeers& peers) : m_peers(peers) {}
+    explicit FortiClientRecogniser(TlsPeers& peers) : m_peers(peers) {}
 
     Claim consider(Instant now, const Flow& flow, const Segment& segment) override;
     Attention inspect(Instant now, const Flow& flow, const Segment& segment,
@@ -33,7 +33,7 @@ private:
         std::array<bool, 2> spoke{};
     };
 
-    const TlsPeers& m_peers;
+    TlsPeers& m_peers;
     FlowStates<State> m_states;
 };
 

@@ -39,7 +39,10 @@ Inspector::Claim GlobalProtectRecogniser::consider(Instant, const Flow& flow,
     stream = {spi, number, static_cast<std::uint8_t>(goesOn ? stream.steady + 1 : 1)};
     const bool both =
         state->streams[0].steady >= kSteadyPackets && state->streams[1].steady >= kSteadyPackets;
-    return both ? Claim::Claimed : Claim::Undecided;
+    const bool isRefused =
+        isBlocked(m_policy, VpnProtocol::GlobalProtect, flow) &&
+        m_peers.find(flow.internal.address, flow.remote.address, net::Port{}) != nullptr;
+    return both || isRefused ? Claim::Claimed : Claim::Undecided;
 }
 
 Attention GlobalProtectRecogniser::inspect(Instant, const Flow& flow, const Segment& segment,
@@ -55,6 +58,7 @@ Attention GlobalProtectRecogniser::inspect(Instant, const Flow& flow, const Segm
     report.attach(tunnel::SequenceKind::EspInUdp);
     if (peer != nullptr) {
         report.attach(peer->flow, tunnel::SequenceKind::None);
+        m_peers.noteProtocol({flow.remote.address, peer->serverPort}, VpnProtocol::GlobalProtect);
         if (!peer->serverName.empty()) report.serverName(peer->serverName);
     }
     report.event(EventKind::SpiBound, segment.direction,

@@ -10,10 +10,13 @@ namespace engine::passthrough {
 
 /// Recognises GlobalProtect's data channel: ESP in UDP 4501 without any IKE. Steady SPIs and rising
 /// sequence numbers both ways are likely; a TLS connection of the same device to the same server,
-/// over which the keys were agreed, makes it certain and part of the tunnel.
+/// over which the keys were agreed, makes it certain and part of the tunnel. While it is blocked,
+/// that connection and one packet are enough; without the connection the first packets pass.
 class GlobalProtectRecogniser final : public Recogniser {
 public:
-    explicit GlobalProtectRecogniser(const TlsPeers& peers) : m_peers(peers) {}
+    GlobalProtectRecogniser(TlsPeers& peers, const policy::PassthroughPolicy& policy)
+        : m_peers(peers), m_policy(policy)
+    {}
 
     Claim consider(Instant now, const Flow& flow, const Segment& segment) override;
     Attention inspect(Instant now, const Flow& flow, const Segment& segment,
@@ -30,7 +33,8 @@ private:
         std::array<Stream, 2> streams;
     };
 
-    const TlsPeers& m_peers;
+    TlsPeers& m_peers;
+    const policy::PassthroughPolicy& m_policy;
     FlowStates<State> m_states;
 };
 

@@ -50,7 +50,7 @@ Inspector::Claim NebulaRecogniser::consider(Instant now, const Flow& flow, const
             state->initiator = segment.direction;
             state->asked = now;
         }
-        return Claim::Undecided;
+        return isBlocked(m_policy, VpnProtocol::Nebula, flow) ? Claim::Claimed : Claim::Undecided;
     }
     if (known == nullptr) return Claim::NotMine;
     if (segment.direction != known->initiator && isHandshake(segment.payload, kSecondStage)) {
@@ -69,7 +69,8 @@ Attention NebulaRecogniser::inspect(Instant now, const Flow& flow, const Segment
     Report report(flow, keyOf(flow, VpnProtocol::Nebula, KeyScope::PerFlow), actions);
     if (!state->isLabelled) {
         state->isLabelled = true;
-        report.label(VpnProtocol::Nebula, Confidence::Certain);
+        const bool isAnswered = segment.direction != state->initiator;
+        report.label(VpnProtocol::Nebula, isAnswered ? Confidence::Certain : Confidence::Likely);
         report.attach(tunnel::SequenceKind::None);
         report.event(EventKind::KeyExchange, state->initiator, 1);
         report.event(EventKind::KeyExchange, segment.direction, 2);

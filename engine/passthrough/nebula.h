@@ -8,9 +8,12 @@
 namespace engine::passthrough {
 
 /// Recognises Nebula on any port by the two messages of its handshake, whose headers are fixed but
-/// for the index that the second one names. Both together are certain.
+/// for the index that the second one names. Both together are certain. Only
+/// while it is blocked the first message alone counts.
 class NebulaRecogniser final : public Recogniser {
 public:
+    explicit NebulaRecogniser(const policy::PassthroughPolicy& policy) : m_policy(policy) {}
+
     Claim consider(Instant now, const Flow& flow, const Segment& segment) override;
     Attention inspect(Instant now, const Flow& flow, const Segment& segment,
                       Actions& actions) override;
@@ -24,6 +27,7 @@ private:
         std::array<bool, 2> sawData{};
         std::uint8_t packets = 0;
     };
+    const policy::PassthroughPolicy& m_policy;
     FlowStates<State> m_states;
 };
 

@@ -10,6 +10,7 @@
 #include "engine/passthrough/nebula.h"
 #include "engine/passthrough/openvpn.h"
 #include "engine/passthrough/pptp.h"
+#include "engine/passthrough/recogniser.h"
 #include "engine/passthrough/softether.h"
 #include "engine/passthrough/tailscale.h"
 #include "engine/passthrough/teredo.h"
@@ -60,6 +61,7 @@ public:
 
     [[nodiscard]] std::size_t observations() const { return m_observations; }
     [[nodiscard]] std::size_t bindings() const { return m_bindings; }
+    [[nodiscard]] std::size_t attachments() const { return m_attachments; }
 
     /// Takes back what has been asked for since. Held packets are not among it: they have to be
     /// released or discarded in any case.
@@ -82,13 +84,16 @@ private:
     std::size_t m_observations;
 };
 
-/// A guess blocks nothing, unless the user has named this very server in an exception.
-bool isDeclared(const policy::PassthroughPolicy& policy, net::VpnProtocol protocol,
-                net::Ipv4Address server)
+/// A tunnel that was let in, while its switches said yes.
+struct Admitted {
+    std::uint32_t sessions = 0;   ///< flows and bindings of it
+    std::uint32_t protocols = 0;  ///< what it has been called so far, one bit each
+};
+static_assert(net::kVpnProtocolCount <= 32);
+
+std::uint32_t bitOf(net::VpnProtocol protocol)
 {
-    return std::ranges::any_of(policy.of(protocol).exceptions, [&](const auto& exception) {
-        return exception.server.length() == 32 && exception.server.contains(server);
-    });
+    return std::uint32_t{1} << static_cast<std::uint32_t>(protocol);
 }
 
 struct Refusal {
@@ -105,8 +110,8 @@ struct Passthrough::State {
     {
         inspectors.push_back(std::make_unique<PptpInspector>(seed, policy));
         // Before IPsec and L2TP: WARP speaks on their ports.
-        inspectors.push_back(std::make_unique<WireGuardRecogniser>());
-        inspectors.push_back(std::make_unique<TailscaleRecogniser>());
+        inspectors.push_back(std::make_unique<WireGuardRecogniser>(policy));
+        inspectors.push_back(std::make_unique<TailscaleRecogniser>(policy));
         inspectors.push_back(std::make_unique<OpenVpnRecogniser>());
         inspectors.push_back(std::make_unique<IpsecInspector>(seed, policy));
         inspectors.push_back(std::make_unique<L2tpInspector>(seed, policy));
@@ -114,11 +119,11 @@ struct Passthrough::State {
         inspectors.push_back(std::make_unique<FortiClientRecogniser>(tlsPeers));
         inspectors.push_back(std::make_unique<AnyConnectRecogniser>(tlsPeers));
         inspectors.push_back(std::make_unique<TlsTunnelRecogniser>(tlsPeers, policy));
-        inspectors.push_back(std::make_unique<GlobalProtectRecogniser>(tlsPeers));
-        inspectors.push_back(std::make_unique<ZeroTierRecogniser>());
-        inspectors.push_back(std::make_unique<NebulaRecogniser>());
-        inspectors.push_back(std::make_unique<TeredoRecogniser>());
-        inspectors.push_back(std::make_unique<SoftEtherRecogniser>());
+        inspectors.push_back(std::make_unique<GlobalProtectRecogniser>(tlsPeers, policy));
+        inspectors.push_back(std::make_unique<ZeroTierRecogniser>(policy));
+        inspectors.push_back(std::make_unique<NebulaRecogniser>(policy));
+        inspectors.push_back(std::make_unique<TeredoRecogniser>(policy));
+        inspectors.push_back(std::make_unique<SoftEtherRecogniser>(policy));
         inspectors.push_back(std::make_unique<TincRecogniser>());
     }
 
@@ -137,9 +142,8 @@ struct Passthrough::State {
     /// In the order in which they are asked: those with the most exact signature first.
     std::vector<std::unique_ptr<Inspector>> inspectors;
     ConsideredFlows flows;
-    /// Tunnels that were let in, with the number of their flows and bindings: what a switch that is
-    /// turned to block later lets finish.
-    std::unordered_map<tunnel::TunnelKey, std::uint32_t, KeyHash> admittedKeys;
+    /// Tunnels that were let in: what a switch that is turned to block later lets finish.
+    std::unordered_map<tunnel::TunnelKey, Admitted, KeyHash> admittedKeys;
     std::vector<Refusal> refusals;
 
     [[nodiscard]] Inspector* ownerOf(net::IpProtocol protocol, wire::ConstBytes payload) const
@@ -150,20 +154,32 @@ struct Passthrough::State {
         return nullptr;
     }
 
+    /// One flow or binding more of a tunnel.
     void admit(const tunnel::TunnelKey& key)
     {
-        if (admittedKeys.size() < kMostAdmitted || admittedKeys.contains(key)) ++admittedKeys[key];
+        if (admittedKeys.size() < kMostAdmitted || admittedKeys.contains(key)) {
+            ++admittedKeys[key].sessions;
+        }
     }
-    void admitBindings(const Actions& actions, const Mark& mark)
+    /// Takes down what the inspector has asked for and said since `mark`, now that it is allowed.
+    void admitAll(const Actions& actions, const Mark& mark)
     {
         for (std::size_t i = mark.bindings(); i < actions.bindings.size(); ++i) {
             if (!actions.bindings[i].renewal) admit(actions.bindings[i].key);
+        }
+        for (std::size_t i = mark.observations(); i < actions.observations.size(); ++i) {
+            const Observation& label = actions.observations[i];
+            if (label.kind != Observation::Kind::Label) continue;
+            const auto found = admittedKeys.find(label.key);
+            if (found != admittedKeys.end()) found->second.protocols |= bitOf(label.protocol);
         }
     }
     void dismiss(const tunnel::TunnelKey& key)
     {
         const auto found = admittedKeys.find(key);
-        if (found != admittedKeys.end() && --found->second == 0) admittedKeys.erase(found);
+        if (found != admittedKeys.end() && --found->second.sessions == 0) {
+            admittedKeys.erase(found);
+        }
     }
 
     /// Whether a label that has just been given is refused by its switch.
@@ -174,7 +190,10 @@ struct Passthrough::State {
         if (label.confidence == Confidence::Guess && !isDeclared(policy, label.protocol, server)) {
             return false;
         }
-        return !admittedKeys.contains(label.key);
+        // A tunnel that shows only later what it is was let in under another name.
+        const auto known = admittedKeys.find(label.key);
+        return known == admittedKeys.end() ||
+               (known->second.protocols & bitOf(label.protocol)) == 0;
     }
 
     /// The first label since `mark` that is refused, or null.
@@ -192,10 +211,16 @@ struct Passthrough::State {
         return nullptr;
     }
 
-    /// Replaces what an inspector wanted by the news that its tunnel was refused.
-    void refuse(Instant now, const Observation& refused, const Mark& mark, Actions& actions)
+    /// Replaces what an inspector wanted by the news that its tunnel was refused. Other flows that
+    /// it has found to be of the same tunnel end with the one that was shown.
+    void refuse(Instant now, const Observation& refused, const Mark& mark, FlowId shown,
+                Actions& actions)
     {
         Observation label = refused;
+        for (std::size_t i = mark.attachments(); i < actions.attachments.size(); ++i) {
+            const FlowId other = actions.attachments[i].flow;
+            if (other != shown) actions.refusals.push_back(other);
+        }
         mark.undo(actions);
         if (!isWorthTelling(now, label)) return;
         Observation ended;
@@ -313,32 +338,32 @@ Attention Passthrough::State::show(Instant now, ConsideredFlow& entry, const Flo
     const Mark mark(actions);
     const Attention attention = inspector.inspect(now, flow, segment, actions);
     if (actions.observations.size() == mark.observations()) {
-        admitBindings(actions, mark);
+        admitAll(actions, mark);
         return attention;
     }
-    if (!entry.admitted) {
-        const Observation* const refused =
-            refusedLabel(actions, mark, flow.internal.address, flow.remote.address);
-        if (refused != nullptr) {
-            refuse(now, *refused, mark, actions);
-            Actions unheeded;
-            inspector.flowClosed(now, flow.id, FlowEnd::Admin, unheeded);
-            std::ranges::move(unheeded.discards, std::back_inserter(actions.discards));
-            std::ranges::move(unheeded.releases, std::back_inserter(actions.discards));
-            entry.blocked = true;
-            return kSwitchedOff;
-        }
+    const Observation* const refused =
+        refusedLabel(actions, mark, flow.internal.address, flow.remote.address);
+    if (refused != nullptr) {
+        refuse(now, *refused, mark, flow.id, actions);
+        Actions unheeded;
+        inspector.flowClosed(now, flow.id, FlowEnd::Admin, unheeded);
+        std::ranges::move(unheeded.discards, std::back_inserter(actions.discards));
+        std::ranges::move(unheeded.releases, std::back_inserter(actions.discards));
+        if (entry.admitted) dismiss(entry.key);
+        entry.admitted = false;
+        entry.blocked = true;
+        return kSwitchedOff;
     }
-    admitBindings(actions, mark);
     for (std::size_t i = mark.observations(); i < actions.observations.size(); ++i) {
         const Observation& observation = actions.observations[i];
         if (observation.kind != Observation::Kind::Label) continue;
+        if (entry.admitted && entry.key == observation.key) continue;
         if (entry.admitted) dismiss(entry.key);
         entry.admitted = true;
-        entry.protocol = observation.protocol;
         entry.key = observation.key;
         admit(entry.key);
     }
+    admitAll(actions, mark);
     return attention;
 }
 
@@ -368,12 +393,12 @@ PortlessDecision Passthrough::decide(Instant now, net::Direction direction,
     const Observation* const refused =
         m_state->refusedLabel(actions, mark, packet.internal, packet.remote);
     if (refused != nullptr) {
-        m_state->refuse(now, *refused, mark, actions);
+        m_state->refuse(now, *refused, mark, 0, actions);
         PortlessDecision off;
         off.reason = DropReason::PassthroughOff;
         return off;
     }
-    m_state->admitBindings(actions, mark);
+    m_state->admitAll(actions, mark);
     return decision;
 }
 
@@ -381,7 +406,11 @@ Attention Passthrough::inspectPortless(Instant now, net::Direction direction,
                                        const PortlessPacket& packet, Actions& actions)
 {
     Inspector* const owner = m_state->ownerOf(packet.protocol, packet.payload);
-    return owner == nullptr ? kIgnore : owner->inspectPortless(now, direction, packet, actions);
+    if (owner == nullptr) return kIgnore;
+    const Mark mark(actions);
+    const Attention attention = owner->inspectPortless(now, direction, packet, actions);
+    m_state->admitAll(actions, mark);
+    return attention;
 }
 
 void Passthrough::bindingClosed(Instant now, const PortlessBinding& binding, FlowEnd end,
@@ -407,10 +436,12 @@ std::optional<UdpRedirect> Passthrough::unmatchedUdp(Instant now, net::Endpoint 
 
 void Passthrough::handleTimeout(Instant now, Actions& actions)
 {
+    const Mark mark(actions);
     for (const auto& inspector : m_state->inspectors) {
         const auto due = inspector->nextTimeout();
         if (due && *due <= now) inspector->handleTimeout(now, actions);
     }
+    m_state->admitAll(actions, mark);
 }
 
 std::optional<Instant> Passthrough::nextTimeout() const

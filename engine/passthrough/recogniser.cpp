@@ -1,5 +1,6 @@
 #include "engine/passthrough/recogniser.h"
 
+#include <algorithm>
 #include <utility>
 
 namespace engine::passthrough {
@@ -16,6 +17,20 @@ tunnel::TunnelKey keyOf(const Flow& flow, net::VpnProtocol protocol, KeyScope sc
                          flow.remote.port.hostOrder();
     }
     return {flow.internal.address, flow.remote.address, discriminator};
+}
+
+bool isBlocked(const policy::PassthroughPolicy& policy, net::VpnProtocol protocol, const Flow& flow)
+{
+    return policy.modeFor(protocol, flow.internal.address, flow.remote.address) ==
+           policy::PassthroughMode::Block;
+}
+
+bool isDeclared(const policy::PassthroughPolicy& policy, net::VpnProtocol protocol,
+                net::Ipv4Address server)
+{
+    return std::ranges::any_of(policy.of(protocol).exceptions, [&](const auto& exception) {
+        return exception.server.length() == 32 && exception.server.contains(server);
+    });
 }
 
 Observation& Report::add(Observation::Kind kind)

@@ -47,6 +47,15 @@ private:
 enum class KeyScope : std::uint8_t { PerFlow, PerServer };
 [[nodiscard]] tunnel::TunnelKey keyOf(const Flow& flow, net::VpnProtocol protocol, KeyScope scope);
 
+/// Whether the flow's switch says no to this protocol. A recogniser that otherwise waits for more
+/// proof before it says anything then speaks at the first packet that its signature allows, so that
+/// nothing of a blocked tunnel leaves.
+[[nodiscard]] bool isBlocked(const policy::PassthroughPolicy& policy, net::VpnProtocol protocol,
+                             const Flow& flow);
+/// Whether the user has named this very server in an exception of the protocol's switch.
+[[nodiscard]] bool isDeclared(const policy::PassthroughPolicy& policy, net::VpnProtocol protocol,
+                              net::Ipv4Address server);
+
 /// Writes observations about one tunnel as seen from one flow.
 class Report {
 public:

@@ -66,7 +66,8 @@ Inspector::Claim SoftEtherRecogniser::consider(Instant now, const Flow& flow,
         const bool isPoll = segment.payload.size() == 1 && segment.payload[0] == kPoll;
         if (State* const state = isPoll ? m_states.obtain(flow.id) : nullptr) {
             state->asked = now;
-            return Claim::Undecided;
+            return isBlocked(m_policy, VpnProtocol::SoftEther, flow) ? Claim::Claimed
+                                                                     : Claim::Undecided;
         }
     } else if (m_states.find(flow.id) != nullptr && isAnswer(segment.payload)) {
         return Claim::Claimed;
@@ -79,7 +80,8 @@ Attention SoftEtherRecogniser::inspect(Instant now, const Flow& flow, const Segm
                                        Actions& actions)
 {
     Report report(flow, keyOf(flow, VpnProtocol::SoftEther, KeyScope::PerFlow), actions);
-    report.label(VpnProtocol::SoftEther, Confidence::Certain);
+    const bool isAnswer = segment.direction == net::Direction::Inbound;
+    report.label(VpnProtocol::SoftEther, isAnswer ? Confidence::Certain : Confidence::Likely);
     report.attach(tunnel::SequenceKind::None);
     report.event(EventKind::NatDetected, segment.direction);
     if (const State* const state = m_states.find(flow.id)) report.roundTrip(now - state->asked);

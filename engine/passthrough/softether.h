@@ -10,9 +10,12 @@ namespace engine::passthrough {
 [[nodiscard]] bool isSoftEtherName(std::string_view serverName);
 
 /// Recognises SoftEther's NAT traversal on UDP: one letter of polling to port 5004, answered by the
-/// asker's address in text. Both together are certain; one alone is nothing.
+/// asker's address in text. Both together are certain; one alone is nothing,
+/// unless it is blocked: nobody else sends one such octet to that port.
 class SoftEtherRecogniser final : public Recogniser {
 public:
+    explicit SoftEtherRecogniser(const policy::PassthroughPolicy& policy) : m_policy(policy) {}
+
     Claim consider(Instant now, const Flow& flow, const Segment& segment) override;
     Attention inspect(Instant now, const Flow& flow, const Segment& segment,
                       Actions& actions) override;
@@ -22,6 +25,7 @@ private:
     struct State {
         Instant asked;
     };
+    const policy::PassthroughPolicy& m_policy;
     FlowStates<State> m_states;
 };
 

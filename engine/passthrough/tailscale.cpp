@@ -34,7 +34,9 @@ Inspector::Claim TailscaleRecogniser::consider(Instant now, const Flow& flow,
     if (state == nullptr) return Claim::NotMine;
     const auto way = static_cast<std::size_t>(segment.direction);
     if (state->asked[way] == Instant{}) state->asked[way] = now;
-    return state->asked[1 - way] != Instant{} ? Claim::Claimed : Claim::Undecided;
+    const bool isEnough =
+        state->asked[1 - way] != Instant{} || isBlocked(m_policy, VpnProtocol::Tailscale, flow);
+    return isEnough ? Claim::Claimed : Claim::Undecided;
 }
 
 Attention TailscaleRecogniser::inspect(Instant now, const Flow& flow, const Segment& segment,
@@ -43,7 +45,8 @@ Attention TailscaleRecogniser::inspect(Instant now, const Flow& flow, const Segm
     const State* const state = m_states.find(flow.id);
     if (state == nullptr) return {.next = Attention::Next::Ignore};
     Report report(flow, keyOf(flow, VpnProtocol::WireGuard, KeyScope::PerFlow), actions);
-    report.label(VpnProtocol::Tailscale, Confidence::Certain);
+    const bool isCertain = state->asked[0] != Instant{} && state->asked[1] != Instant{};
+    report.label(VpnProtocol::Tailscale, isCertain ? Confidence::Certain : Confidence::Likely);
     report.attach(tunnel::SequenceKind::WireGuard);
     report.event(EventKind::ControlOpened, segment.direction, flow.remote.port.hostOrder());
     const Instant asked = state->asked[static_cast<std::size_t>(Direction::Outbound)];

@@ -72,7 +72,8 @@ Inspector::Claim TeredoRecogniser::consider(Instant now, const Flow& flow, const
     state->isServer = toServer;
     if (segment.direction == Direction::Outbound) state->asked = now;
     state->spoke[way] = true;
-    return state->spoke[1 - way] ? Claim::Claimed : Claim::Undecided;
+    const bool isEnough = state->spoke[1 - way] || isBlocked(m_policy, VpnProtocol::Teredo, flow);
+    return isEnough ? Claim::Claimed : Claim::Undecided;
 }
 
 Attention TeredoRecogniser::inspect(Instant now, const Flow& flow, const Segment& segment,
@@ -81,7 +82,8 @@ Attention TeredoRecogniser::inspect(Instant now, const Flow& flow, const Segment
     const State* const state = m_states.find(flow.id);
     if (state == nullptr) return {.next = Attention::Next::Ignore};
     Report report(flow, keyOf(flow, VpnProtocol::Teredo, KeyScope::PerFlow), actions);
-    report.label(VpnProtocol::Teredo, Confidence::Certain);
+    const bool isCertain = state->spoke[0] && state->spoke[1];
+    report.label(VpnProtocol::Teredo, isCertain ? Confidence::Certain : Confidence::Likely);
     report.attach(tunnel::SequenceKind::None);
     report.event(EventKind::ControlOpened, segment.direction, flow.remote.port.hostOrder());
     if (segment.direction == Direction::Inbound && state->asked != Instant{}) {

@@ -96,6 +96,8 @@ Attention TincRecogniser::inspect(Instant now, const Flow& flow, const Segment& 
     key.discriminator |= flow.remote.port.hostOrder();
     Report report(flow, key, actions);
     if (flow.protocol == net::IpProtocol::Udp) {
+        // Its switch may have been turned since the two have met.
+        report.label(VpnProtocol::Tinc, Confidence::Certain);
         report.attach(tunnel::SequenceKind::None);
         return {.next = Attention::Next::Ignore};
     }

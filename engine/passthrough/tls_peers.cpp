@@ -1,5 +1,6 @@
 #include "engine/passthrough/tls_peers.h"
 
+#include <algorithm>
 #include <utility>
 
 namespace engine::passthrough {
@@ -19,6 +20,26 @@ void TlsPeers::markFortinet(FlowId flow)
     for (TlsPeer& peer : m_ring) {
         if (peer.flow == flow) peer.showsFortinet = true;
     }
+}
+
+void TlsPeers::noteProtocol(net::Endpoint server, net::VpnProtocol protocol)
+{
+    const auto known = std::ranges::find(m_servers, server, &VpnServer::endpoint);
+    if (known != m_servers.end()) {
+        known->protocol = protocol;
+    } else if (m_servers.size() < kMostServers) {
+        m_servers.push_back({server, protocol});
+    } else {
+        m_servers[m_nextServer] = {server, protocol};
+        m_nextServer = (m_nextServer + 1) % kMostServers;
+    }
+}
+
+std::optional<net::VpnProtocol> TlsPeers::protocolOf(net::Endpoint server) const
+{
+    const auto known = std::ranges::find(m_servers, server, &VpnServer::endpoint);
+    if (known == m_servers.end()) return std::nullopt;
+    return known->protocol;
 }
 
 const TlsPeer* TlsPeers::find(net::Ipv4Address device, net::Ipv4Address server,

@@ -1,8 +1,10 @@
 #pragma once
 
+#include "engine/net/vpn_protocol.h"
 #include "engine/passthrough/flow.h"
 
 #include <cstddef>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -25,17 +27,28 @@ class TlsPeers {
 public:
     /// Ours: as many connections without ALPN as a site opens in an hour.
     static constexpr std::size_t kMost = 1024;
+    /// Ours: the VPN servers that a site uses.
+    static constexpr std::size_t kMostServers = 256;
 
     void remember(TlsPeer peer);
     void markFortinet(FlowId flow);
+    /// A datagram channel of this protocol was found beside TLS of this server.
+    void noteProtocol(net::Endpoint server, net::VpnProtocol protocol);
+    [[nodiscard]] std::optional<net::VpnProtocol> protocolOf(net::Endpoint server) const;
     /// The latest between these two, at this server port unless `port` is zero; null: none. Valid
     /// until the next call of remember().
     [[nodiscard]] const TlsPeer* find(net::Ipv4Address device, net::Ipv4Address server,
                                       net::Port port) const;
 
 private:
+    struct VpnServer {
+        net::Endpoint endpoint;
+        net::VpnProtocol protocol = net::VpnProtocol::AnyConnect;
+    };
     std::vector<TlsPeer> m_ring;
     std::size_t m_next = 0;
+    std::vector<VpnServer> m_servers;
+    std::size_t m_nextServer = 0;
 };
 
 }  // namespace engine::passthrough

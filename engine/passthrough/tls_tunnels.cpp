@@ -25,14 +25,6 @@ constexpr std::array kDeclarable{VpnProtocol::Sstp, VpnProtocol::AnyConnect, Vpn
                                  VpnProtocol::GlobalProtect, VpnProtocol::FortiClient};
 constexpr std::string_view kFortinet = "Fortinet";
 
-bool isDeclared(const policy::PassthroughPolicy& policy, VpnProtocol protocol,
-                net::Ipv4Address server)
-{
-    return std::ranges::any_of(policy.of(protocol).exceptions, [&](const auto& exception) {
-        return exception.server.length() == 32 && exception.server.contains(server);
-    });
-}
-
 net::Port serverPortOf(const Flow& flow)
 {
     return flow.initiator == Direction::Outbound ? flow.remote.port : flow.internal.port;
@@ -95,6 +87,14 @@ Inspector::Claim TlsTunnelRecogniser::hello(Instant now, const Flow& flow, State
     for (const VpnProtocol protocol : kDeclarable) {
         if (!isDeclared(m_policy, protocol, flow.remote.address)) continue;
         state.protocol = protocol;
+        return Claim::Claimed;
+    }
+    // Beside this server's TLS a VPN's datagram channel was seen: while that VPN is blocked, so is
+    // what would carry it instead.
+    const auto spoken = m_peers.protocolOf({flow.remote.address, serverPortOf(flow)});
+    if (spoken && isBlocked(m_policy, *spoken, flow)) {
+        state.protocol = *spoken;
+        state.confidence = Confidence::Likely;
         return Claim::Claimed;
     }
     return Claim::Undecided;

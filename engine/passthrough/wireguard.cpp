@@ -174,7 +174,11 @@ Inspector::Claim WireGuardRecogniser::consider(Instant now, const Flow& flow,
             state->initiator = segment.direction;
             state->initiatorIndex = handshake->sender;
             state->initiated = now;
-            return Claim::Undecided;
+            // On other protocols' ports this could still be theirs (ESP in UDP 4500 begins with any
+            // octet), so that only the answer tells; on its own port the first packet is refused.
+            const bool isRefused = flow.remote.port.hostOrder() == kWarpPorts.front() &&
+                                   isBlocked(m_policy, VpnProtocol::CloudflareWarp, flow);
+            return isRefused ? Claim::Claimed : Claim::Undecided;
         }
         if (handshake->type == kResponse && known != nullptr && known->sawInitiation &&
             known->initiator != segment.direction &&

@@ -16,6 +16,8 @@ namespace engine::passthrough {
 /// What happens after the handshake is read by the tunnel's counting, so the flow is let go then.
 class WireGuardRecogniser final : public Recogniser {
 public:
+    explicit WireGuardRecogniser(const policy::PassthroughPolicy& policy) : m_policy(policy) {}
+
     Claim consider(Instant now, const Flow& flow, const Segment& segment) override;
     Attention inspect(Instant now, const Flow& flow, const Segment& segment,
                       Actions& actions) override;
@@ -41,6 +43,7 @@ private:
         std::array<Stream, 2> streams;
     };
 
+    const policy::PassthroughPolicy& m_policy;
     FlowStates<State> m_states;
 };
 

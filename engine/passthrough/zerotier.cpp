@@ -46,14 +46,15 @@ Inspector::Claim ZeroTierRecogniser::consider(Instant now, const Flow& flow, con
     if (known != nullptr && segment.direction != known->asker && payload.size() > kVerb &&
         addressAt(payload, kDestination) == known->source &&
         addressAt(payload, kSource) == known->destination) {
+        known->isAnswered = true;
         return Claim::Claimed;
     }
     if (isHello(payload)) {
         State* const state = m_states.obtain(flow.id);
         if (state == nullptr) return Claim::NotMine;
         *state = {addressAt(payload, kSource), addressAt(payload, kDestination), segment.direction,
-                  now};
-        return Claim::Undecided;
+                  now, false};
+        return isBlocked(m_policy, VpnProtocol::ZeroTier, flow) ? Claim::Claimed : Claim::Undecided;
     }
     return known != nullptr ? Claim::Undecided : Claim::NotMine;
 }
@@ -64,7 +65,8 @@ Attention ZeroTierRecogniser::inspect(Instant now, const Flow& flow, const Segme
     const State* const state = m_states.find(flow.id);
     if (state == nullptr) return {.next = Attention::Next::Ignore};
     Report report(flow, keyOf(flow, VpnProtocol::ZeroTier, KeyScope::PerFlow), actions);
-    report.label(VpnProtocol::ZeroTier, Confidence::Certain);
+    report.label(VpnProtocol::ZeroTier,
+                 state->isAnswered ? Confidence::Certain : Confidence::Likely);
     report.attach(tunnel::SequenceKind::None);
     report.event(EventKind::ControlMessage, net::opposite(segment.direction), kHelloVerb);
     if (state->asker == Direction::Outbound) report.roundTrip(now - state->asked);

@@ -7,11 +7,29 @@
 
 namespace ui {
 
+using engine::net::RefusedFrom;
 using engine::net::VpnProtocol;
 using engine::policy::OnLive;
 using engine::policy::PassthroughMode;
 
 namespace {
+
+QString blockSentence(RefusedFrom from)
+{
+    switch (from) {
+    case RefusedFrom::FirstPacket: break;
+    case RefusedFrom::Recognition:
+        return PassthroughCard::tr(
+            "New tunnels end, with all their connections, at the packet that shows what they are; "
+            "what came before has passed. Live ones are held for ten seconds.");
+    case RefusedFrom::NamedServer:
+        return PassthroughCard::tr(
+            "It looks like any web page: only servers named in an exception are refused. Live "
+            "ones are held for ten seconds.");
+    }
+    return PassthroughCard::tr(
+        "New tunnels are refused at once; live ones are held for ten seconds.");
+}
 
 QString modeSentence(VpnProtocol protocol, PassthroughMode mode)
 {
@@ -25,9 +43,7 @@ QString modeSentence(VpnProtocol protocol, PassthroughMode mode)
         return needsHelp ? PassthroughCard::tr(
                                "Ordinary translation without help: usually one device per server.")
                          : PassthroughCard::tr("Passes as ordinary traffic; still shown.");
-    case PassthroughMode::Block:
-        return PassthroughCard::tr(
-            "New tunnels are refused at once; live ones are held for ten seconds.");
+    case PassthroughMode::Block: return blockSentence(engine::net::textOf(protocol).refusedFrom);
     }
     return {};
 }

@@ -55,6 +55,7 @@ public:
         const auto attention = m_passthrough.inspect(now, flow, segment, actions);
         std::ranges::move(actions.observations, std::back_inserter(observations));
         std::ranges::move(actions.attachments, std::back_inserter(attachments));
+        std::ranges::move(actions.refusals, std::back_inserter(refusals));
         now += std::chrono::milliseconds(5);
         return attention;
     }
@@ -132,6 +133,7 @@ public:
     engine::Instant now{std::chrono::seconds(1000)};
     std::vector<engine::tunnel::Observation> observations;
     std::vector<engine::passthrough::Attachment> attachments;
+    std::vector<engine::passthrough::FlowId> refusals;
 
 private:
     engine::passthrough::Passthrough m_passthrough;

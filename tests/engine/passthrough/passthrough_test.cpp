@@ -4,6 +4,7 @@
 
 #include <QTest>
 
+#include <array>
 #include <map>
 
 #include "tests/engine/passthrough/flow_player.h"
@@ -39,6 +40,12 @@ private Q_SLOTS:
     void block_leavesAdmittedFlowsAlone_andTheirTunnelsNewFlows();
     void block_byException_concernsOneServerOnly();
     void block_doesNotActOnAGuess_unlessTheServerIsNamed();
+    void block_refusesTheFirstPacket_whereTheSignatureAllows_data();
+    void block_refusesTheFirstPacket_whereTheSignatureAllows();
+    void block_endsAllConnectionsOfTheTunnel_data();
+    void block_endsAllConnectionsOfTheTunnel();
+    void block_ofAServersDatagrams_refusesItsTlsFromThenOn();
+    void block_ofALaterName_refusesWhatWasLetInUnderAnother();
     void plain_stillShowsWhatNeedsNoHelp();
     void retryingClient_isToldOfOncePerMinute();
     void manyFlows_areBounded_andAClaimedOneSurvives();
@@ -148,6 +155,134 @@ void PassthroughTest::block_doesNotActOnAGuess_unlessTheServerIsNamed()
     FlowPlayer strict;
     strict.passthrough().setPolicy(policy);
     QVERIFY(strict.play(sstp(random, 443)).dropped > 0);
+}
+
+void PassthroughTest::block_refusesTheFirstPacket_whereTheSignatureAllows_data()
+{
+    QTest::addColumn<int>("protocol");
+    QTest::addColumn<int>("number");
+    const auto add = [](const char* name, VpnProtocol protocol, int number) {
+        QTest::newRow(name) << static_cast<int>(protocol) << number;
+    };
+    add("WireGuard", VpnProtocol::WireGuard, 0);
+    add("Tailscale", VpnProtocol::Tailscale, 1);
+    add("OpenVPN", VpnProtocol::OpenVpn, 2);
+    add("OpenVPN over TCP", VpnProtocol::OpenVpn, 3);
+    add("ZeroTier", VpnProtocol::ZeroTier, 4);
+    add("Nebula", VpnProtocol::Nebula, 5);
+    add("Teredo", VpnProtocol::Teredo, 6);
+    add("Teredo between peers", VpnProtocol::Teredo, 7);
+    add("tinc", VpnProtocol::Tinc, 8);
+    add("SoftEther's NAT traversal", VpnProtocol::SoftEther, 9);
+    add("WARP on its own port", VpnProtocol::CloudflareWarp, 10);
+}
+
+void PassthroughTest::block_refusesTheFirstPacket_whereTheSignatureAllows()
+{
+    QFETCH(const int, protocol);
+    QFETCH(const int, number);
+    Random random({11, static_cast<std::uint64_t>(number)});
+    const std::array<Conversation, 11> talks{
+        wireGuard(random, 51820),
+        tailscale(random, 41641),
+        openVpn(random, 1194, OpenVpnMode::TlsCrypt, IpProtocol::Udp),
+        openVpn(random, 443, OpenVpnMode::Plain, IpProtocol::Tcp),
+        zeroTier(random, 9993),
+        nebula(random, 4242),
+        teredo(random),
+        teredoPeers(random, 51413),
+        tinc(655),
+        softEtherNatTraversal(random),
+        wireGuard(random, 2408, {.reserved = 0x010203}),
+    };
+    const Conversation& talk = talks[static_cast<std::size_t>(number)];
+    FlowPlayer player;
+    player.passthrough().setPolicy(blocking(static_cast<VpnProtocol>(protocol)));
+    const auto shown = player.play(talk);
+    // Nothing but TCP's own handshake has travelled.
+    const std::uint32_t handshake = talk.protocol == IpProtocol::Tcp ? 3 : 0;
+    QCOMPARE(shown.dropped + handshake, shown.packets);
+    QCOMPARE(player.times(Observation::Kind::Ended), 1);
+    // The same conversation passes whole while another protocol is blocked.
+    FlowPlayer open;
+    open.passthrough().setPolicy(blocking(VpnProtocol::Pptp));
+    QCOMPARE(open.play(talk).dropped, 0U);
+    QCOMPARE(open.label()->protocol, static_cast<VpnProtocol>(protocol));
+}
+
+void PassthroughTest::block_endsAllConnectionsOfTheTunnel_data()
+{
+    QTest::addColumn<int>("protocol");
+    QTest::newRow("AnyConnect") << static_cast<int>(VpnProtocol::AnyConnect);
+    QTest::newRow("GlobalProtect") << static_cast<int>(VpnProtocol::GlobalProtect);
+    QTest::newRow("FortiClient") << static_cast<int>(VpnProtocol::FortiClient);
+}
+
+void PassthroughTest::block_endsAllConnectionsOfTheTunnel()
+{
+    QFETCH(const int, protocol);
+    const auto wanted = static_cast<VpnProtocol>(protocol);
+    Random random({12, 12});
+    FlowPlayer player;
+    player.passthrough().setPolicy(blocking(wanted));
+    const std::uint16_t port = wanted == VpnProtocol::FortiClient ? 10443 : 443;
+    const auto tls = player.play(tlsSession(random, {.serverName = "vpn.example.com"}, port));
+    QCOMPARE(tls.dropped, 0U);  // nothing tells it from a web page yet
+    const Conversation datagrams =
+        wanted == VpnProtocol::GlobalProtect ? globalProtectEsp(random)
+        : wanted == VpnProtocol::AnyConnect
+            ? dtlsTunnel(random, {.version = 0x0100, .sessionId = 32}, 0x0100, port)
+            : fortiGreeting(random, port);
+    const auto shown = player.play(datagrams);
+    QCOMPARE(shown.dropped, shown.packets);
+    QCOMPARE(player.refusals, std::vector<FlowId>{tls.flow});
+    // Without its datagrams it would go on over TLS alone: not to this server any more.
+    player.observations.clear();
+    QVERIFY(player.play(tlsSession(random, {.serverName = "vpn.example.com"}, port)).dropped > 0);
+    QCOMPARE(player.play(tlsSession(random, {.serverName = "www.example.com", .alpn = "h2"}, port))
+                 .dropped,
+             0U);
+}
+
+void PassthroughTest::block_ofAServersDatagrams_refusesItsTlsFromThenOn()
+{
+    Random random({13, 13});
+    FlowPlayer player;
+    player.play(tlsSession(random, {.serverName = "vpn.example.com"}, 443));
+    const auto datagrams =
+        player.play(dtlsTunnel(random, {.version = 0x0100, .sessionId = 32}, 0x0100, 443));
+    // What was learnt while it was allowed changes nothing as long as it is.
+    QCOMPARE(player.play(tlsSession(random, {.serverName = "vpn.example.com"}, 443)).dropped, 0U);
+    player.passthrough().setPolicy(blocking(VpnProtocol::AnyConnect));
+    // A tunnel that lives may finish, with new connections too.
+    const auto more = player.play(tlsSession(random, {.serverName = "vpn.example.com"}, 443));
+    QCOMPARE(more.dropped, 0U);
+    player.close(more.flow);
+    player.close(datagrams.flow);
+    QVERIFY(player.play(tlsSession(random, {.serverName = "vpn.example.com"}, 443)).dropped > 0);
+    const net::Ipv4Address other{203, 0, 113, 77};
+    QCOMPARE(player.play(tlsSession(random, {.serverName = "vpn.example.com"}, 443), 1400, other)
+                 .dropped,
+             0U);
+}
+
+void PassthroughTest::block_ofALaterName_refusesWhatWasLetInUnderAnother()
+{
+    Random random({14, 14});
+    FlowPlayer player;
+    player.passthrough().setPolicy(blocking(VpnProtocol::Tailscale));
+    const auto flow = player.open(IpProtocol::Udp, 41641);
+    const Bytes initiation = wireGuardInitiation(random, 7);
+    QCOMPARE(player.show(flow, Direction::Outbound, initiation).fate, Attention::Fate::Pass);
+    QCOMPARE(player.label()->protocol, VpnProtocol::WireGuard);
+    const Conversation talk = tailscale(random, 41641);
+    const auto asked = std::ranges::find_if(talk.messages, [](const Message& message) {
+        return message.payload.size() > 2 && message.payload[0] == 0x54 &&
+               message.payload[1] == 0x53;
+    });
+    QVERIFY(asked != talk.messages.end());
+    QCOMPARE(player.show(flow, Direction::Outbound, asked->payload).fate, Attention::Fate::Drop);
+    QCOMPARE(player.show(flow, Direction::Outbound, initiation).fate, Attention::Fate::Drop);
 }
 
 void PassthroughTest::plain_stillShowsWhatNeedsNoHelp()
