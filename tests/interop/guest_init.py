@@ -27,10 +27,15 @@ def set_up():
     for folder in ("/dev/pts", "/dev/shm"):
         os.makedirs(folder, exist_ok=True)
     quiet("mount", "-t", "devpts", "devpts", "/dev/pts")
-    for folder in ("/dev/shm", "/run", "/tmp", "/var/tmp", "/var/log", "/etc/ppp"):
+    quiet("mount", "-t", "tmpfs", "-o", "mode=755", "tmpfs", "/run")
+    # Kept in sight before what may hold them is covered.
+    for name, folder in (("interop", os.path.dirname(os.path.abspath(__file__))), ("programs", options["programs"])):
+        os.makedirs("/run/" + name)
+        quiet("mount", "--bind", folder, "/run/" + name)
+    for folder in ("/dev/shm", "/tmp", "/var/tmp", "/var/log", "/etc/ppp"):
         quiet("mount", "-t", "tmpfs", "-o", "mode=755", "tmpfs", folder)
     os.makedirs("/run/modules/lib", exist_ok=True)
-    for folder in ("/run/lock", "/run/xl2tpd", "/etc/ppp/peers", "/etc/ppp/ip-up.d"):
+    for folder in ("/run/lock", "/run/xl2tpd", "/run/sstpc", "/run/pluto/nss", "/etc/ppp/peers", "/etc/ppp/ip-up.d"):
         os.makedirs(folder, exist_ok=True)
     open("/etc/ppp/options", "w").close()
     # The guest kernel's modules are not where the host's are.

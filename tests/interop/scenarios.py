@@ -1,5 +1,6 @@
 """One function per VPN: two clients to one and the same server, real data through both tunnels at once."""
-from world import (GUEST_SERVER, HERE, LAN, ROUTER_LAN, ROUTER_WAN, SERVER, GATEWAY, Failed, echo_together, serve_echo,
+import programs
+from world import (GUEST_SERVER, LAN, ROUTER_LAN, ROUTER_WAN, SERVER, GATEWAY, Failed, echo_together, serve_echo,
                    until)
 
 PPP_COMMON = """nodefaultroute
@@ -152,6 +153,63 @@ def ikev2(world):
     echo_together([(client, "10.74.0.1") for client in clients])
 
 
+PLUTO = "/run/programs/libreswan"
+
+
+def whack(guest, words, check=True):
+    return guest.sh(f"LD_LIBRARY_PATH={PLUTO}/usr/lib/x86_64-linux-gnu {PLUTO}/usr/libexec/ipsec/whack "
+                    f"--rundir /run/pluto {words} 2>&1", check=check)
+
+
+def negotiate(guest):
+    said = whack(guest, "--name gw --initiate", check=False)
+    if "IPsec SA established" not in said:
+        raise Failed(f"{guest.name}: no IPsec SA: {said[-200:]}")
+
+
+def ike_plain(world):
+    """IKE without NAT-T, its data as plain ESP: libreswan on both sides, which can leave NAT-T off; and a rekey."""
+    programs.libreswan()
+    server, *clients = world.vpn_guests()
+    common = ("authby=secret\n ikev2=no\n nat-ikev1-method=none\n encapsulation=no\n ike=aes128-sha2_256;modp2048\n "
+              "esp=aes128-sha2_256\n type=tunnel\n auto=add\n")
+
+    def start(guest, connections):
+        guest.write("/run/ipsec.conf", "config setup\n uniqueids=no\n ikev1-policy=accept\n\n" + connections)
+        guest.write("/run/pluto/secrets", ': PSK "between-us"')
+        guest.sh("/run/modprobe -a esp4 xfrm_user authenc cbc hmac af_key xfrm4_tunnel 2>/dev/null; "
+                 "chmod 600 /run/pluto/secrets; certutil -N -d sql:/run/pluto/nss --empty-password; "
+                 f"mount --bind {PLUTO}/usr/libexec /usr/libexec; "
+                 f"[ ! -e /usr/sbin/ipsec ] || mount --bind {PLUTO}/usr/sbin/ipsec /usr/sbin/ipsec")
+        guest.start("pluto", f"LD_LIBRARY_PATH={PLUTO}/usr/lib/x86_64-linux-gnu {PLUTO}/usr/libexec/ipsec/pluto "
+                    "--nofork --stderrlog --config /run/ipsec.conf --secretsfile /run/pluto/secrets --nssdir "
+                    "/run/pluto/nss --rundir /run/pluto --ipsecdir /run/pluto --no-dnssec --nhelpers 0")
+    server.sh(f"ip addr add 10.80.0.1/32 dev lo; ip route add 10.80.0.0/16 via {GATEWAY} src 10.80.0.1")
+    start(server, "\n".join(
+        f"conn c{n}\n {common} left={GUEST_SERVER}\n leftid=@gw\n leftsubnet=10.80.0.1/32\n right=%any\n rightid=@c{n}\n "
+        f"rightsubnet=10.80.{n}.1/32\n" for n in (1, 2)))
+    for n, client in enumerate(clients, 1):
+        client.sh(f"ip addr add 10.80.{n}.1/32 dev lo; ip route add 10.80.0.1/32 via {ROUTER_LAN} src 10.80.{n}.1")
+        start(client, f"conn gw\n {common} left={LAN}2{n}\n leftnexthop={ROUTER_LAN}\n leftid=@c{n}\n leftsubnet=10.80.{n}.1/32\n "
+              f"right={GUEST_SERVER}\n rightid=@gw\n rightsubnet=10.80.0.1/32\n")
+    for guest, connection in ((server, '"c2"'), (clients[0], '"gw"'), (clients[1], '"gw"')):
+        until(20, f"{guest.name}: pluto does not run", lambda: connection in whack(guest, "--status", check=False))
+    serve_echo(server)
+    for client in clients:
+        negotiate(client)
+
+    def both_ways():
+        echo_together([(client, "10.80.0.1") for client in clients])
+        for n, client in enumerate(clients, 1):
+            until(15, f"{client.name}: the server does not reach it",
+                  lambda: " 0% packet loss" in server.sh(f"ping -c2 -i0.3 -W1 -I 10.80.0.1 10.80.{n}.1", check=False))
+    both_ways()
+    # New security associations, both clients' while both are in use.
+    for client in clients:
+        negotiate(client)
+    both_ways()
+
+
 def openvpn(world, transport):
     server, clients = world.nodes["s1"], (world.nodes["c1"], world.nodes["c2"])
     pki = world.folder / "pki"
@@ -265,7 +323,7 @@ def sstp(world):
     server.write("/run/options", "name sstp\nauth\nrequire-mschap-v2\nrefuse-pap\nrefuse-chap\nrefuse-mschap\nnomppe\n"
                  "nodefaultroute\nnoccp\nmtu 1400\nmru 1400\n10.79.0.1:")
     server.write("/etc/ppp/chap-secrets", "one * secret1 10.79.0.101\ntwo * secret2 10.79.0.102")
-    server.start("sstp", f"/usr/bin/python3 {HERE}/sstp_server.py /run/cert.pem /run/key.pem /run/options "
+    server.start("sstp", f"/usr/bin/python3 /run/interop/sstp_server.py /run/cert.pem /run/key.pem /run/options "
                  "one=secret1 two=secret2")
     until(15, "the SSTP server does not listen", lambda: ":443" in server.sh("ss -ltn"))
     serve_echo(server)
@@ -273,7 +331,7 @@ def sstp(world):
         client.write("/run/options", "noauth\nnoipdefault\nrefuse-eap\nrefuse-pap\nrefuse-chap\nrefuse-mschap\nnomppe\n"
                      f"noccp\nname {user}\nremotename sstp\nplugin sstp-pppd-plugin.so\nsstp-sock /run/sstpc/sstpc-far\n"
                      + PPP_COMMON)
-        client.start("pppd", "mkdir -p /run/sstpc; exec pppd pty 'sstpc --ipparam far --nolaunchpppd --log-stderr "
+        client.start("pppd", "pppd pty 'sstpc --ipparam far --nolaunchpppd --log-stderr "
                      f"--log-level 4 --ca-cert /run/cert.pem {GUEST_SERVER}' file /run/options")
     for client in clients:
         ppp_up(client)
@@ -286,6 +344,7 @@ SCENARIOS = {
     "pptp": pptp,
     "l2tp": l2tp,
     "esp": esp,
+    "ike-plain": ike_plain,
     "ikev2": ikev2,
     "openvpn-udp": openvpn_udp,
     "openvpn-tcp": openvpn_tcp,

@@ -20,6 +20,8 @@ import tempfile
 import threading
 import time
 
+import programs
+
 LAN = "192.168.9."
 ROUTER_LAN, ROUTER_WAN, GATEWAY = LAN + "1", "203.0.113.2", "203.0.113.1"
 SERVER, GUEST_SERVER = "203.0.113.10", "203.0.113.30"
@@ -106,7 +108,7 @@ class Guest:
             bridge.inside(["/usr/bin/linux.uml", "mem=96M", "rootfstype=hostfs", "root=/dev/root", "rootflags=/", "ro",
                            "quiet", "ipv6.disable=1", "con=null", "con0=fd:0,fd:1", f"uml_dir={world.folder}/",
                            f"umid={name}", f"vec0:transport=tap,ifname={self.tap},depth=64,gro=0,mac={mac}",
-                           f"guest=address={address},gateway={gateway}", f"init={HERE}/guest_init.py"]),
+                           f"guest=address={address},gateway={gateway},programs={programs.FOLDER}", f"init={HERE}/guest_init.py"]),
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
             errors="replace", start_new_session=True)
         self.next = 1
