@@ -4,6 +4,7 @@
 #include "engine/io/clock.h"
 #include "engine/io/netlink.h"
 #include "engine/io/packet_socket_device.h"
+#include "engine/nat/mapping_table.h"
 
 #include <algorithm>
 #include <cerrno>
@@ -289,6 +290,7 @@ GuardPlan Router::guardPlan() const
         }
     };
     mark(config.nat.ports, true);
+    mark(nat::MappingTable::kLowPorts, true);
     if (!config.exposedHost.isUnspecified()) mark({net::Port{1}, net::Port{65535}}, true);
     mark(m_hostPorts.local, false);
     for (const auto& forward : config.portForwards) {

@@ -172,7 +172,7 @@ def ike_plain(world):
     programs.libreswan()
     server, *clients = world.vpn_guests()
     common = ("authby=secret\n ikev2=no\n nat-ikev1-method=none\n encapsulation=no\n ike=aes128-sha2_256;modp2048\n "
-              "esp=aes128-sha2_256\n type=tunnel\n auto=add\n")
+              "esp=aes128-sha2_256\n type=tunnel\n leftupdown=%disabled\n auto=add\n")
 
     def start(guest, connections):
         guest.write("/run/ipsec.conf", "config setup\n uniqueids=no\n ikev1-policy=accept\n\n" + connections)

@@ -124,6 +124,22 @@ def host_beside(lab):
     check("nobody outside reaches inside, though ip_forward is on", " 100% packet loss" in out)
 
 
+def low_ports(lab):
+    """IKE and NFS speak from ports below 1024, and are mapped below 1024: the host must not answer for them."""
+    def complaints():
+        text = lab.sh("rt", "nstat -asz IcmpOutDestUnreachs TcpOutRsts")
+        return sum(int(count) for count in re.findall(r"(?:Unreachs|Rsts)\s+(\d+)", text))
+    ready(lab.python("srv", UDP_ECHO, WAN_HOST, 500, stdout=subprocess.PIPE))
+    before = complaints()
+    probe = ("import socket,sys; s=socket.socket(type=int(sys.argv[1])); s.settimeout(5); s.bind(('', int(sys.argv[2]))); "
+             "s.connect((sys.argv[3], int(sys.argv[4]))); print(all([s.send(b'hi') and s.recv(9) for _ in range(20)]))")
+    for name, kind, port, far in (("UDP", 2, 500, 500), ("TCP", 1, 700, 7)):
+        said = lab.python("lan", probe, kind, port, WAN_HOST, far, stdout=subprocess.PIPE,
+                          stderr=subprocess.DEVNULL).communicate(timeout=20)[0]
+        check(f"{name} from port {port}", "True" in (said or ""))
+    check("the host did not answer for them", complaints() == before, complaints() - before)
+
+
 HAMMER = """
 import selectors, socket, sys, time
 target, seconds, width = (sys.argv[1], int(sys.argv[2])), float(sys.argv[3]), int(sys.argv[4])
@@ -266,6 +282,7 @@ def main():
         try:
             traffic(lab, options.size)
             host_beside(lab)
+            low_ports(lab)
             resets(lab)
             survives(lab, options.underpassd, process, before)
             wrong_input(lab, options.underpassd)
