@@ -10,6 +10,7 @@
 #include "app/local_router_client.h"
 #include "app/random_seed.h"
 #include "app/remote_router_client.h"
+#include "app/state_folder.h"
 #include "app/version.h"
 #include "app/window_values.h"
 #include "app/words.h"
@@ -23,7 +24,6 @@
 #include <QPixmap>
 #include <QProcess>
 #include <QSaveFile>
-#include <QStandardPaths>
 #include <QTimer>
 
 #include <algorithm>
@@ -575,7 +575,7 @@ int runApplication(int argc, char** argv)
         {QStringLiteral("control"), QStringLiteral("Control socket of the service."),
          QStringLiteral("SOCKET"), QLatin1String(control::kDefaultSocket)},
         {QStringLiteral("state"), QStringLiteral("Folder for rules and history."),
-         QStringLiteral("DIR"), QStandardPaths::writableLocation(QStandardPaths::AppDataLocation)},
+         QStringLiteral("DIR"), defaultStateFolder()},
         {QStringLiteral("start-time"), QStringLiteral("Tell how long the first picture took.")},
     });
     const auto refuse = [](const QString& sentence) {

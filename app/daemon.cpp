@@ -7,11 +7,13 @@
 #include "app/end_signal.h"
 #include "app/local_router_client.h"
 #include "app/service_manager.h"
+#include "app/state_folder.h"
 #include "app/version.h"
+#include "engine/io/host_guard.h"
 
 #include <QCoreApplication>
 #include <QDir>
-#include <QStandardPaths>
+#include <QFileInfo>
 
 #include <CLI/App.hpp>
 #include <CLI/Config.hpp>
@@ -21,8 +23,6 @@
 #include <string>
 
 #include <sys/stat.h>
-#include <unistd.h>
-
 namespace app {
 
 namespace {
@@ -48,17 +48,20 @@ int refuse(const QString& sentence)
     return kExitUsage;
 }
 
-QString defaultState()
+/// The option must say something.
+std::string saysSomething(const std::string& text)
 {
-    return ::geteuid() == 0 ? QStringLiteral("/var/lib/underpass")
-                            : QStandardPaths::writableLocation(QStandardPaths::AppDataLocation);
+    return text.empty() ? "needs a value" : std::string{};
 }
 
 int serve(const Options& options)
 {
     EndSignal end;
     const QString state =
-        options.state.empty() ? defaultState() : QString::fromStdString(options.state);
+        options.state.empty() ? defaultStateFolder() : QString::fromStdString(options.state);
+    if (const QFileInfo there(state); there.exists() && !there.isDir()) {
+        return refuse(QStringLiteral("The state folder %1 is no folder.").arg(state));
+    }
     // What a network does is nobody's business: files and folders of ours are the owner's alone.
     ::umask(0077);
     const bool kept = QDir().mkpath(state);
@@ -87,8 +90,18 @@ int serve(const Options& options)
     copyInto(wanted.config, rules);
     auto router = engine::io::Router::open(std::move(wanted));
     if (!router) {
+        // What a run that crashed has left must not stay because this one cannot start. Whether
+        // that worked is said by the next one that asks.
+        (void)engine::io::restoreHost(directory).has_value();
         return refuse(QString::fromStdString(engine::io::sentenceOf(router.error())) +
                       QLatin1Char('.'));
+    }
+
+    if (const std::string why = (*router)->unrecorded(); !why.empty()) {
+        warnings += QStringLiteral(
+                        "After a crash, use underpassctl restore: what is changed on "
+                        "this computer cannot be noted (%1).")
+                        .arg(QString::fromStdString(why));
     }
 
     // Whoever cannot be a router here is told that and nothing else.
@@ -145,10 +158,14 @@ int runDaemon(int argc, char** argv)
     CLI::App app{"Shares this computer's connection: a router that lets every VPN through.",
                  "underpassd"};
     app.set_version_flag("--version", std::string("underpassd ") + kVersion);
-    app.add_option("--internal", options.internal, "Network card of the shared side")->required();
+    app.add_option("--internal", options.internal, "Network card of the shared side")
+        ->required()
+        ->check(saysSomething);
     app.add_option("--external", options.external, "Network card of the internet's side")
-        ->required();
-    app.add_option("--state", options.state, "Folder for rules, history and sessions");
+        ->required()
+        ->check(saysSomething);
+    app.add_option("--state", options.state, "Folder for rules, history and sessions")
+        ->check(saysSomething);
     app.add_option("--control", options.control, "Control socket")->capture_default_str();
     app.add_option("--sessions", options.sessions, "At most so many sessions")
         ->capture_default_str()

@@ -141,8 +141,8 @@ Result<void, QString> Server::listen(const QString& path)
 {
     if (auto prepared = preparePath(path); !prepared) return prepared;
     if (!m_server.listen(path)) {
-        return Err{QStringLiteral("The control socket %1 cannot be made: %2.")
-                       .arg(path, m_server.errorString())};
+        return Err{QStringLiteral("The control socket %1 cannot be made (%2).")
+                       .arg(path, QString::fromLocal8Bit(std::strerror(errno)))};
     }
     return {};
 }

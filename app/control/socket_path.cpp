@@ -4,6 +4,9 @@
 #include <QFileInfo>
 #include <QLocalSocket>
 
+#include <cerrno>
+#include <cstring>
+
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -17,11 +20,12 @@ Result<void, QString> preparePath(const QString& path)
 {
     const QFileInfo target(path);
     if (!target.isAbsolute()) {
-        return Err{QStringLiteral("The control socket needs an absolute path: %1").arg(path)};
+        return Err{
+            QStringLiteral("The control socket needs an absolute path, not \"%1\".").arg(path)};
     }
     // sun_path holds 108 octets with its end mark.
     if (path.toLocal8Bit().size() > 100) {
-        return Err{QStringLiteral("The path of the control socket is too long: %1").arg(path)};
+        return Err{QStringLiteral("The path of the control socket is too long: %1.").arg(path)};
     }
     const QString directory = target.absolutePath();
     const QByteArray directoryName = directory.toLocal8Bit();
@@ -29,8 +33,8 @@ Result<void, QString> preparePath(const QString& path)
     if (::lstat(directoryName.constData(), &about) != 0) {
         if (::mkdir(directoryName.constData(), 0755) != 0 ||
             ::lstat(directoryName.constData(), &about) != 0) {
-            return Err{QStringLiteral("The directory of the control socket does not exist: %1")
-                           .arg(directory)};
+            return Err{QStringLiteral("The control socket's folder %1 cannot be made (%2).")
+                           .arg(directory, QString::fromLocal8Bit(std::strerror(errno)))};
         }
     }
     if (!S_ISDIR(about.st_mode)) {
@@ -42,6 +46,10 @@ Result<void, QString> preparePath(const QString& path)
         return Err{
             QStringLiteral("Others can write to %1, so the control socket is not safe there.")
                 .arg(directory)};
+    }
+    if (::access(directoryName.constData(), W_OK | X_OK) != 0) {
+        return Err{QStringLiteral("The control socket cannot be made in %1 (%2).")
+                       .arg(directory, QString::fromLocal8Bit(std::strerror(errno)))};
     }
     const QByteArray name = path.toLocal8Bit();
     if (::lstat(name.constData(), &about) != 0) return {};

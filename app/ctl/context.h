@@ -50,5 +50,6 @@ void addPassthrough(CLI::App& app, Context& context);
 void addRules(CLI::App& app, Context& context);
 void addRecognise(CLI::App& app, Context& context);
 void addLab(CLI::App& app, Context& context);
+void addRestore(CLI::App& app, Context& context);
 
 }  // namespace app::ctl

@@ -30,6 +30,7 @@ int run(int argc, char** argv)
     addRules(app, context);
     addRecognise(app, context);
     addLab(app, context);
+    addRestore(app, context);
 
     try {
         app.parse(argc, argv);

@@ -141,6 +141,7 @@ storage::StorageThread::Continuation HistoryRecorder::report(
             m_complained = false;
         };
     }
+    if (result.error().kind == storage::StorageError::Kind::NotKept) return {};
     return [this, sentence = result.error().sentence] {
         if (!std::exchange(m_complained, true)) {
             Q_EMIT problemArose(QString::fromStdString(sentence));

@@ -3,8 +3,10 @@
 #include <sqlite3.h>
 
 #include <cassert>
+#include <cerrno>
 #include <chrono>
 #include <cstdio>
+#include <cstring>
 #include <filesystem>
 #include <utility>
 
@@ -18,19 +20,32 @@ using engine::Result;
 
 namespace {
 
-StorageError errorOf(int code, const std::string& path, const std::string& detail)
+/// `system` is what the operating system said last, zero if nothing: SQLite calls a full disk an
+/// input/output error where it could not lengthen a file it has mapped.
+StorageError errorOf(int code, int system, const std::string& path, const std::string& detail)
 {
     using Kind = StorageError::Kind;
+    const StorageError full{Kind::Full, "The disk is full: " + path + " was not written."};
+    const StorageError readOnly{Kind::ReadOnly, path + " cannot be written (read-only)."};
     switch (code & 0xff) {
     case SQLITE_CORRUPT:
     case SQLITE_NOTADB: return {Kind::Corrupt, path + " is damaged (" + detail + ")."};
-    case SQLITE_FULL: return {Kind::Full, "The disk is full: " + path + " was not written."};
+    case SQLITE_FULL: return full;
     case SQLITE_READONLY:
-    case SQLITE_PERM: return {Kind::ReadOnly, path + " cannot be written (read-only)."};
-    case SQLITE_CANTOPEN: return {Kind::CannotOpen, path + " cannot be opened."};
+    case SQLITE_PERM: return readOnly;
     case SQLITE_BUSY:
     case SQLITE_LOCKED: return {Kind::Busy, path + " is in use by another program."};
+    case SQLITE_CANTOPEN:
     case SQLITE_IOERR:
+        if (system == ENOSPC || system == EDQUOT) return full;
+        if (system == EROFS || (::access(path.c_str(), W_OK) != 0 && errno == EROFS)) {
+            return readOnly;
+        }
+        if ((code & 0xff) == SQLITE_CANTOPEN) {
+            const std::string why =
+                system == 0 ? "" : std::string{" ("} + std::strerror(system) + ')';
+            return {Kind::CannotOpen, path + " cannot be opened" + why + "."};
+        }
         return {Kind::Full, path + " could not be read or written (" + detail + ")."};
     }
     return {Kind::Other, path + ": " + detail + "."};
@@ -169,7 +184,8 @@ Result<Database, StorageError> Database::open(const std::string& path, Access ac
 StorageError Database::lastError() const
 {
     if (m_connection == nullptr) return {StorageError::Kind::Other, m_path + ": out of memory."};
-    return errorOf(sqlite3_errcode(m_connection), m_path, sqlite3_errmsg(m_connection));
+    return errorOf(sqlite3_errcode(m_connection), sqlite3_system_errno(m_connection), m_path,
+                   sqlite3_errmsg(m_connection));
 }
 
 Result<void, StorageError> Database::script(std::string_view sql)

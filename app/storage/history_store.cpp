@@ -105,10 +105,10 @@ std::vector<std::vector<std::uint8_t>> split(const std::vector<std::uint8_t>& oc
     return packets;
 }
 
-/// The answer to a query without a database.
+/// The answer to a wish that has been impossible since the opening.
 StorageError nothingKept(const std::string& message)
 {
-    return {StorageError::Kind::ReadOnly, "History is not kept. " + message};
+    return {StorageError::Kind::NotKept, "History is not kept. " + message};
 }
 
 std::int64_t until(const HistoryQuery& query)

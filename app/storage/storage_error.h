@@ -14,6 +14,7 @@ struct StorageError {
         Full,        ///< no space left
         CannotOpen,  ///< no such directory, no permission
         Busy,        ///< another process holds it
+        NotKept,     ///< known and said since the program was started
         Other,
     };
     Kind kind = Kind::Other;

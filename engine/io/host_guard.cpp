@@ -1,6 +1,8 @@
 #include "engine/io/host_guard.h"
 
 #include "engine/io/atomic_file.h"
+#include "engine/io/card_lock.h"
+#include "engine/io/interfaces.h"
 #include "engine/io/netlink.h"
 
 #include <algorithm>
@@ -24,11 +26,13 @@ namespace engine::io {
 namespace {
 
 /// Ours begin with this, so that nobody else's program is ever taken away.
-constexpr std::string_view kProgramName = "underpass";
+constexpr std::string_view kProgramName = "underpass_";
 /// In front of other filters: what is the engine's must not be redirected into the host by them.
 constexpr std::uint32_t kFirstPriority = 1;
 constexpr std::uint32_t kPrioritiesToTry = 32;
+/// The handle tells, without any file, whether the qdisc below the program was made for it.
 constexpr std::uint32_t kHandle = 0x756e;
+constexpr std::uint32_t kHandleOverOurQdisc = 0x756f;
 
 bpf_tc_hook hookOf(int index, bpf_tc_attach_point point)
 {
@@ -71,6 +75,7 @@ std::filesystem::path journalOf(const std::filesystem::path& state)
 
 std::vector<GuardedInterface> readJournal(const std::filesystem::path& state)
 {
+    if (state.empty()) return {};
     std::ifstream file(journalOf(state));
     std::string line;
     if (!std::getline(file, line) || line != "underpass host journal 1") return {};
@@ -92,6 +97,7 @@ std::vector<GuardedInterface> readJournal(const std::filesystem::path& state)
 Result<void, std::string> writeJournal(const std::filesystem::path& state,
                                        const std::vector<GuardedInterface>& entries)
 {
+    if (state.empty()) return {};
     if (entries.empty()) {
         std::error_code ignored;
         std::filesystem::remove(journalOf(state), ignored);
@@ -106,15 +112,24 @@ Result<void, std::string> writeJournal(const std::filesystem::path& state,
     return writeAtomically(journalOf(state), text.str());
 }
 
-bool isOurs(std::uint32_t programId)
+bool isOurs(const IngressProgram& program)
 {
-    const Descriptor program{::bpf_prog_get_fd_by_id(programId)};
-    if (!program) return false;
-    bpf_prog_info info{};
-    std::uint32_t length = sizeof info;
-    if (::bpf_obj_get_info_by_fd(program.number(), &info, &length) != 0) return false;
-    return std::string_view{info.name, ::strnlen(info.name, sizeof info.name)}.starts_with(
-        kProgramName);
+    return program.name.starts_with(kProgramName) &&
+           (program.handle == kHandle || program.handle == kHandleOverOurQdisc);
+}
+
+/// Adds programs of ours that no journal speaks of.
+void addStrays(const std::string& name, int index, std::vector<GuardedInterface>& entries)
+{
+    for (const auto& program : ingressPrograms(index)) {
+        if (!isOurs(program)) continue;
+        const bool known = std::any_of(entries.begin(), entries.end(), [&](const auto& entry) {
+            return entry.index == index && entry.priority == program.priority;
+        });
+        if (known) continue;
+        entries.push_back(
+            {name, index, program.priority, program.handle, program.handle == kHandleOverOurQdisc});
+    }
 }
 
 /// Takes one program away, and the qdisc if we made it and nobody uses it now.
@@ -123,9 +138,13 @@ Result<void, std::string> detach(const GuardedInterface& entry)
     std::array<char, IF_NAMESIZE> name{};
     // The card is gone, and everything on it with it; or another has its number now.
     if (::if_indextoname(static_cast<unsigned>(entry.index), name.data()) == nullptr) return {};
-    const auto hook = hookOf(entry.index, BPF_TC_INGRESS);
-    auto query = optionsOf(entry);
-    if (::bpf_tc_query(&hook, &query) == 0 && isOurs(query.prog_id)) {
+    const auto programs = ingressPrograms(entry.index);
+    const bool there = std::any_of(programs.begin(), programs.end(), [&](const auto& program) {
+        return program.priority == entry.priority && program.handle == entry.handle &&
+               isOurs(program);
+    });
+    if (there) {
+        const auto hook = hookOf(entry.index, BPF_TC_INGRESS);
         const auto options = optionsOf(entry);
         const int error = ::bpf_tc_detach(&hook, &options);
         if (error != 0 && error != -ENOENT) {
@@ -170,12 +189,14 @@ Result<std::unique_ptr<HostGuard>, std::string> HostGuard::install(const Cards& 
                                                                    std::filesystem::path state)
 {
     silence();
-    std::error_code trouble;
-    std::filesystem::create_directories(state, trouble);
-    if (trouble) return Err{"the state folder cannot be made: " + trouble.message()};
+    std::error_code ignored;  // writing into the folder tells
+    if (!state.empty()) std::filesystem::create_directories(state, ignored);
 
     std::unique_ptr<HostGuard> guard{new HostGuard{std::move(state)}};
     guard->m_before = readJournal(guard->m_state);
+    for (const Card& card : {cards.internal, cards.external}) {
+        addStrays(card.name, card.index, guard->m_before);
+    }
     guard->m_table =
         Descriptor{::bpf_map_create(BPF_MAP_TYPE_ARRAY, "underpass_guard", sizeof(std::uint32_t),
                                     sizeof(GuardTable), 1, nullptr)};
@@ -193,8 +214,16 @@ Result<std::unique_ptr<HostGuard>, std::string> HostGuard::install(const Cards& 
     guard->m_before = detachAll(guard->m_before, stays);
     auto entries = guard->m_installed;
     entries.insert(entries.end(), guard->m_before.begin(), guard->m_before.end());
-    if (const auto done = writeJournal(guard->m_state, entries); !done) return Err{done.error()};
+    guard->record(entries);
     return guard;
+}
+
+/// A disk that is full must not keep anybody off the internet: the programs can be found without
+/// the journal.
+void HostGuard::record(const std::vector<GuardedInterface>& entries)
+{
+    const auto done = writeJournal(m_state, entries);
+    m_unrecorded = done ? std::string{} : done.error();
 }
 
 Result<void, std::string> HostGuard::attach(const Card& card, GuardSide side,
@@ -202,7 +231,7 @@ Result<void, std::string> HostGuard::attach(const Card& card, GuardSide side,
 {
     const auto code = guardProgram(side, card.link, m_table.number());
     const std::string programName =
-        std::string{kProgramName} + (side == GuardSide::Internal ? "_in" : "_ex");
+        std::string{kProgramName} + (side == GuardSide::Internal ? "in" : "ex");
     const Descriptor program{::bpf_prog_load(BPF_PROG_TYPE_SCHED_CLS, programName.c_str(), "GPL",
                                              code.data(), code.size(), nullptr)};
     if (!program) return Err{"the guard program was refused: " + reason(errno)};
@@ -213,23 +242,27 @@ Result<void, std::string> HostGuard::attach(const Card& card, GuardSide side,
         return o.index == card.index && o.madeQdisc;
     });
     entry.madeQdisc = inherited || !hasClsact(card.index);
+    if (entry.madeQdisc) entry.handle = kHandleOverOurQdisc;
 
-    const auto record = [&] {
+    const auto announce = [&] {
         auto entries = m_installed;
         entries.push_back(entry);
         entries.insert(entries.end(), m_before.begin(), m_before.end());
-        return writeJournal(m_state, entries);
+        record(entries);
     };
-    if (const auto done = record(); !done) return done;
+    announce();
     if (const int error = ::bpf_tc_hook_create(&hook); error != 0 && error != -EEXIST) {
         return Err{"no clsact qdisc on " + card.name + ": " + reason(error)};
     }
+    const auto others = ingressPrograms(card.index);
     int error = 0;
     for (std::uint32_t tried = 0; tried < kPrioritiesToTry; ++tried) {
         entry.priority = kFirstPriority + tried;
-        auto query = optionsOf(entry);
-        if (::bpf_tc_query(&hook, &query) == 0) continue;  // somebody's, perhaps ours of before
-        if (const auto done = record(); !done) return done;
+        const bool taken = std::any_of(others.begin(), others.end(), [&](const auto& other) {
+            return other.priority == entry.priority;
+        });
+        if (taken) continue;  // somebody's, perhaps ours of before
+        announce();
         auto options = optionsOf(entry);
         options.prog_fd = program.number();
         error = ::bpf_tc_attach(&hook, &options);
@@ -261,14 +294,38 @@ Result<void, std::string> HostGuard::update(const GuardPlan& plan)
     return {};
 }
 
-Result<void, std::string> restoreHost(const std::filesystem::path& state)
+Result<std::vector<std::string>, std::string> restoreHost(const std::filesystem::path& state)
 {
     silence();
+    auto entries = readJournal(state);
+    const bool journaled = !entries.empty();
+    // What a running process has on its cards is nobody's leftover; only its journal is in the way.
+    for (const Interface& card : listInterfaces()) {
+        if (!isCardLocked(card.name)) addStrays(card.name, card.index, entries);
+    }
+    const auto held = std::stable_partition(entries.begin(), entries.end(), [](const auto& entry) {
+        return !isCardLocked(entry.name);
+    });
+    std::vector<GuardedInterface> kept(held, entries.end());
+    entries.erase(held, entries.end());
     std::string trouble;
-    const auto left = detachAll(readJournal(state), trouble);
-    if (const auto done = writeJournal(state, left); !done) return done;
-    if (!left.empty()) return Err{trouble};
-    return {};
+    if (!kept.empty()) {
+        trouble = kept.front().name + " is shared by a running underpass, which must end first";
+    }
+    const auto left = detachAll(entries, trouble);
+    std::vector<std::string> cleaned;
+    for (const auto& entry : entries) {
+        if (std::find(cleaned.begin(), cleaned.end(), entry.name) == cleaned.end()) {
+            cleaned.push_back(entry.name);
+        }
+    }
+    kept.insert(kept.end(), left.begin(), left.end());
+    // A journal of another network namespace is not ours to end.
+    if (journaled) {
+        if (const auto done = writeJournal(state, kept); !done) return Err{done.error()};
+    }
+    if (!kept.empty()) return Err{trouble};
+    return cleaned;
 }
 
 }  // namespace engine::io

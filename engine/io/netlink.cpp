@@ -1,13 +1,16 @@
 #include "engine/io/netlink.h"
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstdint>
 #include <cstring>
+#include <span>
 #include <string_view>
 #include <vector>
 
 #include <linux/netlink.h>
+#include <linux/pkt_cls.h>
 #include <linux/pkt_sched.h>
 #include <linux/rtnetlink.h>
 #include <sys/socket.h>
@@ -33,8 +36,30 @@ struct Request {
     tcmsg body;
 };
 
-/// Asks for a list of traffic-control objects of one card and calls `each` with the kind of every
-/// one; false if the system does not answer.
+using Octets = std::span<const char>;
+
+/// Calls `each` with the type and the value of every attribute.
+template <typename Each>
+void forEachAttribute(Octets octets, Each each)
+{
+    while (octets.size() >= sizeof(rtattr)) {
+        rtattr head{};
+        std::memcpy(&head, octets.data(), sizeof head);
+        if (head.rta_len < sizeof head || head.rta_len > octets.size()) return;
+        each(head.rta_type & NLA_TYPE_MASK,
+             octets.subspan(sizeof head, head.rta_len - sizeof head));
+        octets = octets.subspan(std::min<std::size_t>(RTA_ALIGN(head.rta_len), octets.size()));
+    }
+}
+
+/// Text that may or may not bring its end mark.
+std::string_view textOf(Octets octets)
+{
+    return {octets.data(), ::strnlen(octets.data(), octets.size())};
+}
+
+/// Asks for a list of traffic-control objects of one card and calls `each` with every one, its kind
+/// and the options of that kind; false if the system does not answer.
 template <typename Each>
 bool dump(std::uint16_t type, int interfaceIndex, std::uint32_t parent, Each each)
 {
@@ -64,17 +89,14 @@ bool dump(std::uint16_t type, int interfaceIndex, std::uint32_t parent, Each eac
                 tcmsg body{};
                 std::memcpy(&body, buffer.data() + at + sizeof header, sizeof body);
                 std::string_view kind;
-                std::size_t attribute = at + sizeof(Request);
-                while (attribute + sizeof(rtattr) <= at + header.nlmsg_len) {
-                    rtattr head{};
-                    std::memcpy(&head, buffer.data() + attribute, sizeof head);
-                    if (head.rta_len < sizeof head) break;
-                    if (head.rta_type == TCA_KIND) {
-                        kind = buffer.data() + attribute + sizeof head;
-                    }
-                    attribute += RTA_ALIGN(head.rta_len);
-                }
-                each(body, kind);
+                Octets options;
+                forEachAttribute(
+                    {buffer.data() + at + sizeof(Request), header.nlmsg_len - sizeof(Request)},
+                    [&](int attribute, Octets value) {
+                        if (attribute == TCA_KIND) kind = textOf(value);
+                        if (attribute == TCA_OPTIONS) options = value;
+                    });
+                each(body, kind, options);
             }
             at += NLMSG_ALIGN(header.nlmsg_len);
         }
@@ -86,11 +108,12 @@ bool dump(std::uint16_t type, int interfaceIndex, std::uint32_t parent, Each eac
 bool hasClsact(int interfaceIndex)
 {
     bool found = false;
-    (void)dump(RTM_GETQDISC, interfaceIndex, 0, [&](const tcmsg& body, std::string_view kind) {
-        if (body.tcm_ifindex == interfaceIndex && (kind == "clsact" || kind == "ingress")) {
-            found = true;
-        }
-    });
+    (void)dump(
+        RTM_GETQDISC, interfaceIndex, 0, [&](const tcmsg& body, std::string_view kind, Octets) {
+            if (body.tcm_ifindex == interfaceIndex && (kind == "clsact" || kind == "ingress")) {
+                found = true;
+            }
+        });
     return found;
 }
 
@@ -99,10 +122,26 @@ bool hasIngressOrEgressFilters(int interfaceIndex)
     bool found = false;
     for (const std::uint32_t minor : {TC_H_MIN_INGRESS, TC_H_MIN_EGRESS}) {
         (void)dump(RTM_GETTFILTER, interfaceIndex, TC_H_MAKE(TC_H_CLSACT, minor),
-                   [&](const tcmsg& body, std::string_view) {
+                   [&](const tcmsg& body, std::string_view, Octets) {
                        if (body.tcm_ifindex == interfaceIndex) found = true;
                    });
     }
+    return found;
+}
+
+std::vector<IngressProgram> ingressPrograms(int interfaceIndex)
+{
+    std::vector<IngressProgram> found;
+    (void)dump(RTM_GETTFILTER, interfaceIndex, TC_H_MAKE(TC_H_CLSACT, TC_H_MIN_INGRESS),
+               [&](const tcmsg& body, std::string_view kind, Octets options) {
+                   if (body.tcm_ifindex != interfaceIndex || kind != "bpf") return;
+                   IngressProgram program{TC_H_MAJ(body.tcm_info) >> 16U, body.tcm_handle, {}};
+                   forEachAttribute(options, [&](int attribute, Octets value) {
+                       if (attribute == TCA_BPF_NAME) program.name = textOf(value);
+                   });
+                   // A priority is listed by itself, too, without a program.
+                   if (program.handle != 0) found.push_back(std::move(program));
+               });
     return found;
 }
 

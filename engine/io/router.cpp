@@ -1,6 +1,7 @@
 #include "engine/io/router.h"
 
 #include "engine/io/atomic_file.h"
+#include "engine/io/card_lock.h"
 #include "engine/io/clock.h"
 #include "engine/io/netlink.h"
 #include "engine/io/packet_socket_device.h"
@@ -8,7 +9,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cstddef>
 #include <cstring>
 #include <fstream>
 #include <iterator>
@@ -18,8 +18,6 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/random.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 
 namespace engine::io {
 
@@ -35,6 +33,8 @@ constexpr int kSaveShare = 100;
 constexpr Duration kHostPortsEvery = 10s;
 /// A change of address comes as several messages.
 constexpr Duration kSettle = 100ms;
+/// A card that has come back may refuse for a moment.
+constexpr Duration kTryAgain = 1s;
 
 /// IP protocols that have no ports and are the engine's on a shared address: IPIP, 6in4, GRE, ESP,
 /// AH, EtherIP, IPComp, L2TPv3.
@@ -55,24 +55,6 @@ const InterfaceAddress& primaryOf(const Interface& facts)
             return !facts.gateway.isUnspecified() && a.prefix.contains(facts.gateway);
         });
     return found == facts.addresses.end() ? facts.addresses.front() : *found;
-}
-
-/// Held as long as the descriptor lives, by one process per card and network namespace.
-Result<Descriptor, OpenFailure> lock(const std::string& interface)
-{
-    Descriptor socket{::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0)};
-    sockaddr_un address{};
-    address.sun_family = AF_UNIX;
-    const std::string name = "underpass/" + interface;
-    // A leading zero: an abstract name, which is the namespace's and goes with the process.
-    name.copy(address.sun_path + 1, sizeof address.sun_path - 2);
-    const auto length = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + 1 + name.size());
-    const void* raw = &address;
-    if (!socket || ::bind(socket.number(), static_cast<const sockaddr*>(raw), length) != 0) {
-        if (errno == EADDRINUSE) return Err{OpenFailure{OpenError::InterfaceHeld, interface, {}}};
-        return Err{OpenFailure{OpenError::DeviceFailed, interface, std::strerror(errno)}};
-    }
-    return socket;
 }
 
 }  // namespace
@@ -132,8 +114,14 @@ Result<std::unique_ptr<Router>, OpenFailure> Router::open(RouterOptions options)
                                internal.prefix.toString() + " and " + external.prefix.toString()}};
     }
     for (const auto& [id, name] : names) {
-        auto held = lock(name);
-        if (!held) return Err{held.error()};
+        auto held = lockCard(name);
+        if (!held) {
+            if (held.error() == std::errc::address_in_use) {
+                return Err{OpenFailure{OpenError::InterfaceHeld, name, {}}};
+            }
+            const auto why = std::make_error_code(held.error()).message();
+            return Err{OpenFailure{OpenError::DeviceFailed, name, why}};
+        }
         router->m_locks.push_back(std::move(*held));
     }
 
@@ -575,9 +563,15 @@ void Router::followHost()
             found->index != of.facts.index || found->ethernet != of.facts.ethernet;
         of.facts = std::move(*found);
         factsChanged = true;
-        if (otherCard && openDevice(id)) cardsChanged = true;
+        if (!otherCard) continue;
+        if (openDevice(id)) {
+            cardsChanged = true;
+        } else {
+            of.facts.index = 0;  // another card, next time
+            followHostAgain();
+        }
     }
-    if (!factsChanged) return;
+    if (!factsChanged && m_guard) return;
     const auto internal = internalSide();
     const auto external = externalSide();
     if (internal != m_engine->config().internal && !internal.address.isUnspecified()) {
@@ -587,12 +581,19 @@ void Router::followHost()
         (void)m_engine->apply(m_now, SetExternalSide{external}, m_output);
     }
     configurePorts();
-    if (cardsChanged && side(PortId::Internal).device && side(PortId::External).device) {
+    if ((cardsChanged || !m_guard) && side(PortId::Internal).device &&
+        side(PortId::External).device) {
         m_guard.reset();
-        (void)installGuard();
+        if (!installGuard()) followHostAgain();
     } else {
         followPolicy();
     }
+}
+
+void Router::followHostAgain()
+{
+    m_hostChanged = true;
+    m_followHostAt = m_now + kTryAgain;
 }
 
 /// The host has bound or freed ports of its own.
@@ -618,6 +619,10 @@ void Router::followPolicy()
 /// The block is made here, in one go, and written by another thread: the disk is never waited for.
 void Router::saveState()
 {
+    if (m_options.state.empty()) {
+        m_saveAt = m_now + kSaveEvery;
+        return;
+    }
     if (m_saving.valid() && m_saving.wait_for(0s) != std::future_status::ready) {
         m_saveAt = m_now + kSaveEvery;
         return;
@@ -636,6 +641,7 @@ void Router::saveState()
 
 void Router::restoreState()
 {
+    if (m_options.state.empty()) return;
     std::ifstream file(m_options.state / "sessions", std::ios::binary);
     if (!file) return;
     const std::vector<std::uint8_t> block{std::istreambuf_iterator<char>{file}, {}};

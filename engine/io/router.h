@@ -42,7 +42,7 @@ struct OpenFailure {
 struct RouterOptions {
     std::string internal;
     std::string external;
-    /// Where the journal and the sessions are kept; made if missing.
+    /// Where the journal and the sessions are kept; made if missing. Empty: neither is kept.
     std::filesystem::path state;
     /// Rules, timers, capacity. The two sides, the seed and the host's ports are filled in.
     EngineConfig config;
@@ -85,6 +85,12 @@ public:
     [[nodiscard]] DeviceCounters counters(PortId side);
     /// Sessions that were found in the state folder at the start.
     [[nodiscard]] bool restored() const { return m_restored; }
+    /// Why the journal could not be written, so that a crash would leave the guard until the next
+    /// start; one English clause, empty if it was.
+    [[nodiscard]] std::string unrecorded() const
+    {
+        return m_guard ? m_guard->unrecorded() : std::string{};
+    }
 
 private:
     struct Side {
@@ -119,6 +125,7 @@ private:
 
     void countDrop(DropReason reason) { m_engine->countDrop(reason); }
     void followHost();
+    void followHostAgain();
     void followPorts();
     void followPolicy();
     void saveState();

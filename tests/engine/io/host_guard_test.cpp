@@ -1,5 +1,6 @@
 #include "engine/io/host_guard.h"
 
+#include "engine/io/card_lock.h"
 #include "engine/io/interfaces.h"
 
 #include <QFile>
@@ -8,6 +9,7 @@
 #include <QtTest>
 
 #include <fstream>
+#include <set>
 
 #include <sys/wait.h>
 #include <unistd.h>
@@ -126,9 +128,53 @@ private Q_SLOTS:
 
         QVERIFY(crash());
         QVERIFY(crash());
-        QVERIFY(restoreHost(m_state).has_value());
+        const auto restored = restoreHost(m_state);
+        QVERIFY(restored.has_value());
+        QCOMPARE(std::set<std::string>(restored->begin(), restored->end()),
+                 (std::set<std::string>{"ge", "gi"}));
         QCOMPARE(hostState(), before);
-        QVERIFY(restoreHost(m_state).has_value());
+        QVERIFY(restoreHost(m_state)->empty());
+
+        // Without the journal the programs say themselves what they are.
+        QVERIFY(crash());
+        std::filesystem::remove(m_state / "host_journal");
+        QCOMPARE(restoreHost(m_state)->size(), std::size_t{2});
+        QCOMPARE(hostState(), before);
+    }
+
+    void cardOfARunningProcess_isNotRestored()
+    {
+        const QString before = hostState();
+        {
+            const auto held = lockCard("gi");
+            QVERIFY(held.has_value());
+            QVERIFY(isCardLocked("gi"));
+            auto guard = HostGuard::install(cards(), plan(), m_state);
+            QVERIFY(guard.has_value());
+            QVERIFY(!restoreHost(m_state).has_value());
+            QVERIFY(hostState().contains(QStringLiteral("underpass_in")));
+            QVERIFY(!hostState().contains(QStringLiteral("underpass_ex")));
+            QVERIFY(std::filesystem::exists(m_state / "host_journal"));
+        }
+        QVERIFY(!isCardLocked("gi"));
+        QCOMPARE(hostState(), before);
+    }
+
+    void journalThatCannotBeWritten_isSaidAndStopsNothing()
+    {
+        const QString before = hostState();
+        std::filesystem::create_directories(m_state / "host_journal");
+        {
+            auto guard = HostGuard::install(cards(), plan(), m_state);
+            QVERIFY(guard.has_value());
+            QVERIFY(!(*guard)->unrecorded().empty());
+        }
+        {
+            auto guard = HostGuard::install(cards(), plan(), {});
+            QVERIFY(guard.has_value());
+            QVERIFY((*guard)->unrecorded().empty());
+        }
+        QCOMPARE(hostState(), before);
     }
 
     void damagedJournal_isHarmless()
