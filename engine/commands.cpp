@@ -28,11 +28,6 @@ bool overlap(const InternalSide& internal, const ExternalSide& external)
            external.prefix.overlaps(internal.prefix);
 }
 
-bool hasPorts(IpProtocol protocol)
-{
-    return protocol == IpProtocol::Tcp || protocol == IpProtocol::Udp;
-}
-
 }  // namespace
 
 std::string_view nameOf(CommandError error)
@@ -197,10 +192,7 @@ Result<void, CommandError> Engine::State::applyCommand(Instant now, const Comman
                 tunnels.end(now, wish.serial, tunnel::Phase::Closed,
                             tunnel::EventKind::DroppedBySwitch);
                 forEachSession([&](std::uint32_t index) {
-                    const nat::SessionDetail& rest = sessions.detail(index);
-                    if (sessions[index].has(sf::kAttached) &&
-                        tunnels.serialOf(tunnel::AttachmentId{
-                            rest.attachmentIndex, rest.attachmentGeneration}) == wish.serial) {
+                    if (tunnels.serialOf(attachmentOf(index)) == wish.serial) {
                         tellReset(now, index, output);
                         close(now, index, FlowEnd::Admin, output);
                     }
@@ -391,7 +383,7 @@ Result<void, CommandError> Engine::State::setForwards(
         if (!config.internal.prefix.contains(forward.internalAddress)) {
             return Err{CommandError::NotInternal};
         }
-        if (hasPorts(forward.protocol)) {
+        if (net::hasPorts(forward.protocol)) {
             if (forward.externalPorts.last < forward.externalPorts.first ||
                 forward.externalPorts.first == net::Port{0} ||
                 std::uint32_t{forward.internalFirst.hostOrder()} + forward.externalPorts.size() >
@@ -412,7 +404,7 @@ Result<void, CommandError> Engine::State::setForwards(
         for (std::size_t k = 0; k < i; ++k) {
             const policy::PortForward& other = wished[k];
             if (!other.enabled || other.protocol != forward.protocol) continue;
-            if (!hasPorts(forward.protocol) ||
+            if (!net::hasPorts(forward.protocol) ||
                 other.externalPorts.overlaps(forward.externalPorts)) {
                 return Err{CommandError::ForwardsOverlap};
             }
@@ -474,10 +466,8 @@ Result<void, CommandError> Engine::State::setSwitch(Instant now, const SetPassth
             position.held = true;
             position.heldUntil = now + policy::kHoldTime;
             forEachSession([&](std::uint32_t index) {
-                nat::SessionDetail& rest = sessions.detail(index);
-                if (sessions[index].has(sf::kAttached) &&
-                    tunnels.isHeld({rest.attachmentIndex, rest.attachmentGeneration})) {
-                    rest.flags |= df::kHeld;
+                if (tunnels.isHeld(attachmentOf(index))) {
+                    sessions.detail(index).flags |= df::kHeld;
                     refreshAttention(index);
                 }
             });
@@ -500,12 +490,9 @@ void Engine::State::resolveHold(Instant now, net::VpnProtocol protocol, ResolveH
     if (how == ResolveHold::How::Drop) {
         std::vector<std::uint32_t> doomed;
         forEachSession([&](std::uint32_t index) {
-            const nat::SessionDetail& rest = sessions.detail(index);
-            if (sessions[index].has(sf::kAttached) && rest.has(df::kHeld) &&
-                tunnels.isHeld({rest.attachmentIndex, rest.attachmentGeneration})) {
-                const auto serial = tunnels.serialOf(
-                    tunnel::AttachmentId{rest.attachmentIndex, rest.attachmentGeneration});
-                const auto tunnel = tunnels.find(serial);
+            const tunnel::AttachmentId attachment = attachmentOf(index);
+            if (sessions.detail(index).has(df::kHeld) && tunnels.isHeld(attachment)) {
+                const auto tunnel = tunnels.find(tunnels.serialOf(attachment));
                 if (tunnel && tunnel->protocol == protocol) doomed.push_back(index);
             }
         });
@@ -524,8 +511,7 @@ void Engine::State::resolveHold(Instant now, net::VpnProtocol protocol, ResolveH
         tunnels.release(now, protocol);
         forEachSession([&](std::uint32_t index) {
             nat::SessionDetail& rest = sessions.detail(index);
-            if (rest.has(df::kHeld) &&
-                !tunnels.isHeld({rest.attachmentIndex, rest.attachmentGeneration})) {
+            if (rest.has(df::kHeld) && !tunnels.isHeld(attachmentOf(index))) {
                 rest.flags = static_cast<std::uint16_t>(rest.flags & ~df::kHeld);
                 // The pause was ours; it must not count as idle time.
                 sessions[index].lastPacket = now;

@@ -154,13 +154,9 @@ std::vector<SessionRecord> Engine::sessions(Instant /*now*/, const SessionQuery&
     for (std::uint32_t i = 0; i < table.touched() && found.size() < query.limit; ++i) {
         if (!table.detail(i).has(nat::detail_flag::kUsed)) continue;
         if (!query.device.isUnspecified() && table[i].internal != query.device) continue;
-        if (query.tunnelSerial != 0) {
-            const nat::SessionDetail& rest = table.detail(i);
-            if (!table[i].has(nat::session_flag::kAttached) ||
-                m_state->tunnels.serialOf(tunnel::AttachmentId{
-                    rest.attachmentIndex, rest.attachmentGeneration}) != query.tunnelSerial) {
-                continue;
-            }
+        if (query.tunnelSerial != 0 &&
+            m_state->tunnels.serialOf(m_state->attachmentOf(i)) != query.tunnelSerial) {
+            continue;
         }
         found.push_back(m_state->record(i));
     }

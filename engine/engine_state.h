@@ -112,6 +112,7 @@ struct Engine::State {
     std::optional<DropReason> admit(Instant now, std::uint16_t device, Output& output,
                                     std::optional<net::Port>* reuse, net::IpProtocol protocol,
                                     bool needsPort);
+    void join(std::uint32_t index, std::uint32_t mapping, bool holds);
     void confine(std::uint32_t index);
     void close(Instant now, std::uint32_t index, passthrough::FlowEnd end, Output& output);
     /// One holder of the mapping less. The last one takes the mapping and its other sessions along;
@@ -135,6 +136,10 @@ struct Engine::State {
                                                          net::Endpoint internal) const;
     [[nodiscard]] static net::Port shifted(const policy::PortForward& forward, net::Port external);
     [[nodiscard]] const policy::DeviceRule* ruleOf(net::Ipv4Address device) const;
+    /// Which share of a tunnel its packets count for, if any.
+    [[nodiscard]] tunnel::AttachmentId attachmentOf(std::uint32_t index) const;
+    bool attach(Instant now, std::uint32_t index, const tunnel::TunnelKey& key,
+                tunnel::SequenceKind sequence, tunnel::Carries carries);
     void markUnanswered(std::uint32_t index);
     void unmarkUnanswered(std::uint32_t index);
     void refreshAttention(std::uint32_t index);

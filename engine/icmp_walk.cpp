@@ -51,7 +51,7 @@ Verdict Engine::State::icmpError(Walk& walk, Direction direction)
     const net::Port remotePort = outward ? quoted.source.port : quoted.destination.port;
     if (!outward && ours != walk.ip.destination()) return drop(walk, DropReason::IcmpForged);
     std::optional<std::uint32_t> index;
-    if (quoted.protocol == IpProtocol::Tcp || quoted.protocol == IpProtocol::Udp) {
+    if (net::hasPorts(quoted.protocol)) {
         index = findLive(walk.now,
                          SessionKey::make(direction, quoted.protocol, 0, ours, remote,
                                           nat::portsId(ourPort, remotePort)),
@@ -81,9 +81,7 @@ Verdict Engine::State::icmpError(Walk& walk, Direction direction)
         }
     }
     if (!index) {
-        if (!outward &&
-            (quoted.protocol == IpProtocol::Tcp || quoted.protocol == IpProtocol::Udp) &&
-            mappings.isHostPort(ourPort)) {
+        if (!outward && net::hasPorts(quoted.protocol) && mappings.isHostPort(ourPort)) {
             ++counters.consumed;
             return {Verdict::Kind::ToHost};
         }
@@ -95,7 +93,7 @@ Verdict Engine::State::icmpError(Walk& walk, Direction direction)
         !session.window.inFlight(net::opposite(direction), quoted.tcpSequence)) {
         return drop(walk, DropReason::IcmpForged);
     }
-    if (quoted.protocol == IpProtocol::Udp || quoted.protocol == IpProtocol::Tcp) {
+    if (net::hasPorts(quoted.protocol)) {
         // Somebody who asks for smaller packets must quote one that was too large for the claim.
         if (icmp->type() == wire::IcmpType::Unreachable &&
             icmp->code() == wire::icmp_unreachable::kFragmentationNeeded) {

@@ -61,23 +61,8 @@ Verdict Engine::State::walk(Instant now, PortId ingress, wire::Packet& packet, O
 
 Verdict Engine::State::outbound(Walk& walk)
 {
-    switch (walk.ip.protocol()) {
-    case IpProtocol::Tcp:
-    case IpProtocol::Udp:
-    case IpProtocol::Icmp: return transport(walk, Direction::Outbound);
-    case IpProtocol::IpIp:
-    case IpProtocol::Dccp:
-    case IpProtocol::SixInFour:
-    case IpProtocol::Gre:
-    case IpProtocol::Esp:
-    case IpProtocol::Ah:
-    case IpProtocol::EtherIp:
-    case IpProtocol::IpComp:
-    case IpProtocol::L2tpV3:
-    case IpProtocol::Sctp:
-    case IpProtocol::UdpLite: break;
-    }
-    return portless(walk, Direction::Outbound);
+    return net::isPortless(walk.ip.protocol()) ? portless(walk, Direction::Outbound)
+                                               : transport(walk, Direction::Outbound);
 }
 
 Verdict Engine::State::inbound(Walk& walk)
@@ -90,12 +75,8 @@ Verdict Engine::State::inbound(Walk& walk)
         ++counters.consumed;
         return {Verdict::Kind::ToHost};
     }
-    const IpProtocol protocol = walk.ip.protocol();
-    if (protocol == IpProtocol::Tcp || protocol == IpProtocol::Udp ||
-        protocol == IpProtocol::Icmp) {
-        return transport(walk, Direction::Inbound);
-    }
-    return portless(walk, Direction::Inbound);
+    return net::isPortless(walk.ip.protocol()) ? portless(walk, Direction::Inbound)
+                                               : transport(walk, Direction::Inbound);
 }
 
 Verdict Engine::State::transport(Walk& walk, Direction direction)
@@ -146,7 +127,7 @@ std::uint32_t Engine::State::hashAhead(const wire::Packet& packet, Direction dir
     const wire::MutableBytes bytes = packet.bytes;
     if (bytes.size() < 28 || bytes[0] != 0x45 || (wire::load16(bytes, 6) & 0x3fffU) != 0) return 0;
     const auto protocol = static_cast<IpProtocol>(bytes[9]);
-    if (protocol != IpProtocol::Tcp && protocol != IpProtocol::Udp) return 0;
+    if (!net::hasPorts(protocol)) return 0;
     const net::Ipv4Address source{wire::load32(bytes, 12)};
     const net::Ipv4Address destination{wire::load32(bytes, 16)};
     const net::Port from{wire::load16(bytes, 20)};
@@ -277,12 +258,11 @@ Verdict Engine::State::emit(Walk& walk, std::uint32_t index, Direction direction
         count = std::max(1U, (total + walk.packet.segmentPayload - 1) / walk.packet.segmentPayload);
     }
     if (session.has(sf::kAttached)) {
-        const nat::SessionDetail& rest = sessions.detail(index);
         const std::size_t header = session.protocol == IpProtocol::Udp   ? 8U
                                    : session.protocol == IpProtocol::Tcp ? 20U
                                                                          : 0U;
         const wire::MutableBytes bytes = walk.ip.payload();
-        tunnels.count({rest.attachmentIndex, rest.attachmentGeneration}, walk.now,
+        tunnels.count(attachmentOf(index), walk.now,
                       {.direction = direction,
                        .payload = bytes.subspan(std::min(header, bytes.size())),
                        .bytes = total,

@@ -276,19 +276,9 @@ void Engine::State::bind(Instant now, const passthrough::PortlessBinding& bindin
     nat::SessionDetail& rest = sessions.detail(index);
     if (!session.has(sf::kAttached) || kept.key != binding.key ||
         kept.sequence != binding.sequence) {
-        if (session.has(sf::kAttached)) {
-            tunnels.detach(now, {rest.attachmentIndex, rest.attachmentGeneration});
-            session.flags = static_cast<std::uint8_t>(session.flags & ~sf::kAttached);
-        }
         kept.key = binding.key;
         kept.sequence = binding.sequence;
-        const tunnel::AttachmentId id =
-            tunnels.attach(now, binding.key, binding.sequence, tunnel::Carries::Data);
-        if (!id.isNone()) {
-            rest.attachmentIndex = id.index;
-            rest.attachmentGeneration = id.generation;
-            session.flags |= sf::kAttached;
-        }
+        (void)attach(now, index, binding.key, binding.sequence, tunnel::Carries::Data);
     }
     if (binding.idle > Duration{0}) {
         session.flags |= sf::kLongIdle;

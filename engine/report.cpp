@@ -114,9 +114,8 @@ void Engine::State::reportRefusal(Walk& walk, DropReason reason)
     seen.kinds |= bit;
     net::Endpoint remote{
         walk.ingress == PortId::Internal ? walk.ip.destination() : walk.ip.source(), net::Port{}};
-    const bool ports =
-        walk.ip.protocol() == IpProtocol::Tcp || walk.ip.protocol() == IpProtocol::Udp;
-    if (ports && walk.ip.payload().size() >= 4 && walk.ip.fragmentOffset() == 0) {
+    if (net::hasPorts(walk.ip.protocol()) && walk.ip.payload().size() >= 4 &&
+        walk.ip.fragmentOffset() == 0) {
         remote.port =
             net::Port{wire::load16(walk.ip.payload(), walk.ingress == PortId::Internal ? 2 : 0)};
     }
@@ -221,10 +220,7 @@ SessionRecord Engine::State::record(std::uint32_t index) const
     record.created = rest.created();
     record.lastPacket = session.lastPacket;
     record.expires = session.lastPacket + idleOf(index);
-    if (session.has(sf::kAttached)) {
-        record.tunnelSerial =
-            tunnels.serialOf(tunnel::AttachmentId{rest.attachmentIndex, rest.attachmentGeneration});
-    }
+    record.tunnelSerial = tunnels.serialOf(attachmentOf(index));
     record.forwardId = rest.forward;
     return record;
 }
@@ -259,10 +255,7 @@ Snapshot Engine::State::snapshot(Instant now) const
     for (std::uint32_t i = 0; i < sessions.touched() && tunnels.size() > 0; ++i) {
         const nat::Session& session = sessions[i];
         if (!session.has(sf::kAttached) || !sessions.detail(i).has(df::kUsed)) continue;
-        const nat::SessionDetail& rest = sessions.detail(i);
-        const std::uint64_t serial =
-            tunnels.serialOf(tunnel::AttachmentId{rest.attachmentIndex, rest.attachmentGeneration});
-        Instant& latest = expiries[serial];
+        Instant& latest = expiries[tunnels.serialOf(attachmentOf(i))];
         latest = std::max(latest, session.lastPacket + idleOf(i));
     }
     std::map<net::Ipv4Address, std::uint32_t> tunnelsOf;

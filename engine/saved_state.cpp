@@ -236,10 +236,7 @@ void Engine::State::restore(Instant now, const nat::Session& saved, net::Ipv4Add
             if (!made.mapping) return;
             mapping = made.mapping;
             ++counters.mappingsCreated;
-            const std::size_t lane = saved.protocol == IpProtocol::Tcp   ? 0
-                                     : saved.protocol == IpProtocol::Udp ? 1
-                                                                         : 2;
-            ++devices[*device].ports[lane];
+            ++devices[*device].ports[nat::MappingTable::lane(saved.protocol)];
         } else if (mappings[*mapping].internal !=
                    net::Endpoint{saved.internal, saved.internalPort()}) {
             return;
@@ -267,25 +264,7 @@ void Engine::State::restore(Instant now, const nat::Session& saved, net::Ipv4Add
         rest.flags |= df::kPortless;
     else if (saved.protocol != IpProtocol::Icmp)
         rest.flags |= df::kInspect | df::kConsidered;
-    if (mapping) {
-        nat::Mapping& owner = mappings[*mapping];
-        rest.mapping = *mapping;
-        rest.mappingNext = owner.firstSession;
-        if (owner.firstSession != nat::FlatIndex::kNone) {
-            sessions.detail(owner.firstSession).mappingPrevious = *index;
-        }
-        owner.firstSession = *index;
-        ++owner.sessions;
-        if (holds) {
-            ++owner.holders;
-            rest.flags |= df::kHoldsMapping;
-        }
-        if (behaviourOf(saved.protocol).filtering == nat::Behaviour::AddressDependent &&
-            session.has(sf::kOutboundSeen)) {
-            permissions.add(*mapping, saved.remote);
-            rest.flags |= df::kPermits;
-        }
-    }
+    if (mapping) join(*index, *mapping, holds);
     if (forward != 0) ++forwards[forward].live;
     if (hasOut) sessions.link(*index, Direction::Outbound);
     if (hasIn) sessions.link(*index, Direction::Inbound);

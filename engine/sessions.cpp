@@ -14,12 +14,6 @@ using passthrough::FlowEnd;
 
 namespace {
 
-constexpr std::size_t laneOf(IpProtocol protocol)
-{
-    if (protocol == IpProtocol::Tcp) return 0;
-    return protocol == IpProtocol::Udp ? 1 : 2;
-}
-
 tunnel::EventKind causeOf(FlowEnd end)
 {
     switch (end) {
@@ -137,7 +131,8 @@ std::optional<DropReason> Engine::State::admit(Instant now, std::uint16_t device
     }
     const bool full =
         owner.sessions >= sessionLimit(owner.address) || sessions.size() >= sessions.capacity();
-    const bool portsUsedUp = needsPort && owner.ports[laneOf(protocol)] >= portLimit();
+    const bool portsUsedUp =
+        needsPort && owner.ports[nat::MappingTable::lane(protocol)] >= portLimit();
     if (!full && !portsUsedUp) return std::nullopt;
     if (owner.oldestUnanswered == nat::FlatIndex::kNone) {
         return full && sessions.size() >= sessions.capacity() &&
@@ -156,7 +151,7 @@ std::optional<DropReason> Engine::State::admit(Instant now, std::uint16_t device
     close(now, victim, last ? FlowEnd::Evicted : FlowEnd::Expired, output);
     if (last) {
         *reuse = port;
-    } else if (portsUsedUp && owner.ports[laneOf(protocol)] >= portLimit()) {
+    } else if (portsUsedUp && owner.ports[nat::MappingTable::lane(protocol)] >= portLimit()) {
         return DropReason::QuotaDevice;
     }
     return std::nullopt;
@@ -219,7 +214,7 @@ Engine::State::Opened Engine::State::openOutbound(Instant now, const Wish& given
         mapping = made.mapping;
         ++mappings[*mapping].holders;
         ++counters.mappingsCreated;
-        ++devices[*device].ports[laneOf(wish.protocol)];
+        ++devices[*device].ports[nat::MappingTable::lane(wish.protocol)];
     }
     if (mapping) {
         wish.mapping = mapping;
@@ -269,25 +264,7 @@ Engine::State::Opened Engine::State::open(Instant now, const Wish& wish, std::ui
     if (wish.hairpin) session.flags |= sf::kHairpin;
     if (wish.protocol != IpProtocol::Icmp) rest.flags |= df::kInspect | df::kConsidered;
     confine(*index);
-    if (wish.mapping) {
-        nat::Mapping& mapping = mappings[*wish.mapping];
-        rest.mapping = *wish.mapping;
-        rest.mappingNext = mapping.firstSession;
-        if (mapping.firstSession != nat::FlatIndex::kNone) {
-            sessions.detail(mapping.firstSession).mappingPrevious = *index;
-        }
-        mapping.firstSession = *index;
-        ++mapping.sessions;
-        if (wish.holds) {
-            ++mapping.holders;
-            rest.flags |= df::kHoldsMapping;
-        }
-        if (behaviourOf(wish.protocol).filtering == nat::Behaviour::AddressDependent &&
-            wish.initiator == Direction::Outbound) {
-            permissions.add(*wish.mapping, wish.remote.address);
-            rest.flags |= df::kPermits;
-        }
-    }
+    if (wish.mapping) join(*index, *wish.mapping, wish.holds);
     sessions.link(*index, Direction::Outbound);
     sessions.link(*index, Direction::Inbound);
     ++devices[device].sessions;
@@ -301,6 +278,55 @@ Engine::State::Opened Engine::State::open(Instant now, const Wish& wish, std::ui
     ++counters.sessionsCreated;
     refreshAttention(*index);
     return {index, DropReason::SessionTableFull};
+}
+
+/// A session becomes one of its mapping's.
+void Engine::State::join(std::uint32_t index, std::uint32_t mapping, bool holds)
+{
+    const nat::Session& session = sessions[index];
+    nat::SessionDetail& rest = sessions.detail(index);
+    nat::Mapping& owner = mappings[mapping];
+    rest.mapping = mapping;
+    rest.mappingNext = owner.firstSession;
+    if (owner.firstSession != nat::FlatIndex::kNone) {
+        sessions.detail(owner.firstSession).mappingPrevious = index;
+    }
+    owner.firstSession = index;
+    ++owner.sessions;
+    if (holds) {
+        ++owner.holders;
+        rest.flags |= df::kHoldsMapping;
+    }
+    if (behaviourOf(session.protocol).filtering == nat::Behaviour::AddressDependent &&
+        session.has(sf::kOutboundSeen)) {
+        permissions.add(mapping, session.remote);
+        rest.flags |= df::kPermits;
+    }
+}
+
+tunnel::AttachmentId Engine::State::attachmentOf(std::uint32_t index) const
+{
+    if (!sessions[index].has(sf::kAttached)) return {};
+    const nat::SessionDetail& rest = sessions.detail(index);
+    return {rest.attachmentIndex, rest.attachmentGeneration};
+}
+
+/// A session counts for this tunnel from now on, and for no other. False: for none.
+bool Engine::State::attach(Instant now, std::uint32_t index, const tunnel::TunnelKey& key,
+                           tunnel::SequenceKind sequence, tunnel::Carries carries)
+{
+    nat::Session& session = sessions[index];
+    if (session.has(sf::kAttached)) {
+        tunnels.detach(now, attachmentOf(index));
+        session.flags = static_cast<std::uint8_t>(session.flags & ~sf::kAttached);
+    }
+    const tunnel::AttachmentId id = tunnels.attach(now, key, sequence, carries);
+    if (id.isNone()) return false;
+    nat::SessionDetail& rest = sessions.detail(index);
+    rest.attachmentIndex = id.index;
+    rest.attachmentGeneration = id.generation;
+    session.flags |= sf::kAttached;
+    return true;
 }
 
 /// A device that may only use tunnels: its sessions end unless one is recognised in them.
@@ -351,7 +377,7 @@ void Engine::State::close(Instant now, std::uint32_t index, FlowEnd end, Output&
     }
     const SessionRecord last = record(index);
     if (sessions[index].has(sf::kAttached)) {
-        tunnels.detach(now, {rest.attachmentIndex, rest.attachmentGeneration}, causeOf(end));
+        tunnels.detach(now, attachmentOf(index), causeOf(end));
     }
     std::vector<std::uint32_t> orphans;
     if (!children.empty()) {
@@ -405,7 +431,7 @@ bool Engine::State::letGo(Instant now, std::uint32_t mapping,
         close(now, mappings[mapping].firstSession, FlowEnd::Expired, output);
     }
     --mappings[mapping].holders;
-    --devices[mappings[mapping].device].ports[laneOf(mappings[mapping].protocol)];
+    --devices[mappings[mapping].device].ports[nat::MappingTable::lane(mappings[mapping].protocol)];
     mappings.remove(now, mapping, afterwards);
     return false;
 }
@@ -555,20 +581,13 @@ void Engine::State::perform(Instant now, const Shown& shown, Output& output)
     for (const passthrough::Attachment& attachment : wanted.attachments) {
         const auto index = sessions.byFlowId(attachment.flow);
         if (!index) continue;
-        nat::Session& session = sessions[*index];
-        nat::SessionDetail& rest = sessions.detail(*index);
-        if (session.has(sf::kAttached)) {
-            tunnels.detach(now, {rest.attachmentIndex, rest.attachmentGeneration});
-            session.flags = static_cast<std::uint8_t>(session.flags & ~sf::kAttached);
+        if (!attach(now, *index, attachment.key, attachment.sequence, tunnel::Carries::Either)) {
+            continue;
         }
-        const tunnel::AttachmentId id = tunnels.attach(now, attachment.key, attachment.sequence);
-        if (id.isNone()) continue;
-        rest.attachmentIndex = id.index;
-        rest.attachmentGeneration = id.generation;
-        session.flags |= sf::kAttached;
         if (attachment.idle > Duration{0}) {
+            nat::Session& session = sessions[*index];
             session.flags |= sf::kLongIdle;
-            rest.setLongIdle(attachment.idle);
+            sessions.detail(*index).setLongIdle(attachment.idle);
             sessions.arm(*index, session.lastPacket + idleOf(*index));
         }
     }

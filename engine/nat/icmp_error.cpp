@@ -107,7 +107,7 @@ Result<IcmpError, DropReason> IcmpError::parse(const wire::Ipv4View& outer)
     embedded.moreFragments = (fragment & 0x2000U) != 0;
     embedded.quoted = static_cast<std::uint32_t>(transport.size());
     std::copy_n(transport.begin(), embedded.head.size(), embedded.head.begin());
-    if (embedded.protocol == net::IpProtocol::Tcp || embedded.protocol == net::IpProtocol::Udp) {
+    if (net::hasPorts(embedded.protocol)) {
         embedded.source.port = net::Port{wire::load16(transport, 0)};
         embedded.destination.port = net::Port{wire::load16(transport, 2)};
         if (embedded.protocol == net::IpProtocol::Tcp) {

@@ -93,6 +93,14 @@ public:
     [[nodiscard]] std::uint32_t size() const { return m_used; }
     [[nodiscard]] std::size_t memory() const;
 
+    /// Protocols with number spaces of their own: TCP, UDP, and queries.
+    static constexpr std::size_t kProtocols = 3;
+    [[nodiscard]] static constexpr std::size_t lane(net::IpProtocol protocol)
+    {
+        if (protocol == net::IpProtocol::Tcp) return 0;
+        return protocol == net::IpProtocol::Udp ? 1 : 2;
+    }
+
     /// Every live mapping, in the order of their records.
     template <typename Visit>
     void forEach(Visit&& visit) const
@@ -108,13 +116,7 @@ private:
         std::uint32_t freedAt = 0;  ///< second it was freed, plus one; zero: long ago
     };
     using Pool = LazyArray<PortEntry>;
-    static constexpr std::size_t kProtocols = 3;
 
-    [[nodiscard]] static std::size_t lane(net::IpProtocol protocol)
-    {
-        if (protocol == net::IpProtocol::Tcp) return 0;
-        return protocol == net::IpProtocol::Udp ? 1 : 2;
-    }
     [[nodiscard]] const Pool* poolOf(net::IpProtocol protocol, std::uint8_t slot) const
     {
         return m_pools[slot * kProtocols + lane(protocol)].get();

@@ -267,9 +267,7 @@ private:
     [[nodiscard]] SessionKey keyOf(std::uint32_t reference) const
     {
         const Session& session = m_sessions[reference >> 1];
-        const bool portless = session.protocol != net::IpProtocol::Tcp &&
-                              session.protocol != net::IpProtocol::Udp &&
-                              session.protocol != net::IpProtocol::Icmp;
+        const bool portless = net::isPortless(session.protocol);
         if ((reference & 1U) == 0) {
             return SessionKey::make(net::Direction::Outbound, session.protocol,
                                     portless ? session.rewrite.outboundVariant : std::uint8_t{0},

@@ -22,4 +22,16 @@ enum class IpProtocol : std::uint8_t {
     UdpLite = 136,
 };
 
+/// Whether we tell flows of this protocol apart by two ports.
+[[nodiscard]] constexpr bool hasPorts(IpProtocol protocol)
+{
+    return protocol == IpProtocol::Tcp || protocol == IpProtocol::Udp;
+}
+
+/// Whether its flows have neither ports nor a query identifier, but a discriminator if anything.
+[[nodiscard]] constexpr bool isPortless(IpProtocol protocol)
+{
+    return !hasPorts(protocol) && protocol != IpProtocol::Icmp;
+}
+
 }  // namespace engine::net
