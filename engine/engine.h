@@ -57,8 +57,9 @@ public:
     [[nodiscard]] Snapshot snapshot(Instant now) const;
     [[nodiscard]] std::vector<SessionRecord> sessions(Instant now, const SessionQuery& query) const;
 
-    /// Everything a new engine needs to keep all sessions, as one checksummed block of octets; the
-    /// clock must go on from where it was (CLOCK_BOOTTIME does across a restart).
+    /// Everything a new engine needs to keep all sessions, tunnels and what helpers know of them,
+    /// as one checksummed block of octets; what a switch holds is left out. The clock must go on
+    /// from where it was (CLOCK_BOOTTIME does across a restart).
     [[nodiscard]] std::vector<std::uint8_t> saveState(Instant now) const;
     /// False if the block is damaged, of another version or of another external address: the engine
     /// is then as if it had not been asked.

@@ -147,9 +147,28 @@ struct Engine::State {
     [[nodiscard]] std::uint32_t portLimit() const;
 
     // saved_state.cpp
-    void restore(Instant now, const nat::Session& saved, net::Ipv4Address external,
-                 std::uint8_t kind, bool holds, std::uint32_t forward, std::uint16_t idle,
-                 Instant created, const DeviceTraffic& carried, bool hasOut, bool hasIn);
+    /// A session as it stands in a block of saved state.
+    struct SavedSession {
+        passthrough::FlowId flow = 0;  ///< its name in the engine that was
+        nat::Session session;
+        std::uint8_t kind = 0;  ///< 0 of a mapping, 1 of a forward or a 1:1 address, 2 port-less
+        bool holds = false;
+        bool hasOut = true;
+        bool hasIn = true;
+        std::uint32_t forward = 0;
+        std::uint16_t idle = 0;
+        std::uint16_t aliasPort = 0;
+        Instant created;
+        DeviceTraffic carried;
+        net::Ipv4Address external;
+        std::optional<tunnel::TunnelTable::Share> share;
+        bool isBinding = false;  ///< a helper asked for it
+        passthrough::FlowId master = 0;
+        bool watch = false;
+    };
+    [[nodiscard]] bool restore(Instant now, std::span<const std::uint8_t> body);
+    std::optional<std::uint32_t> restore(Instant now, const SavedSession& one,
+                                         const passthrough::RestoredFlows& flows);
 
     // What passthrough has asked for.
     struct Shown {

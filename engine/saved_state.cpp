@@ -1,10 +1,12 @@
 #include "engine/engine_state.h"
+#include "engine/tunnel/saved_values.h"
 
 #include <algorithm>
 #include <cstring>
 
-/// The state that outlives the engine: every session with what it needs to go on. Fixed-size
-/// records behind a header with a version and a checksum; indexes are rebuilt, never stored.
+/// The state that outlives the engine: every session with what it needs to go on, the tunnels, and
+/// what the helpers cannot see again. Behind a header with a version, and before a checksum;
+/// indexes are rebuilt, never stored.
 namespace engine {
 
 namespace sf = nat::session_flag;
@@ -15,74 +17,7 @@ using net::IpProtocol;
 namespace {
 
 constexpr std::uint32_t kMagic = 0x55505354;  // "UPST"
-constexpr std::uint16_t kVersion = 1;
-
-/// A writer and a reader over one octet order (network), so that the block means the same anywhere.
-class Writer {
-public:
-    void u8(std::uint8_t value) { m_bytes.push_back(value); }
-    void u16(std::uint16_t value)
-    {
-        u8(static_cast<std::uint8_t>(value >> 8));
-        u8(static_cast<std::uint8_t>(value));
-    }
-    void u32(std::uint32_t value)
-    {
-        u16(static_cast<std::uint16_t>(value >> 16));
-        u16(static_cast<std::uint16_t>(value));
-    }
-    void u64(std::uint64_t value)
-    {
-        u32(static_cast<std::uint32_t>(value >> 32));
-        u32(static_cast<std::uint32_t>(value));
-    }
-    void raw(const void* data, std::size_t size)
-    {
-        const auto* octets = static_cast<const std::uint8_t*>(data);
-        m_bytes.insert(m_bytes.end(), octets, octets + size);
-    }
-    std::vector<std::uint8_t>& bytes() { return m_bytes; }
-
-private:
-    std::vector<std::uint8_t> m_bytes;
-};
-
-class Reader {
-public:
-    explicit Reader(std::span<const std::uint8_t> bytes) : m_bytes(bytes) {}
-    std::uint64_t number(std::size_t octets)
-    {
-        std::uint64_t value = 0;
-        for (std::size_t i = 0; i < octets; ++i)
-            value = (value << 8) | next();
-        return value;
-    }
-    std::uint8_t u8() { return next(); }
-    std::uint16_t u16() { return static_cast<std::uint16_t>(number(2)); }
-    std::uint32_t u32() { return static_cast<std::uint32_t>(number(4)); }
-    std::uint64_t u64() { return number(8); }
-    void raw(void* data, std::size_t size)
-    {
-        auto* octets = static_cast<std::uint8_t*>(data);
-        for (std::size_t i = 0; i < size; ++i)
-            octets[i] = next();
-    }
-    [[nodiscard]] bool failed() const { return m_failed; }
-    [[nodiscard]] bool atEnd() const { return m_at == m_bytes.size(); }
-
-private:
-    std::uint8_t next()
-    {
-        if (m_at >= m_bytes.size()) {
-            m_failed = true;
-            return 0;
-        }
-        return m_bytes[m_at++];
-    }
-    std::span<const std::uint8_t> m_bytes;
-    std::size_t m_at = 0;
-    bool m_failed = false;
-};
+constexpr std::uint16_t kVersion = 2;
 
 std::uint64_t digest(std::span<const std::uint8_t> bytes)
 {
@@ -93,62 +28,79 @@ std::uint64_t digest(std::span<const std::uint8_t> bytes)
     return state;
 }
 
-struct Saved {
-    nat::Session session;
-    std::uint8_t kind = 0;  ///< 0 of a mapping, 1 of a forward or a 1:1 address, 2 port-less
-    std::uint8_t holds = 0;
-    std::uint32_t forward = 0;
-    std::uint16_t idle = 0;
-    std::int64_t created = 0;
-    std::uint64_t bytesOut = 0;
-    std::uint64_t bytesIn = 0;
-    std::uint32_t packetsOut = 0;
-    std::uint32_t packetsIn = 0;
-    std::uint8_t hasOut = 1;
-    std::uint8_t hasIn = 1;
-    net::Ipv4Address external;
-};
+constexpr std::size_t kSequenceKinds = static_cast<std::size_t>(tunnel::SequenceKind::L2tp) + 1;
+constexpr std::size_t kVariants =
+    static_cast<std::size_t>(passthrough::Discriminator::Variant::ControlId) + 1;
+/// A session's record at its shortest.
+constexpr std::size_t kShortestSession = 60;
 
 }  // namespace
 
 std::vector<std::uint8_t> Engine::saveState(Instant now) const
 {
     const State& state = *m_state;
-    Writer out;
-    out.bytes().reserve(64 + std::size_t{state.sessions.size()} * 128);
+    StateWriter out;
+    out.bytes().reserve(64 + std::size_t{state.sessions.size()} * 136);
     out.u32(kMagic);
     out.u16(kVersion);
     out.u64(static_cast<std::uint64_t>(now.nanoseconds()));
-    out.u32(state.sessions.size());
+    StateWriter records;
+    std::uint32_t number = 0;
     state.forEachSession([&](std::uint32_t index) {
         const nat::Session& session = state.sessions[index];
         const nat::SessionDetail& rest = state.sessions.detail(index);
+        // What a switch holds ends within seconds; it must not come to life by a restart.
+        if (rest.has(df::kHeld)) return;
+        ++number;
+        records.u64(state.sessions.flowId(index));
         const std::uint8_t kind = rest.has(df::kPortless)                 ? 2
                                   : rest.mapping == nat::FlatIndex::kNone ? 1
                                                                           : 0;
-        out.u8(kind);
-        out.u8(static_cast<std::uint8_t>(session.protocol));
-        out.u32(session.internal.hostOrder());
-        out.u32(session.remote.hostOrder());
-        out.u32(state.sessions.externalAddress(session.externalSlot).hostOrder());
-        out.u32(session.outboundId);
-        out.u32(session.inboundId);
-        out.u64(static_cast<std::uint64_t>(session.lastPacket.nanoseconds()));
-        out.u8(static_cast<std::uint8_t>(session.tcpState));
-        out.u8(session.flags);
-        out.raw(&session.window, sizeof session.window);
-        out.u8(rest.has(df::kHoldsMapping) ? 1 : 0);
-        out.u8(rest.has(df::kHasOutbound) ? 1 : 0);
-        out.u8(rest.has(df::kHasInbound) ? 1 : 0);
-        out.u32(rest.forward);
-        out.u16(rest.idle);
-        out.u64(static_cast<std::uint64_t>(rest.created().nanoseconds()));
+        records.u8(kind);
+        records.u8(static_cast<std::uint8_t>(session.protocol));
+        records.u32(session.internal.hostOrder());
+        records.u32(session.remote.hostOrder());
+        records.u32(state.sessions.externalAddress(session.externalSlot).hostOrder());
+        records.u32(session.outboundId);
+        records.u32(session.inboundId);
+        records.u64(static_cast<std::uint64_t>(session.lastPacket.nanoseconds()));
+        records.u8(static_cast<std::uint8_t>(session.tcpState));
+        records.u8(session.flags);
+        records.raw(&session.window, sizeof session.window);
+        records.flag(rest.has(df::kHoldsMapping));
+        records.flag(rest.has(df::kHasOutbound));
+        records.flag(rest.has(df::kHasInbound));
+        records.u32(rest.forward);
+        records.u16(rest.idle);
+        records.u16(rest.aliasPort);
+        records.u64(static_cast<std::uint64_t>(rest.created().nanoseconds()));
         const SessionRecord record = state.record(index);
-        out.u64(record.outbound.bytes);
-        out.u64(record.inbound.bytes);
-        out.u32(static_cast<std::uint32_t>(record.outbound.packets));
-        out.u32(static_cast<std::uint32_t>(record.inbound.packets));
+        records.u64(record.outbound.bytes);
+        records.u64(record.inbound.bytes);
+        records.u32(static_cast<std::uint32_t>(record.outbound.packets));
+        records.u32(static_cast<std::uint32_t>(record.inbound.packets));
+        const auto share = state.tunnels.shareOf(state.attachmentOf(index));
+        records.flag(share.has_value());
+        if (share) {
+            tunnel::save(records, share->key);
+            records.u8(static_cast<std::uint8_t>(share->sequence));
+            records.u8(static_cast<std::uint8_t>(share->carries));
+        }
+        const auto binding = state.bindings.find(index);
+        records.flag(binding != state.bindings.end());
+        if (binding != state.bindings.end()) {
+            records.u64(binding->second.master);
+            records.flag(rest.has(df::kInspect));
+        }
     });
+    out.u32(number);
+    out.raw(records.bytes().data(), records.bytes().size());
+    StateWriter tunnels;
+    state.tunnels.save(tunnels);
+    out.part(tunnels);
+    StateWriter helpers;
+    state.passthrough.save(helpers);
+    out.part(helpers);
     const std::uint64_t sum = digest(out.bytes());
     out.u64(sum);
     return std::move(out.bytes());
@@ -156,20 +108,30 @@ std::vector<std::uint8_t> Engine::saveState(Instant now) const
 
 bool Engine::restoreState(Instant now, std::span<const std::uint8_t> block)
 {
-    State& state = *m_state;
-    if (block.size() < 8 || state.sessions.size() != 0) return false;
+    if (block.size() < 8 || m_state->sessions.size() != 0) return false;
     const auto body = block.first(block.size() - 8);
-    if (Reader{block.subspan(body.size())}.u64() != digest(body)) return false;
-    Reader in{body};
+    if (StateReader{block.subspan(body.size())}.u64() != digest(body)) return false;
+    if (m_state->restore(now, body)) return true;
+    // Whatever has been taken up of a block that turns out to be none is forgotten again.
+    EngineConfig config = m_state->config;
+    config.selfTest = nullptr;
+    auto fresh = std::make_unique<State>(now, config);
+    fresh->config.selfTest = m_state->config.selfTest;
+    fresh->switches = m_state->switches;
+    m_state = std::move(fresh);
+    return false;
+}
+
+bool Engine::State::restore(Instant now, std::span<const std::uint8_t> body)
+{
+    StateReader in{body};
     if (in.u32() != kMagic || in.u16() != kVersion) return false;
     // The clock must not have gone back: that would be another boot.
     if (Instant{Duration{static_cast<std::int64_t>(in.u64())}} > now) return false;
-    const std::uint32_t count = in.u32();
-    std::vector<Saved> saved;
-    saved.reserve(std::min(count, state.sessions.capacity()));
-    for (std::uint32_t i = 0; i < count && !in.failed(); ++i) {
-        Saved one;
-        one.kind = in.u8();
+    std::vector<SavedSession> saved(in.count(sessions.capacity(), kShortestSession));
+    for (SavedSession& one : saved) {
+        one.flow = in.u64();
+        one.kind = in.below(3);
         one.session.protocol = static_cast<IpProtocol>(in.u8());
         one.session.internal = net::Ipv4Address{in.u32()};
         one.session.remote = net::Ipv4Address{in.u32()};
@@ -177,54 +139,111 @@ bool Engine::restoreState(Instant now, std::span<const std::uint8_t> block)
         one.session.outboundId = in.u32();
         one.session.inboundId = in.u32();
         one.session.lastPacket = Instant{Duration{static_cast<std::int64_t>(in.u64())}};
-        const std::uint8_t tcpState = in.u8();
-        if (tcpState >= nat::kTcpStateCount) return false;
-        one.session.tcpState = static_cast<nat::TcpState>(tcpState);
+        one.session.tcpState = static_cast<nat::TcpState>(in.below(nat::kTcpStateCount));
         one.session.flags = in.u8();
         in.raw(&one.session.window, sizeof one.session.window);
-        one.holds = in.u8();
-        one.hasOut = in.u8();
-        one.hasIn = in.u8();
+        one.holds = in.flag();
+        one.hasOut = in.flag();
+        one.hasIn = in.flag();
         one.forward = in.u32();
         one.idle = in.u16();
-        one.created = static_cast<std::int64_t>(in.u64());
-        one.bytesOut = in.u64();
-        one.bytesIn = in.u64();
-        one.packetsOut = in.u32();
-        one.packetsIn = in.u32();
+        one.aliasPort = in.u16();
+        one.created = Instant{Duration{static_cast<std::int64_t>(in.u64())}};
+        one.carried.outbound.bytes = in.u64();
+        one.carried.inbound.bytes = in.u64();
+        one.carried.outbound.packets = in.u32();
+        one.carried.inbound.packets = in.u32();
+        if (in.flag()) {
+            tunnel::TunnelTable::Share share;
+            share.key = tunnel::readTunnelKey(in);
+            share.sequence = static_cast<tunnel::SequenceKind>(in.below(kSequenceKinds));
+            share.carries = static_cast<tunnel::Carries>(in.below(2));
+            one.share = share;
+        }
+        if (in.flag()) {
+            one.isBinding = true;
+            one.master = in.u64();
+            one.watch = in.flag();
+        }
         if (in.failed()) return false;
+        const bool isPortlessKind = one.kind == 2;
+        const nat::Session::Rewrite& rewrite = one.session.rewrite;
+        const bool isOdd =
+            isPortlessKind != isPortless(one.session.protocol) ||
+            (one.isBinding && !isPortlessKind) || (!one.hasOut && !one.hasIn) ||
+            one.session.lastPacket > now || one.created > now ||
+            (isPortlessKind && (rewrite.outboundVariant >= kVariants ||
+                                rewrite.inboundVariant >= kVariants || rewrite.active > 1));
         // All or nothing: a session of an address we do not have means another network.
-        if (!state.slotOf(one.external)) return false;
-        if (saved.size() < state.sessions.capacity()) saved.push_back(one);
+        if (isOdd || !slotOf(one.external) ||
+            !config.internal.prefix.contains(one.session.internal))
+            return false;
     }
-    if (in.failed() || !in.atEnd()) return false;
-    // Holders first, so that every mapping exists when those that only use it come.
-    std::stable_sort(saved.begin(), saved.end(),
-                     [](const Saved& a, const Saved& b) { return a.holds > b.holds; });
-    for (const Saved& one : saved)
-        state.restore(now, one.session, one.external, one.kind, one.holds != 0, one.forward,
-                      one.idle, Instant{Duration{one.created}},
-                      {{one.packetsOut, one.bytesOut}, {one.packetsIn, one.bytesIn}},
-                      one.hasOut != 0, one.hasIn != 0);
+    StateReader ofTunnels = in.part();
+    StateReader ofHelpers = in.part();
+    if (!in.complete()) return false;
+    if (!tunnels.restore(now, ofTunnels) || !ofTunnels.complete()) return false;
+    // Holders first, so that every mapping exists when those that only use it come; flows before
+    // port-less sessions, so that these find their masters.
+    std::stable_sort(saved.begin(), saved.end(), [](const SavedSession& a, const SavedSession& b) {
+        return std::pair{a.kind == 2, !a.holds} < std::pair{b.kind == 2, !b.holds};
+    });
+    passthrough::RestoredFlows flows;
+    std::vector<std::pair<std::uint32_t, const SavedSession*>> attached;
+    for (const SavedSession& one : saved) {
+        const auto index = restore(now, one, flows);
+        if (!index) continue;
+        if (one.kind != 2) flows.add(one.flow, flowOf(*index));
+        if (one.kind != 2 && one.share) attached.emplace_back(*index, &one);
+    }
+    if (!passthrough.restore(now, ofHelpers, flows) || !ofHelpers.complete()) return false;
+    for (const auto& [index, one] : attached) {
+        const auto name = tunnels.nameOf(one->share->key);
+        if (!name) continue;
+        const auto next = passthrough.flowRestored(sessions.flowId(index), one->share->key,
+                                                   name->protocol, name->confidence);
+        if (next == passthrough::Attention::Next::Watch) continue;
+        nat::SessionDetail& rest = sessions.detail(index);
+        rest.flags = static_cast<std::uint16_t>(rest.flags & ~df::kInspect);
+        refreshAttention(index);
+    }
     return true;
 }
 
-void Engine::State::restore(Instant now, const nat::Session& saved, net::Ipv4Address external,
-                            std::uint8_t kind, bool holds, std::uint32_t forward,
-                            std::uint16_t idle, Instant created, const DeviceTraffic& carried,
-                            bool hasOut, bool hasIn)
+/// One session; nothing if there is no room for it, or its place is taken.
+std::optional<std::uint32_t> Engine::State::restore(Instant now, const SavedSession& one,
+                                                    const passthrough::RestoredFlows& flows)
 {
-    const std::uint8_t slot = *slotOf(external);
+    const nat::Session& saved = one.session;
+    const std::uint8_t slot = *slotOf(one.external);
+    // A data session ends with its control connection, also with one that has not come back.
+    const passthrough::Flow* const master = one.master == 0 ? nullptr : flows.find(one.master);
+    if (one.master != 0 && master == nullptr) return std::nullopt;
+    const bool isPortlessKind = one.kind == 2;
+    const auto taken = [&](Direction direction) {
+        const bool outward = direction == Direction::Outbound;
+        const std::uint8_t variant = !isPortlessKind ? std::uint8_t{0}
+                                     : outward       ? saved.rewrite.outboundVariant
+                                                     : saved.rewrite.inboundVariant;
+        return !sessions
+                    .find(nat::SessionKey::make(
+                        direction, saved.protocol, variant, outward ? saved.internal : one.external,
+                        saved.remote, outward ? saved.outboundId : saved.inboundId))
+                    .isNone();
+    };
+    if ((one.hasOut && taken(Direction::Outbound)) || (one.hasIn && taken(Direction::Inbound))) {
+        return std::nullopt;
+    }
     const auto device = devices.findOrMake(now, saved.internal);
-    if (!device) return;
+    if (!device) return std::nullopt;
     if (traffic.size() <= *device) traffic.resize(*device + std::size_t{1});
     devices[*device].paired = true;
     devices[*device].externalSlot = slot;
     std::optional<std::uint32_t> mapping;
-    if (kind == 0) {
+    if (one.kind == 0) {
         mapping = mappings.byExternal(saved.protocol, slot, saved.externalPort());
         if (!mapping) {
-            if (!holds) return;
+            if (!one.holds) return std::nullopt;
             const auto made = mappings.make(now,
                                             {.protocol = saved.protocol,
                                              .behaviour = behaviourOf(saved.protocol).mapping,
@@ -233,17 +252,17 @@ void Engine::State::restore(Instant now, const nat::Session& saved, net::Ipv4Add
                                              .externalSlot = slot,
                                              .device = *device},
                                             config.nat, random, saved.externalPort());
-            if (!made.mapping) return;
+            if (!made.mapping) return std::nullopt;
             mapping = made.mapping;
             ++counters.mappingsCreated;
             ++devices[*device].ports[nat::MappingTable::lane(saved.protocol)];
         } else if (mappings[*mapping].internal !=
                    net::Endpoint{saved.internal, saved.internalPort()}) {
-            return;
+            return std::nullopt;
         }
     }
     const auto index = sessions.allocate(now);
-    if (!index) return;
+    if (!index) return std::nullopt;
     nat::Session& session = sessions[*index];
     nat::SessionDetail& rest = sessions.detail(*index);
     session = saved;
@@ -251,30 +270,70 @@ void Engine::State::restore(Instant now, const nat::Session& saved, net::Ipv4Add
     if (saved.protocol == IpProtocol::Tcp) session.window.forgetPositions();
     session.externalSlot = slot;
     session.device = *device;
-    // Passthrough starts anew: it looks at the flow again and may recognise it from the middle.
     session.flags = static_cast<std::uint8_t>(saved.flags & ~(sf::kAttached | sf::kAttention));
-    rest.setCreated(created);
-    rest.forward = forward;
-    rest.idle = idle;
-    rest.bytesOut = carried.outbound.bytes;
-    rest.bytesIn = carried.inbound.bytes;
-    rest.packetsOut = static_cast<std::uint32_t>(carried.outbound.packets);
-    rest.packetsIn = static_cast<std::uint32_t>(carried.inbound.packets);
-    if (kind == 2)
+    rest.setCreated(one.created);
+    rest.forward = one.forward;
+    rest.idle = one.idle;
+    rest.aliasPort = one.aliasPort;
+    rest.bytesOut = one.carried.outbound.bytes;
+    rest.bytesIn = one.carried.inbound.bytes;
+    rest.packetsOut = static_cast<std::uint32_t>(one.carried.outbound.packets);
+    rest.packetsIn = static_cast<std::uint32_t>(one.carried.inbound.packets);
+    if (isPortlessKind)
         rest.flags |= df::kPortless;
     else if (saved.protocol != IpProtocol::Icmp)
         rest.flags |= df::kInspect | df::kConsidered;
-    if (mapping) join(*index, *mapping, holds);
-    if (forward != 0) ++forwards[forward].live;
-    if (hasOut) sessions.link(*index, Direction::Outbound);
-    if (hasIn) sessions.link(*index, Direction::Inbound);
+    if (mapping) join(*index, *mapping, one.holds);
+    if (one.forward != 0) ++forwards[one.forward].live;
+    if (one.hasOut) sessions.link(*index, Direction::Outbound);
+    if (one.hasIn) sessions.link(*index, Direction::Inbound);
     ++devices[*device].sessions;
     // As open() does: what nobody has answered makes room, what a rule confines stays confined.
-    if (session.has(sf::kOutboundFirst) && !session.has(sf::kAnswered)) markUnanswered(*index);
-    if (kind != 2) confine(*index);
+    if (!isPortlessKind && session.has(sf::kOutboundFirst) && !session.has(sf::kAnswered))
+        markUnanswered(*index);
+    if (!isPortlessKind) confine(*index);
+    if (one.share) {
+        (void)attach(now, *index, one.share->key, one.share->sequence, one.share->carries);
+    }
+    if (one.isBinding) {
+        passthrough::PortlessBinding binding;
+        binding.protocol = saved.protocol;
+        binding.client = saved.internal;
+        binding.external = one.external;
+        binding.server = saved.remote;
+        const auto discriminator = [](std::uint8_t variant, std::uint32_t id) {
+            return passthrough::Discriminator{
+                static_cast<passthrough::Discriminator::Variant>(variant), id};
+        };
+        if (one.hasOut) {
+            binding.outbound = discriminator(saved.rewrite.outboundVariant, saved.outboundId);
+        }
+        if (one.hasIn) {
+            binding.inbound = discriminator(saved.rewrite.inboundVariant, saved.inboundId);
+        }
+        if (saved.rewrite.active != 0) {
+            binding.rewriteInbound =
+                passthrough::PortlessBinding::Rewrite{saved.rewrite.offset, saved.rewrite.value};
+        }
+        if (session.has(sf::kLongIdle)) binding.idle = rest.longIdle();
+        binding.watch = one.watch;
+        if (one.watch) rest.flags |= df::kInspect;
+        if (one.share) {
+            binding.key = one.share->key;
+            binding.sequence = one.share->sequence;
+        }
+        if (master != nullptr) {
+            binding.master = master->id;
+            children.emplace(master->id, *index);
+        }
+        bindings[*index] = binding;
+        const auto name = one.share ? tunnels.nameOf(one.share->key) : std::nullopt;
+        passthrough.bindingRestored(now, binding, name ? name->protocol : net::VpnProtocol::Gre);
+    }
     ++counters.sessionsCreated;
     sessions.arm(*index, session.lastPacket + idleOf(*index));
     refreshAttention(*index);
+    return index;
 }
 
 }  // namespace engine

@@ -25,15 +25,25 @@ EngineConfig labConfig(HashKey seed)
 }
 
 EngineBox::EngineBox(Instant now, const EngineConfig& config)
-    : m_engine(now, config),
+    : m_engine(std::make_unique<Engine>(now, config)),
       m_external(config.external.addresses),
       m_internal(config.internal.address)
 {}
 
+bool EngineBox::restart(Instant now, HashKey seed)
+{
+    const std::vector<std::uint8_t> state = m_engine->saveState(now);
+    EngineConfig config = m_engine->config();
+    config.seed = seed;
+    m_engine = std::make_unique<Engine>(now, config);
+    m_account = {};
+    return m_engine->restoreState(now, state);
+}
+
 Result<void, CommandError> EngineBox::apply(Instant now, const Command& command,
                                             std::vector<Emission>& out)
 {
-    const auto result = m_engine.apply(now, command, m_output);
+    const auto result = m_engine->apply(now, command, m_output);
     if (result) {
         if (const auto* external = std::get_if<SetExternalSide>(&command)) {
             m_external = external->side.addresses;
@@ -50,7 +60,7 @@ void EngineBox::receive(Instant now, PortId ingress, Octets packet, std::vector<
     ++m_account.packets;
     const std::uint8_t ttl = packet.size() >= 20 ? packet[8] : std::uint8_t{0};
     wire::Packet view{.bytes = packet};
-    const Verdict verdict = m_engine.handlePacket(now, ingress, view, m_output);
+    const Verdict verdict = m_engine->handlePacket(now, ingress, view, m_output);
     switch (verdict.kind) {
     case Verdict::Kind::Forward:
         ++m_account.forwarded;
@@ -76,13 +86,13 @@ void EngineBox::receive(Instant now, PortId ingress, Octets packet, std::vector<
 
 void EngineBox::handleTimeout(Instant now, std::vector<Emission>& out)
 {
-    m_engine.handleTimeout(now, m_output);
+    m_engine->handleTimeout(now, m_output);
     collect(out);
 }
 
 std::optional<Instant> EngineBox::nextTimeout() const
 {
-    return m_engine.nextTimeout();
+    return m_engine->nextTimeout();
 }
 
 bool EngineBox::ownsExternal(net::Ipv4Address address) const

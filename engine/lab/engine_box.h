@@ -5,6 +5,7 @@
 
 #include <array>
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 namespace engine::lab {
@@ -18,8 +19,11 @@ class EngineBox final : public Middlebox {
 public:
     EngineBox(Instant now, const EngineConfig& config);
 
-    [[nodiscard]] Engine& engine() { return m_engine; }
-    [[nodiscard]] const Engine& engine() const { return m_engine; }
+    [[nodiscard]] Engine& engine() { return *m_engine; }
+    [[nodiscard]] const Engine& engine() const { return *m_engine; }
+    /// A new engine takes the place of the old one, with its state and other seeds; accounts begin
+    /// anew. False: the state was refused, and the new engine has begun without.
+    bool restart(Instant now, HashKey seed);
     /// Applies a command; packets that it causes are in `out`.
     Result<void, CommandError> apply(Instant now, const Command& command,
                                      std::vector<Emission>& out);
@@ -47,7 +51,7 @@ public:
 private:
     void collect(std::vector<Emission>& out);
 
-    Engine m_engine;
+    std::unique_ptr<Engine> m_engine;
     Output m_output;
     std::vector<Event> m_events;
     std::vector<net::Ipv4Address> m_external;

@@ -52,6 +52,8 @@ public:
     void advance(Duration span) { advanceTo(now() + span); }
     void advanceTo(Instant until);
     Result<void, CommandError> apply(const Command& command);
+    /// The router's program ends and begins again, with the state it has saved.
+    bool restart() { return m_box->restart(now(), HashKey{++m_restarts, 77}); }
     [[nodiscard]] std::vector<Event> takeEvents() { return m_box->takeEvents(); }
     [[nodiscard]] Snapshot snapshot() { return m_box->engine().snapshot(now()); }
 
@@ -74,6 +76,7 @@ private:
     Network m_network;
     std::vector<std::function<Check(Lab&)>> m_claims;
     std::vector<std::pair<Instant, std::function<void(Lab&)>>> m_actions;
+    std::uint64_t m_restarts = 0;
 };
 
 }  // namespace engine::lab

@@ -32,6 +32,7 @@ void buildSamePort(Lab& lab);
 void buildUdpExpiry(Lab& lab);
 void buildHairpin(Lab& lab);
 void buildWanRenumber(Lab& lab);
+void buildRestart(Lab& lab);
 
 // clang-format off
 inline constexpr std::array kScenarios{
@@ -60,6 +61,7 @@ inline constexpr std::array kScenarios{
     Scenario{"two-clients-same-port", "Devices that use the same port with the same server.", 1min, &buildSamePort},
     Scenario{"udp-expiry", "How long an answer may take.", 15min, &buildUdpExpiry},
     Scenario{"hairpin", "Devices inside use a forwarded port by the external address.", 1min, &buildHairpin},
+    Scenario{"restart", "The router's program is restarted under live tunnels of every kind.", 6min, &buildRestart},
     Scenario{"wan-renumber", "The provider changes the external address.", 3min, &buildWanRenumber},
 };
 // clang-format on

@@ -8,6 +8,8 @@
 #include "engine/lab/tls_vpn.h"
 #include "engine/lab/wireguard.h"
 
+#include <algorithm>
+
 namespace engine::lab {
 
 namespace {
@@ -343,6 +345,71 @@ void buildBlocked(Lab& lab)
                      sum.established == 0 && sum.received == 0, describe(sum)};
     });
     claimDropped(lab, DropReason::PassthroughOff);
+}
+
+void buildRestart(Lab& lab)
+{
+    Host& server = addServer(lab);
+    server.run<PptpServer>(PptpServer::Options{.sameCallIds = true});
+    server.run<IpsecGateway>();
+    server.run<L2tpServer>(L2tpServer::Options{.replies = L2tpReplies::AlwaysTo1701});
+    server.run<WireGuardServer>();
+    server.run<OpenVpnServer>(OpenVpnTransport::Udp);
+    server.run<TlsVpnServer>(TlsVpnKind::WithDtls);
+    const net::Ipv4Address portless{198, 51, 100, 11};
+    lab.network().addExternal("portless", portless).run<PortlessServer>(PortlessKind::GreKeyed);
+    const net::Ipv4Address legacy{198, 51, 100, 12};
+    lab.network()
+        .addExternal("legacy", legacy)
+        .run<IpsecGateway>(IpsecGateway::Options{.natTraversal = false, .insistsOn500 = true});
+    for (int i = 0; i < 3; ++i) {
+        addClient(lab, i).run<PptpClient>(
+            PptpClient::Options{.server = kServer, .callId = 1, .calls = 2});
+        addClient(lab, 3 + i)
+            .run<IpsecClient>(IpsecClient::Options{.gateway = kServer,
+                                                   .natTraversal = false,
+                                                   .rekeyEvery = 90s,
+                                                   .startAfter = i * 120ms});
+        addClient(lab, 6 + i)
+            .run<IpsecClient>(IpsecClient::Options{.gateway = kServer, .rekeyEvery = 90s});
+        addClient(lab, 9 + i)
+            .run<L2tpClient>(L2tpClient::Options{.server = kServer, .tunnelId = std::uint16_t{1}});
+        addClient(lab, 12 + i)
+            .run<PortlessClient>(PortlessClient::Options{.server = portless,
+                                                         .id = static_cast<std::uint16_t>(i + 1)});
+        addClient(lab, 15 + i)
+            .run<IpsecClient>(IpsecClient::Options{.gateway = legacy,
+                                                   .natTraversal = false,
+                                                   .rekeyEvery = 100s,
+                                                   .startAfter = i * 120ms});
+    }
+    addClient(lab, 18).run<WireGuardClient>(
+        WireGuardClient::Options{.server = {kServer, kWireGuardPort}});
+    addClient(lab, 19).run<OpenVpnClient>(OpenVpnClient::Options{.server = kServer});
+    addClient(lab, 20).run<TlsVpnClient>(
+        TlsVpnClient::Options{.server = kServer, .kind = TlsVpnKind::WithDtls});
+    for (const Duration after : {Duration{40s}, Duration{41s}, Duration{3min}}) {
+        lab.later(after, [after](Lab& now) {
+            const std::size_t before = now.snapshot().tunnels.size();
+            const bool taken = now.restart();
+            const Snapshot snapshot = now.snapshot();
+            const std::size_t behind = snapshot.tunnels.size();
+            now.claim([taken, before, behind](Lab&) {
+                return Check{"the state is taken over, with every tunnel",
+                             taken && before == behind && behind >= 21,
+                             std::to_string(before) + " before, " + std::to_string(behind)};
+            });
+        });
+    }
+    claimAllUp(lab, "everything is up after three restarts");
+    claimAnswered(lab, 97);
+    claimUnbroken(lab);
+    lab.claim([](Lab& now) {
+        const std::size_t ended = static_cast<std::size_t>(std::ranges::count_if(
+            now.snapshot().tunnels,
+            [](const tunnel::Tunnel& tunnel) { return tunnel::isOver(tunnel.phase); }));
+        return Check{"no tunnel was lost on the way", ended == 0, std::to_string(ended)};
+    });
 }
 
 }  // namespace engine::lab

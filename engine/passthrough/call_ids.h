@@ -45,6 +45,12 @@ public:
                                       net::Ipv4Address server, net::Ipv4Address client,
                                       std::uint16_t wish, std::optional<std::uint8_t> high);
 
+    /// An ID that `client` had before a restart; false if it is taken.
+    [[nodiscard]] bool adopt(const CallIdKey& key, net::Ipv4Address client)
+    {
+        return key.id != 0 && m_used.try_emplace(key, Use{client, std::nullopt, false}).second;
+    }
+
     void giveBack(Instant now, net::Ipv4Address external, net::Ipv4Address server,
                   std::uint16_t id);
     /// The control connection under which `client` gave the ID back is gone.

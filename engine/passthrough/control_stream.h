@@ -68,6 +68,18 @@ public:
     [[nodiscard]] std::uint32_t next() const { return m_next; }
     /// Begins to read here, in the middle of nothing.
     void startAt(std::uint32_t sequence);
+    /// Goes on where another instance has stopped: what came before is too old to be shown again.
+    void resumeAt(std::uint32_t sequence)
+    {
+        startAt(sequence);
+        m_forgotten = sequence;
+    }
+    /// The position of the next message, if no part of it has come.
+    [[nodiscard]] std::optional<std::uint32_t> betweenMessages() const
+    {
+        if (!m_started || m_have > 0 || m_skip > 0) return std::nullopt;
+        return m_next;
+    }
 
 private:
     /// Ours: a peer has at most this many replaced octets on the way.

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "engine/base/siphash.h"
+#include "engine/base/state_block.h"
 #include "engine/base/time.h"
 #include "engine/net/direction.h"
 #include "engine/passthrough/flow.h"
@@ -78,6 +79,14 @@ public:
 
     void handleTimeout(Instant now, Actions& actions);
     [[nodiscard]] std::optional<Instant> nextTimeout() const;
+
+    // ---- across a restart --------------------------------------------------------------------
+
+    void save(StateWriter& out) const;
+    void bindingRestored(Instant now, const PortlessBinding& binding);
+    void ikeRestored(EspPair pair, net::Ipv4Address client, tunnel::TunnelKey key);
+    /// After the two above; false if that is no such state.
+    bool restore(Instant now, StateReader& in);
 
     /// What is held in memory, for tests of the bounds.
     struct Sizes {

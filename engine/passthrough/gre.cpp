@@ -447,6 +447,37 @@ void GreInspector::bindingClosed(Instant, const PortlessBinding& binding, FlowEn
     m_state->forget(place, *binding.inbound, end, actions);
 }
 
+void GreInspector::bindingRestored(Instant now, const PortlessBinding& binding,
+                                   net::VpnProtocol protocol)
+{
+    State& state = *m_state;
+    const bool isOurs = binding.protocol == net::IpProtocol::Gre ||
+                        binding.protocol == net::IpProtocol::IpIp ||
+                        binding.protocol == net::IpProtocol::SixInFour ||
+                        binding.protocol == net::IpProtocol::EtherIp;
+    if (!isOurs || !binding.inbound || binding.inbound->variant == Variant::GreCall ||
+        state.entryCount >= kMostEntries) {
+        return;
+    }
+    PlaceState& place = state.places[{binding.external, binding.server, binding.protocol}];
+    if (!place.entries
+             .try_emplace(*binding.inbound, Entry{binding.client, binding.key, state.order + 1})
+             .second) {
+        return;
+    }
+    ++state.order;
+    ++state.entryCount;
+    ++place.clients[binding.client];
+    TunnelState& tunnel = state.tunnels[binding.key];
+    tunnel.protocol = protocol;
+    ++tunnel.entries;
+    // It had been told of; what is new is only that it goes on.
+    tunnel.sent = std::max(tunnel.sent, 1U);
+    tunnel.firstSent = now;
+    tunnel.silenceTold = true;
+    if (!binding.watch) tunnel.received = std::max(tunnel.received, 1U);
+}
+
 void GreInspector::handleTimeout(Instant now, Actions& actions)
 {
     State& state = *m_state;

@@ -39,6 +39,9 @@ public:
     void handleTimeout(Instant now, Actions& actions) override;
     [[nodiscard]] std::optional<Instant> nextTimeout() const override;
 
+    void bindingRestored(Instant now, const PortlessBinding& binding,
+                         net::VpnProtocol protocol) override;
+
 private:
     struct State;
     std::unique_ptr<State> m_state;

@@ -97,4 +97,20 @@ std::optional<Duration> GreWindow::roundTrip(Instant now, const GreHeader& heade
     return now - m_measuredSent;
 }
 
+void GreWindow::save(StateWriter& out) const
+{
+    out.u32(m_nextInbound);
+    out.u32(m_mayLag);
+    out.flag(m_sentAny);
+    out.u32(m_lastSent);
+}
+
+void GreWindow::restore(StateReader& in)
+{
+    m_nextInbound = in.u32();
+    m_mayLag = in.u32();
+    m_sentAny = in.flag();
+    m_lastSent = in.u32();
+}
+
 }  // namespace engine::passthrough

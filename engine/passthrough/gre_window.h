@@ -1,5 +1,6 @@
 #pragma once
 
+#include "engine/base/state_block.h"
 #include "engine/base/time.h"
 #include "engine/net/direction.h"
 #include "engine/passthrough/gre_header.h"
@@ -29,6 +30,10 @@ public:
 
     /// The time since the packet that `header` is the first to acknowledge left; nothing if none.
     std::optional<Duration> roundTrip(Instant now, const GreHeader& header);
+
+    /// The numbers outlive a restart; a window that begins anew would refuse the next packets.
+    void save(StateWriter& out) const;
+    void restore(StateReader& in);
 
 private:
     [[nodiscard]] bool isPlausible(std::uint32_t acknowledgment, std::uint32_t behind) const;

@@ -97,6 +97,7 @@ enum class Product : std::uint8_t {
     JuniperSrx,
     CheckPoint,
 };
+inline constexpr Product kLastProduct = Product::CheckPoint;
 [[nodiscard]] std::string_view nameOf(Product product);
 
 /// The algorithms of the first proposal of a message, in the numbers of its version; zero: not

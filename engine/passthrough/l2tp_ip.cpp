@@ -257,6 +257,24 @@ Attention L2tpOverIp::inspect(Instant now, Direction direction, const PortlessPa
     return {};
 }
 
+void L2tpOverIp::bindingRestored(const PortlessBinding& binding)
+{
+    if (m_bindings >= kMostBindings) return;
+    PlaceState& state = m_places[{binding.external, binding.server}];
+    Device& device = state.devices[binding.client];
+    device.key = binding.key;
+    ++device.bindings;
+    ++m_bindings;
+    device.sent = device.received = device.answered = true;
+    device.established = true;
+    device.dataSent = device.dataReceived = true;
+    const auto isControlId = [](const std::optional<Discriminator>& id) {
+        return id && id->variant == Variant::ControlId;
+    };
+    if (isControlId(binding.inbound) || isControlId(binding.outbound)) device.hasControl = true;
+    if (binding.inbound) state.owners.try_emplace(*binding.inbound, binding.client);
+}
+
 void L2tpOverIp::bindingClosed(const PortlessBinding& binding, FlowEnd end, Actions& actions)
 {
     const auto known = m_places.find({binding.external, binding.server});

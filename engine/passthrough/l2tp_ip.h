@@ -23,6 +23,8 @@ public:
                             Actions& actions);
     Attention inspect(Instant now, net::Direction direction, const PortlessPacket& packet,
                       Actions& actions);
+    /// A session of before a restart goes on.
+    void bindingRestored(const PortlessBinding& binding);
     void bindingClosed(const PortlessBinding& binding, FlowEnd end, Actions& actions);
 
 private:

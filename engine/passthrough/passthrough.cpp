@@ -444,6 +444,64 @@ void Passthrough::handleTimeout(Instant now, Actions& actions)
     m_state->admitAll(actions, mark);
 }
 
+void Passthrough::save(StateWriter& out) const
+{
+    for (const auto& inspector : m_state->inspectors) {
+        StateWriter part;
+        inspector->save(part);
+        out.part(part);
+    }
+}
+
+void Passthrough::bindingRestored(Instant now, const PortlessBinding& binding,
+                                  net::VpnProtocol protocol)
+{
+    m_state->admit(binding.key);
+    if (const auto known = m_state->admittedKeys.find(binding.key);
+        known != m_state->admittedKeys.end()) {
+        known->second.protocols |= bitOf(protocol);
+    }
+    for (const auto& inspector : m_state->inspectors) {
+        inspector->bindingRestored(now, binding, protocol);
+    }
+}
+
+bool Passthrough::restore(Instant now, StateReader& in, const RestoredFlows& flows)
+{
+    for (std::size_t i = 0; i < m_state->inspectors.size(); ++i) {
+        StateReader part = in.part();
+        std::vector<FlowId> claimed;
+        if (in.failed()) return false;
+        // An inspector that keeps nothing has written nothing.
+        if (!m_state->inspectors[i]->restore(now, part, flows, claimed)) return false;
+        if (!part.complete()) return false;
+        for (const FlowId id : claimed) {
+            if (m_state->flows.find(id) != nullptr) return false;
+            ConsideredFlow* const entry = m_state->flows.insert(id);
+            if (entry != nullptr) entry->claimer = static_cast<std::uint8_t>(i);
+        }
+    }
+    return true;
+}
+
+Attention::Next Passthrough::flowRestored(FlowId flow, const tunnel::TunnelKey& key,
+                                          net::VpnProtocol protocol, tunnel::Confidence confidence)
+{
+    ConsideredFlow* entry = m_state->flows.find(flow);
+    const bool isClaimed = entry != nullptr;
+    // What is not certain yet is looked at again, as if it were new.
+    if (!isClaimed && confidence != Confidence::Certain) return Attention::Next::Watch;
+    if (!isClaimed) entry = m_state->flows.insert(flow);
+    if (entry == nullptr) return Attention::Next::Ignore;
+    entry->admitted = true;
+    entry->key = key;
+    m_state->admit(key);
+    if (const auto known = m_state->admittedKeys.find(key); known != m_state->admittedKeys.end()) {
+        known->second.protocols |= bitOf(protocol);
+    }
+    return isClaimed ? Attention::Next::Watch : Attention::Next::Ignore;
+}
+
 std::optional<Instant> Passthrough::nextTimeout() const
 {
     std::optional<Instant> next;

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "engine/base/random.h"
+#include "engine/base/state_block.h"
 #include "engine/passthrough/flow.h"
 #include "engine/policy/passthrough_policy.h"
 
@@ -8,8 +9,25 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <unordered_map>
+#include <vector>
 
 namespace engine::passthrough {
+
+/// Flows that live on under other names after a restart of the engine.
+class RestoredFlows {
+public:
+    void add(FlowId before, const Flow& now) { m_flows.emplace(before, now); }
+    /// Null: it has not come back.
+    [[nodiscard]] const Flow* find(FlowId before) const
+    {
+        const auto found = m_flows.find(before);
+        return found == m_flows.end() ? nullptr : &found->second;
+    }
+
+private:
+    std::unordered_map<FlowId, Flow> m_flows;
+};
 
 /// The code of one VPN protocol (or family) that looks into packets. Implementations live in one
 /// pair of files each. Sans-IO: same calls, same answers. Memory is bounded by each one itself.
@@ -65,6 +83,20 @@ public:
 
     virtual void handleTimeout(Instant now, Actions& actions) = 0;
     [[nodiscard]] virtual std::optional<Instant> nextTimeout() const = 0;
+
+    // Across a restart of the engine. What cannot be seen on the wire again has to be saved; what
+    // can is left to recognition.
+
+    virtual void save(StateWriter&) const {}
+    /// A port-less session that this inspector had asked for lives on. Before restore().
+    virtual void bindingRestored(Instant, const PortlessBinding&, net::VpnProtocol) {}
+    /// Flows that it wants to be shown as before go to `claimed`. The block is hostile; false
+    /// refuses it, and this inspector is then of no use any more.
+    virtual bool restore(Instant, StateReader&, const RestoredFlows&,
+                         std::vector<FlowId>& /*claimed*/)
+    {
+        return true;
+    }
 };
 
 /// How many packets of each direction the recognisers may see before a flow counts as ordinary.
@@ -107,6 +139,15 @@ public:
 
     void handleTimeout(Instant now, Actions& actions);
     [[nodiscard]] std::optional<Instant> nextTimeout() const;
+
+    void save(StateWriter& out) const;
+    /// One port-less session lives on, as part of a tunnel of this protocol.
+    void bindingRestored(Instant now, const PortlessBinding& binding, net::VpnProtocol protocol);
+    /// After all bindings. False: damaged; nothing here is of use then.
+    bool restore(Instant now, StateReader& in, const RestoredFlows& flows);
+    /// One flow lives on, as part of this tunnel; after restore(). Ignore: nobody needs to see it.
+    Attention::Next flowRestored(FlowId flow, const tunnel::TunnelKey& key,
+                                 net::VpnProtocol protocol, tunnel::Confidence confidence);
 
 private:
     struct State;

@@ -39,6 +39,12 @@ public:
     void handleTimeout(Instant now, Actions& actions) override;
     [[nodiscard]] std::optional<Instant> nextTimeout() const override;
 
+    void save(StateWriter& out) const override;
+    void bindingRestored(Instant now, const PortlessBinding& binding,
+                         net::VpnProtocol protocol) override;
+    bool restore(Instant now, StateReader& in, const RestoredFlows& flows,
+                 std::vector<FlowId>& claimed) override;
+
 private:
     struct State;
     std::unique_ptr<State> m_state;

@@ -499,6 +499,7 @@ Attention PptpInspector::State::inspect(Instant now, Control& control, const Seg
     const auto way = static_cast<std::size_t>(segment.direction);
     ControlStream& stream = control.streams[way];
     const std::uint32_t sequence = segment.sequence + ((segment.tcpFlags & kSyn) != 0 ? 1U : 0U);
+    if (control.takesUp[way] && !takeUp(control, segment, sequence)) return kPass;
     Reader reader(*this, now, control, actions);
     if (!stream.started() && control.early && control.early->start &&
         segment.direction == control.flow.initiator) {
@@ -521,6 +522,24 @@ Attention PptpInspector::State::inspect(Instant now, Control& control, const Seg
     case ControlStream::Outcome::Refused: return drop(DropReason::HelperBudget);
     }
     return kPass;
+}
+
+/// A restored connection: the stream has either not moved since, or goes on with the next message
+/// that begins a segment. False: neither, and what came is the rest of a message that was not seen.
+bool PptpInspector::State::takeUp(Control& control, const Segment& segment, std::uint32_t sequence)
+{
+    const auto way = static_cast<std::size_t>(segment.direction);
+    ControlStream& stream = control.streams[way];
+    const bool isOld = stream.started() && static_cast<std::int32_t>(sequence - stream.next()) < 0;
+    // What was replaced in it is not known any more: take() refuses it.
+    if (isOld) return true;
+    const bool goesOn = stream.started() && sequence == stream.next();
+    const bool begins =
+        segment.payload.size() >= kHeaderLength && MessageHeader::read(segment.payload).has_value();
+    if (!goesOn && !begins) return false;
+    if (!goesOn) stream.resumeAt(sequence);
+    control.takesUp[way] = false;
+    return true;
 }
 
 /// A segment that came early, with octets that may need replacing. The NAT keeps it until those

@@ -13,6 +13,7 @@
 #include <bitset>
 #include <memory>
 #include <unordered_map>
+#include <unordered_set>
 #include <utility>
 #include <vector>
 
@@ -207,6 +208,8 @@ struct Control {
     std::array<std::optional<Echo>, 2> echo;
     std::uint32_t keepalives = 0;
     bool unknownCallTold = false;
+    /// Restored: the stream has to be taken up where it now is.
+    std::array<bool, 2> takesUp{};
 
     void noteReleased(std::uint16_t id)
     {
@@ -277,6 +280,8 @@ struct PptpInspector::State {
         0, pptp::CallIdHash{seed}};
     std::unordered_map<std::uint32_t, pptp::ServerRecord> servers;
     std::unordered_map<std::uint32_t, std::uint32_t> pending;  ///< by client address
+    /// Calls whose GRE sessions live on; only while the state is restored.
+    std::unordered_set<pptp::CallIdKey, pptp::CallIdHash> restoredCalls{0, pptp::CallIdHash{seed}};
     std::size_t callCount = 0;
     std::uint64_t serial = 0;
     std::optional<Instant> nextSweep;
@@ -304,6 +309,7 @@ struct PptpInspector::State {
     pptp::Control& open(Instant now, const Flow& flow, Actions& actions);
     Attention inspect(Instant now, pptp::Control& control, const Segment& segment,
                       Actions& actions);
+    static bool takeUp(pptp::Control& control, const Segment& segment, std::uint32_t sequence);
     Attention observeOnly(Instant now, pptp::Control& control, const Segment& segment,
                           Actions& actions);
     void feedEarly(pptp::Control& control, Reader& reader);
@@ -316,6 +322,12 @@ struct PptpInspector::State {
                          std::uint16_t id) const;
     bool hasRoomForCall(const pptp::Control& control, pptp::MessageType type) const;
     void addPending(const pptp::Control& control, const pptp::Call& call);
+    void addPendingIfAsked(const pptp::Control& control, const pptp::Call& call)
+    {
+        const bool asked =
+            call.state == pptp::CallState::Requested || call.state == pptp::CallState::Answered;
+        if (asked) addPending(control, call);
+    }
     void removePending(const pptp::Control& control, const pptp::Call& call);
     pptp::Call& newCall(Instant now, pptp::Control& control, net::Direction requester,
                         Actions& actions);

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "engine/base/siphash.h"
+#include "engine/base/state_block.h"
 #include "engine/base/time.h"
 #include "engine/tunnel/observation.h"
 #include "engine/tunnel/phase.h"
@@ -92,6 +93,25 @@ public:
     [[nodiscard]] std::uint64_t serialOf(AttachmentId id) const;
     /// The serial of the live tunnel with this key; 0 if there is none.
     [[nodiscard]] std::uint64_t serialOf(const TunnelKey& key) const;
+
+    /// A session's part in a tunnel, as it would have to be attached again.
+    struct Share {
+        TunnelKey key;
+        SequenceKind sequence = SequenceKind::None;
+        Carries carries = Carries::Either;
+    };
+    [[nodiscard]] std::optional<Share> shareOf(AttachmentId id) const;
+    /// What the live tunnel with this key is called.
+    struct Name {
+        net::VpnProtocol protocol = net::VpnProtocol::Pptp;
+        Confidence confidence = Confidence::Guess;
+    };
+    [[nodiscard]] std::optional<Name> nameOf(const TunnelKey& key) const;
+
+    /// The live tunnels, for the engine's saved state; held ones are about to end and left out.
+    void save(StateWriter& out) const;
+    /// Only on a fresh table. False: that is no such state; the table is then of no use.
+    bool restore(Instant now, StateReader& in);
 
     /// Live tunnels and those that ended less than kEndedKept ago, oldest first, with counters
     /// summed up. `expires` is the caller's to fill in.
