@@ -296,7 +296,8 @@ void Application::use(std::unique_ptr<RouterClient> router, const ui::RouterStat
 
 void Application::startLab()
 {
-    auto lab = engine::lab::Lab::make("overview", randomSeed(), engine::Instant{1h});
+    auto lab = engine::lab::Lab::make("overview", randomSeed(), engine::Instant{1h},
+                                      engine::lab::Lab::SelfTests::On);
     if (!lab) return;
     Rules rules;
     if (m_rules) rules.settings = m_rules->settings;
@@ -536,10 +537,13 @@ void Application::takeScreenshots()
     };
     for (const auto& [theme, word] :
          {std::pair{ui::ThemeChoice::Light, "light"}, std::pair{ui::ThemeChoice::Dark, "dark"}}) {
-        for (int i = 0; i < ui::kPageCount; ++i) {
+        for (int i = static_cast<int>(ui::Page::Overview); i < ui::kPageCount; ++i) {
             pictured(static_cast<ui::Page>(i), theme, word);
         }
     }
+    // Last, because with it the window forgets the lab's past.
+    pictured(ui::Page::Start, ui::ThemeChoice::Light, "light");
+    pictured(ui::Page::Start, ui::ThemeChoice::Dark, "dark");
     m_pictures.push_back([] { QCoreApplication::quit(); });
     // Pages that ask for rows have them before they are photographed.
     auto* timer = new QTimer(this);

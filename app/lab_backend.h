@@ -13,7 +13,8 @@ namespace app {
 /// The built-in lab as a network that lives in real time: simulated computers around a real engine.
 class LabBackend final : public Backend {
 public:
-    /// `past` is what the lab lives through at once, so that its tables are not empty.
+    /// `past` is what the lab lives through first, many times as fast as real time, so that its
+    /// tables and curves are not empty.
     explicit LabBackend(std::unique_ptr<engine::lab::Lab> lab, engine::Duration past = {});
 
     [[nodiscard]] engine::Instant now() const override;
@@ -30,7 +31,8 @@ private:
     void catchUp(std::vector<engine::Event>& events);
 
     std::unique_ptr<engine::lab::Lab> m_lab;
-    engine::Instant m_start;  ///< on the lab's clock, where real time begins
+    engine::Instant m_start;  ///< on the lab's clock
+    engine::Duration m_past;
     std::chrono::steady_clock::time_point m_began;
     std::mutex m_mutex;
     std::condition_variable m_woken;

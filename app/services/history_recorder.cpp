@@ -49,6 +49,7 @@ void HistoryRecorder::see(const engine::Snapshot& snapshot)
     if (!m_counted) {
         m_counted = engine::Counters{};
         m_minute = minute;
+        see(std::exchange(m_early, {}));
     }
     if (minute != m_minute) {
         closeMinute(snapshot, m_minute);
@@ -89,6 +90,11 @@ void HistoryRecorder::closeMinute(const engine::Snapshot& snapshot, std::int64_t
 
 void HistoryRecorder::see(const std::vector<engine::Event>& events)
 {
+    // Before the first snapshot nobody knows what the engine's clock says.
+    if (!m_counted) {
+        m_early.insert(m_early.end(), events.begin(), events.end());
+        return;
+    }
     for (const engine::Event& event : events) {
         if (const auto* ended = std::get_if<engine::SessionEnded>(&event)) {
             if (m_sessions.size() >= kMostSessionsPerBatch) {

@@ -48,6 +48,7 @@ private:
     std::map<std::uint64_t, engine::tunnel::Tunnel> m_tunnels;  ///< changed since the last batch
     std::vector<engine::SessionRecord> m_sessions;
     std::uint64_t m_sessionsLost = 0;
+    std::vector<engine::Event> m_early;         ///< before the first snapshot
     std::optional<engine::Counters> m_counted;  ///< as the last closed minute left them
     std::int64_t m_minute = 0;
     std::uint32_t m_days = 30;

@@ -1,6 +1,7 @@
 #include "engine/lab/scenario.h"
 
 #include "engine/lab/scenarios.h"
+#include "engine/lab/self_test.h"
 
 #include <algorithm>
 #include <array>
@@ -23,11 +24,19 @@ std::span<const Scenario> scenarios()
     return kScenarios;
 }
 
-std::unique_ptr<Lab> Lab::make(std::string_view name, HashKey seed, Instant start)
+std::unique_ptr<Lab> Lab::make(std::string_view name, HashKey seed, Instant start,
+                               SelfTests selfTests)
 {
     for (const Scenario& scenario : scenarios()) {
         if (scenario.name != name) continue;
-        auto lab = std::make_unique<Lab>(labConfig(seed), start);
+        EngineConfig config = labConfig(seed);
+        if (selfTests == SelfTests::On) {
+            config.selfTest = [seed, start](net::VpnProtocol protocol,
+                                            const policy::PassthroughSwitch& position) {
+                return selfTest(protocol, position, seed, start);
+            };
+        }
+        auto lab = std::make_unique<Lab>(config, start);
         scenario.build(*lab);
         return lab;
     }

@@ -38,9 +38,13 @@ struct Scenario {
 /// a test lets a day pass in seconds, a window advances it as the clock on the wall does.
 class Lab {
 public:
+    /// Whether its engine tests itself as one between real cards does; a lab that is only a test
+    /// need not.
+    enum class SelfTests : std::uint8_t { Off, On };
     /// Nothing if no scenario has that name.
     [[nodiscard]] static std::unique_ptr<Lab> make(std::string_view name, HashKey seed,
-                                                   Instant start);
+                                                   Instant start,
+                                                   SelfTests selfTests = SelfTests::Off);
     /// An empty lab: hosts and programs are the caller's.
     Lab(const EngineConfig& config, Instant start);
 
