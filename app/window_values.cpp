@@ -127,7 +127,6 @@ std::vector<ui::HistoryTunnel> historyTunnels(const std::vector<storage::Histori
         shown.bytesOutbound = tunnel.outbound.bytes;
         shown.bytesInbound = tunnel.inbound.bytes;
         shown.detail = tunnel;
-        shown.endedAt = tunnel.ended;
         result.push_back(std::move(shown));
     }
     return result;

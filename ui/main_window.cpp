@@ -101,7 +101,8 @@ struct MainWindow::Parts {
     bool stateKnown = false;
     Tone tone = Tone::Light;
     std::shared_ptr<const engine::Snapshot> snapshot;
-    double inbound = 0;  ///< octets per second over the external side
+    std::vector<engine::Event> early;  ///< before the first snapshot
+    double inbound = 0;                ///< octets per second over the external side
     double outbound = 0;
 
     Sidebar* sidebar = nullptr;
@@ -293,6 +294,7 @@ void MainWindow::buildPages()
                 m_parts->tunnelsPage->showOnly(device);
             });
     connect(p.history, &HistoryPage::asked, this, &MainWindow::historyRequested);
+    connect(p.history, &HistoryPage::liveTunnelAsked, this, &MainWindow::showTunnel);
     connect(p.history, &HistoryPage::exportAsked, this, &MainWindow::exportRequested);
     connect(p.passthrough, &PassthroughPage::changeAsked, this,
             &MainWindow::passthroughChangeRequested);
@@ -585,6 +587,7 @@ void MainWindow::setRouterState(const RouterState& state)
     } else {
         p.asking->stop();
         p.snapshot.reset();
+        p.early.clear();
         p.rates->setText({});
         p.sessions->setText({});
     }
@@ -612,6 +615,7 @@ void MainWindow::setSnapshot(std::shared_ptr<const engine::Snapshot> snapshot)
     p.snapshot = std::move(snapshot);
     p.presentation.now = p.snapshot->at;
     p.presentation.wallClock = QDateTime::currentDateTime();
+    if (!p.early.empty()) p.events->add(std::exchange(p.early, {}));
     // Rates need every snapshot; everything else only what is on screen.
     p.tunnels.setSnapshot(*p.snapshot);
     p.devices.setSnapshot(*p.snapshot);
@@ -644,10 +648,10 @@ void MainWindow::refreshSnapshot()
     case Page::Devices: p.devicesPage->snapshotShown(); break;
     case Page::Network: p.network->setSnapshot(*p.snapshot); break;
     case Page::Events: p.events->setSnapshot(*p.snapshot); break;
+    case Page::History: p.history->setSnapshot(*p.snapshot); break;
     case Page::Start:
     case Page::Overview:
     case Page::Connections:
-    case Page::History:
     case Page::Passthrough:
     case Page::PortForwards:
     case Page::Settings: break;
@@ -671,6 +675,12 @@ void MainWindow::setSessions(const std::vector<engine::SessionRecord>& sessions,
 
 void MainWindow::addEvents(const std::vector<engine::Event>& events)
 {
+    // Their times need the clock that the first snapshot brings.
+    auto& early = m_parts->early;
+    if (m_parts->snapshot == nullptr) {
+        early.insert(early.end(), events.begin(), events.end());
+        return;
+    }
     m_parts->events->add(events);
 }
 
@@ -727,6 +737,7 @@ void MainWindow::setInterfaces(const std::vector<InterfaceChoice>& interfaces)
 void MainWindow::setHistoryTunnels(const std::vector<HistoryTunnel>& rows)
 {
     m_parts->history->setTunnels(rows);
+    refreshSnapshot();
 }
 
 void MainWindow::setHistoryConnections(const std::vector<HistoryConnection>& rows)

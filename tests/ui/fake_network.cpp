@@ -575,7 +575,6 @@ std::vector<ui::HistoryTunnel> historyTunnels(int howMany)
         row.detail = tunnel;
         row.detail.phase = row.phase;
         row.detail.ended = now->at;
-        row.endedAt = now->at;
         rows.push_back(row);
     }
     return rows;

@@ -2,6 +2,7 @@
 
 #include "ui/pages/connections_page.h"
 #include "ui/pages/devices_page.h"
+#include "ui/pages/history_page.h"
 #include "ui/pages/network_page.h"
 #include "ui/pages/overview_page.h"
 #include "ui/pages/passthrough_page.h"
@@ -15,6 +16,7 @@
 #include <QAccessible>
 #include <QApplication>
 #include <QClipboard>
+#include <QHeaderView>
 #include <QLabel>
 #include <QLineEdit>
 #include <QScrollBar>
@@ -102,6 +104,14 @@ class MainWindowTest : public QObject {
 private Q_SLOTS:
     void everyPage_withTheOffice_paints();
     void everyPage_withNothing_paints();
+    void everyTable_at1280Pixels_showsItsColumnsWhole();
+    void narrowTable_givesUpItsLeastColumns();
+    void everyWrappedText_hasRoomForItsLines();
+    void history_whatStillRuns_standsOnTopAndSaysSo();
+    void selfTest_andItsAge_standOnTheCard();
+    void blockLater_asksWhenTheTimeComes();
+    void startPage_offersUsableCardsFirst();
+    void overview_fillsTheRoomWithTunnels();
     void everyFocusableControl_hasAName_data();
     void everyFocusableControl_hasAName();
     void hostileNames_neverBecomeRichText();
@@ -162,6 +172,211 @@ void MainWindowTest::everyPage_withNothing_paints()
     }
     window.showTunnel(4711);
     QCOMPARE(window.currentPage(), ui::Page::Settings);
+}
+
+void MainWindowTest::everyTable_at1280Pixels_showsItsColumnsWhole()
+{
+    const auto window = office();
+    window->resize(1280, 820);
+    int tables = 0;
+    for (const ui::Page page : kPages) {
+        window->showPage(page);
+        if (page == ui::Page::Connections)
+            window->setSessions(fake::sessions(12, 200), fake::snapshot(12)->at);
+        window->grab();
+        for (ui::Table* table : window->findChildren<ui::Table*>()) {
+            if (!table->isVisible()) continue;
+            ++tables;
+            QVERIFY2(table->horizontalScrollBar()->maximum() == 0,
+                     qPrintable(table->accessibleName()));
+            const QHeaderView* header = table->horizontalHeader();
+            for (int column = 0; column < header->count(); ++column) {
+                if (header->isSectionHidden(column)) continue;
+                QVERIFY2(header->sectionSize(column) >= header->sectionSizeHint(column),
+                         qPrintable(table->model()->headerData(column, Qt::Horizontal).toString()));
+            }
+        }
+    }
+    QVERIFY(tables >= 6);
+    // The columns that the page is about are all there at this width.
+    const auto* tunnels = window->findChild<ui::TunnelsPage*>()->table();
+    for (int column = 0; column <= ui::TunnelModel::RateNow; ++column)
+        QVERIFY(!tunnels->isColumnHidden(column));
+}
+
+void MainWindowTest::narrowTable_givesUpItsLeastColumns()
+{
+    const auto window = office();
+    window->resize(1280, 820);
+    window->showTunnel(6);
+    auto* table = window->findChild<ui::TunnelsPage*>()->table();
+    window->grab();
+    QVERIFY(table->isColumnHidden(ui::TunnelModel::Expires));
+    QVERIFY(!table->isColumnHidden(ui::TunnelModel::State));
+    QCOMPARE(table->horizontalScrollBar()->maximum(), 0);
+    QTest::keyClick(window.get(), Qt::Key_Escape);
+    QTRY_VERIFY(!table->isColumnHidden(ui::TunnelModel::Expires));
+}
+
+void MainWindowTest::everyWrappedText_hasRoomForItsLines()
+{
+    const auto window = office();
+    window->resize(1280, 820);
+    window->setRules({});  // empty states, too
+    int labels = 0;
+    for (const ui::Page page : kPages) {
+        window->showPage(page);
+        window->grab();
+        for (const ui::SafeLabel* label : window->findChildren<ui::SafeLabel*>()) {
+            if (!label->isVisible() || !label->wordWrap() || label->text().isEmpty()) continue;
+            ++labels;
+            QTRY_VERIFY2(label->height() >= label->heightForWidth(label->width()),
+                         qPrintable(ui::wordOf(page) + QStringLiteral(": ") + label->text()));
+        }
+    }
+    QVERIFY(labels > 20);
+}
+
+void MainWindowTest::history_whatStillRuns_standsOnTopAndSaysSo()
+{
+    const auto window = office();
+    window->showPage(ui::Page::History);
+    auto rows = fake::historyTunnels(6);
+    const auto snapshot = fake::snapshot(12);
+    rows[2].ended = {};
+    rows[2].phase = engine::tunnel::Phase::Established;
+    rows[2].detail = snapshot->tunnels[0];
+    rows[2].started = {};  // the snapshot knows better
+    window->setHistoryTunnels(rows);
+    window->setSnapshot(snapshot);
+    const auto* page = window->findChild<ui::HistoryPage*>();
+    const ui::Table* table = nullptr;
+    for (const ui::Table* one : page->findChildren<ui::Table*>()) {
+        if (one->accessibleName() == QStringLiteral("Tunnels of the past")) table = one;
+    }
+    QVERIFY(table != nullptr);
+    const auto text = [&](int row, int column) {
+        return table->model()->index(row, column).data().toString();
+    };
+    using Column = ui::HistoryTunnelModel::Column;
+    QCOMPARE(text(0, Column::Ended), QStringLiteral("Still running"));
+    QCOMPARE(text(0, Column::For),
+             ui::Format().duration(snapshot->at - snapshot->tunnels[0].started));
+    QCOMPARE(text(0, Column::Why), ui::wordOf(ui::TunnelState::BothWays));
+    for (int row = 1; row < table->model()->rowCount(); ++row)
+        QVERIFY(text(row, Column::Ended) != text(0, Column::Ended));
+    // It ends while the page is open.
+    auto over = std::make_shared<engine::Snapshot>(*snapshot);
+    over->tunnels[0].phase = engine::tunnel::Phase::Closed;
+    over->tunnels[0].ended = over->at;
+    over->tunnels[0].endCause = engine::tunnel::EventKind::PeerClosed;
+    window->setSnapshot(over);
+    QVERIFY(text(0, Column::Ended) != QStringLiteral("Still running"));
+    QCOMPARE(text(0, Column::Why), ui::endWord(engine::tunnel::EventKind::PeerClosed));
+}
+
+void MainWindowTest::selfTest_andItsAge_standOnTheCard()
+{
+    const auto window = office();
+    window->showPage(ui::Page::Passthrough);
+    auto snapshot = std::make_shared<engine::Snapshot>(*fake::snapshot(12));
+    auto* card = window->findChild<ui::PassthroughPage*>()->card(VpnProtocol::Pptp);
+    const auto says = [&](const QString& text, ui::Meaning meaning) {
+        window->grab();
+        for (const ui::SafeLabel* label : card->findChildren<ui::SafeLabel*>()) {
+            if (label->isVisible() && label->text().contains(text))
+                return label->meaning() == meaning;
+        }
+        return false;
+    };
+    QVERIFY(says(QStringLiteral("encryption is broken"), ui::Meaning::Warning));
+    snapshot->protocols[0].selfTest.outcome = engine::SelfTestResult::Outcome::Passed;
+    snapshot->protocols[0].selfTest.at = snapshot->at - std::chrono::seconds(14);
+    window->setSnapshot(snapshot);
+    QVERIFY(says(QStringLiteral("passed 14\u00a0s ago"), ui::Meaning::Good));
+    auto failed = std::make_shared<engine::Snapshot>(*snapshot);
+    failed->protocols[0].selfTest.outcome = engine::SelfTestResult::Outcome::Failed;
+    failed->protocols[0].selfTest.why = "The second client got nothing.";
+    window->setSnapshot(failed);
+    QVERIFY(says(QStringLiteral("The second client got nothing."), ui::Meaning::Bad));
+}
+
+void MainWindowTest::blockLater_asksWhenTheTimeComes()
+{
+    const auto window = office();
+    window->showPage(ui::Page::Passthrough);
+    auto* card = window->findChild<ui::PassthroughPage*>()->card(VpnProtocol::Pptp);
+    int blocked = 0;
+    connect(window.get(), &ui::MainWindow::passthroughChangeRequested, this,
+            [&](VpnProtocol protocol, const engine::policy::PassthroughSwitch& value, OnLive) {
+                QCOMPARE(protocol, VpnProtocol::Pptp);
+                QCOMPARE(value.mode, PassthroughMode::Block);
+                ++blocked;
+            });
+    card->setExpanded(true);
+    buttonNamed(*card, QStringLiteral("Block PPTP in 15 minutes"))->click();
+    QPushButton* keep = buttonNamed(*card, QStringLiteral("Keep it on"));
+    QVERIFY(keep->isVisible());
+    QVERIFY(card->isCounting());
+    keep->click();
+    QVERIFY(!card->isCounting());
+    QVERIFY(!keep->isVisible());
+    QCOMPARE(blocked, 0);
+    card->blockAt(QDateTime::currentDateTime().addSecs(60));
+    QCOMPARE(blocked, 0);
+    card->blockAt(QDateTime::currentDateTime());
+    QCOMPARE(blocked, 1);
+    QVERIFY(!card->isCounting());
+}
+
+void MainWindowTest::startPage_offersUsableCardsFirst()
+{
+    ui::MainWindow window;
+    std::vector<ui::InterfaceChoice> cards;
+    for (const char* name : {"dummy0", "ifb1", "ifb0"}) {
+        ui::InterfaceChoice card;
+        card.name = QString::fromLatin1(name);
+        card.usable = false;
+        card.whyNot = QStringLiteral("It is switched off.");
+        cards.push_back(card);
+    }
+    for (const ui::InterfaceChoice& card : fake::interfaces())
+        cards.push_back(card);
+    window.setInterfaces(cards);
+    window.show();
+    QStringList order;
+    for (const QPushButton* button :
+         window.findChild<ui::StartPage*>()->findChildren<QPushButton*>()) {
+        if (button->accessibleName().startsWith(QStringLiteral("Shared side")))
+            order << button->property("interface").toString();
+    }
+    QCOMPARE(order, (QStringList{QStringLiteral("enp4s0"), QStringLiteral("enp3s0"),
+                                 QStringLiteral("dummy0"), QStringLiteral("ifb1")}));
+    // Further ones are named, not pictured.
+    bool named = false;
+    for (const ui::SafeLabel* label :
+         window.findChild<ui::StartPage*>()->findChildren<ui::SafeLabel*>())
+        named = named || (label->isVisible() && label->text().contains(QStringLiteral("ifb0")));
+    QVERIFY(named);
+}
+
+void MainWindowTest::overview_fillsTheRoomWithTunnels()
+{
+    const auto window = office();
+    const auto lines = [&] {
+        window->setSnapshot(fake::snapshot(12));
+        window->grab();
+        window->setSnapshot(fake::snapshot(13));
+        int shown = 0;
+        for (const QPushButton* button :
+             window->findChild<ui::OverviewPage*>()->findChildren<QPushButton*>())
+            shown += button->isVisible() && button->property("rowButton").toBool() ? 1 : 0;
+        return shown;
+    };
+    window->resize(1280, 700);
+    const int few = lines();
+    window->resize(1280, 1200);
+    QVERIFY2(lines() > few, qPrintable(QString::number(few)));
 }
 
 void MainWindowTest::everyFocusableControl_hasAName_data()

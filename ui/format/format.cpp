@@ -110,7 +110,10 @@ QString Format::duration(engine::Duration span) const
 QString Format::shortDuration(engine::Duration span) const
 {
     using namespace std::chrono;
-    if (span >= minutes(1) && span < hours(1)) return duration(duration_cast<minutes>(span));
+    // What is left below the largest unit is cut off, as a clock does.
+    if (span >= days(1)) return duration(duration_cast<days>(span));
+    if (span >= hours(1)) return duration(duration_cast<hours>(span));
+    if (span >= minutes(1)) return duration(duration_cast<minutes>(span));
     return duration(span);
 }
 

@@ -30,7 +30,7 @@ public:
     [[nodiscard]] QString percent(double fraction) const;
     /// The two largest units: "2 h 14 min", "40 s", "3 d 2 h". Below a second: "0 s".
     [[nodiscard]] QString duration(engine::Duration span) const;
-    /// The same for table cells: one unit below an hour.
+    /// The largest unit alone, for table cells: "2 h".
     [[nodiscard]] QString shortDuration(engine::Duration span) const;
     /// "18 ms", "1.2 s".
     [[nodiscard]] QString milliseconds(engine::Duration span) const;

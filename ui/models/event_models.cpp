@@ -3,6 +3,8 @@
 #include "ui/text/tunnel_words.h"
 #include "ui/text/words.h"
 
+#include <algorithm>
+
 namespace ui {
 
 namespace {
@@ -24,9 +26,15 @@ EventModel::EventModel(const Presentation& presentation, QObject* parent)
 void EventModel::add(const std::vector<engine::Event>& events)
 {
     const std::size_t before = m_rows.size();
-    const auto append = [this](EventRow row) {
+    // Events come in order and within a quarter of a second, and only those of tunnels tell when:
+    // the others happened no earlier.
+    engine::Instant latest = m_presentation.now;
+    const auto happened = [&latest](engine::Instant at) {
+        latest = std::max(latest, at);
+    };
+    const auto append = [this, &latest](EventRow row) {
         row.serial = m_next++;
-        row.at = QDateTime::currentDateTime();
+        if (row.at == engine::Instant{}) row.at = latest;
         m_rows.push_back(std::move(row));
     };
     const auto tunnelLine = [this](const engine::tunnel::Tunnel& tunnel) {
@@ -38,6 +46,9 @@ void EventModel::add(const std::vector<engine::Event>& events)
                 [](const engine::SessionEnded&) {},
                 [&](const engine::TunnelChanged& changed) {
                     const auto& tunnel = changed.tunnel;
+                    const engine::Instant at =
+                        tunnel.timeline.empty() ? tunnel.started : tunnel.timeline.back().at;
+                    happened(at);
                     const auto known = m_phases.find(tunnel.serial);
                     if (known != m_phases.end() && known->second == tunnel.phase) return;
                     const bool isNew = known == m_phases.end();
@@ -49,23 +60,18 @@ void EventModel::add(const std::vector<engine::Event>& events)
                          tunnel.phase == Phase::Establishing))
                         return;
                     const TunnelState state = stateOf(tunnel, m_presentation.now);
-                    append({0,
-                            {},
-                            meaningOf(state),
-                            shapeOf(state),
+                    append({0, at, meaningOf(state), shapeOf(state),
                             isNew ? tr("New tunnel") : tr("Tunnel"),
                             tunnelLine(tunnel) + QStringLiteral(": ") + wordOf(tunnel.phase),
                             tunnel.device});
                 },
                 [&](const engine::TunnelEnded& ended) {
                     m_phases.erase(ended.tunnel.serial);
-                    append({0,
-                            {},
-                            Meaning::Neutral,
-                            Shape::Square,
+                    happened(ended.tunnel.ended);
+                    append({0, ended.tunnel.ended, Meaning::Neutral, Shape::Square,
                             tr("Tunnel over"),
                             tunnelLine(ended.tunnel) + QStringLiteral(". ") +
-                                endSentence(ended.tunnel.endCause, ended.tunnel.endCode),
+                                endSentence(ended.tunnel),
                             ended.tunnel.device});
                 },
                 [&](const engine::Refused& refused) {
@@ -170,7 +176,8 @@ QString EventModel::text(const EventRow& row, int column) const
 {
     switch (static_cast<Column>(column)) {
     case Time:
-        return m_presentation.format.locale().toString(row.at.time(), QStringLiteral("HH:mm:ss"));
+        return m_presentation.format.locale().toString(m_presentation.timeOf(row.at).time(),
+                                                       QStringLiteral("HH:mm:ss"));
     case Kind: return row.kind;
     case Device:
         return row.device.isUnspecified() ? QString() : m_presentation.deviceName(row.device);

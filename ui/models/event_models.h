@@ -12,7 +12,7 @@ namespace ui {
 /// One line of the event list, as it was said when it happened.
 struct EventRow {
     std::uint64_t serial = 0;
-    QDateTime at;
+    engine::Instant at;
     Meaning meaning = Meaning::Neutral;
     Shape shape = Shape::Ring;
     QString kind;

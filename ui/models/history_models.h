@@ -1,14 +1,18 @@
 #pragma once
 
+#include "engine/snapshot.h"
 #include "ui/models/row_model.h"
+#include "ui/text/tunnel_words.h"
 #include "ui/values/history.h"
 #include "ui/values/presentation.h"
 
 #include <QCoreApplication>
 
+#include <map>
+
 namespace ui {
 
-/// Tunnels that have ended.
+/// Tunnels of the past, and on top those that still run.
 class HistoryTunnelModel final : public RowModel<HistoryTunnel> {
     Q_DECLARE_TR_FUNCTIONS(HistoryTunnelModel)
     Q_DISABLE_COPY_MOVE(HistoryTunnelModel)
@@ -16,8 +20,10 @@ class HistoryTunnelModel final : public RowModel<HistoryTunnel> {
 public:
     enum Column { Ended, Protocol, Device, Server, Passage, For, Total, Why, ColumnCount };
     HistoryTunnelModel(const Presentation& presentation, QObject* parent);
-    void setRows(std::vector<HistoryTunnel> rows) { replace(std::move(rows)); }
+    void setRows(std::vector<HistoryTunnel> rows);
     void presentationChanged() { retell(); }
+    /// What still runs is shown as it is now, not as the database last heard of it.
+    void setSnapshot(const engine::Snapshot& snapshot);
 
 protected:
     [[nodiscard]] Id idOf(const HistoryTunnel& row) const override { return row.serial; }
@@ -33,7 +39,11 @@ protected:
     }
 
 private:
+    [[nodiscard]] TunnelState stateOf(const HistoryTunnel& row) const;
+    [[nodiscard]] engine::Duration spanOf(const HistoryTunnel& row) const;
+
     const Presentation& m_presentation;
+    std::map<std::uint64_t, TunnelState> m_states;  ///< of what still runs, by row
 };
 
 /// Sessions that have ended.

@@ -42,7 +42,7 @@ QStringList tunnelHeadings()
             TunnelModel::tr("VPN server"),
             TunnelModel::tr("How it passes"),
             TunnelModel::tr("For"),
-            TunnelModel::tr("Last in / out"),
+            TunnelModel::tr("Last"),
             TunnelModel::tr("Expires"),
             TunnelModel::tr("Now"),
             TunnelModel::tr("Total ↓ / ↑"),
@@ -155,7 +155,7 @@ bool TunnelModel::accepts(const TunnelRow& row) const
         };
         if (!has(nameOf(tunnel.protocol)) && !has(m_presentation.deviceName(tunnel.device)) &&
             !has(textOf(tunnel.device)) && !has(serverName(tunnel)) &&
-            !has(textOf(tunnel.server)) && !has(passageText(tunnel.passage)) &&
+            !has(textOf(tunnel.server)) && !has(passageText(tunnel.passage, tunnel.protocol)) &&
             !has(stateText(tunnel, m_presentation))) {
             return false;
         }
@@ -187,28 +187,28 @@ bool TunnelModel::less(const TunnelRow& a, const TunnelRow& b, int column) const
     return false;
 }
 
+QString TunnelModel::sinceText(engine::Instant at) const
+{
+    return at == engine::Instant{} ? tr("never")
+                                   : m_presentation.format.shortDuration(m_presentation.now - at);
+}
+
 QString TunnelModel::text(const TunnelRow& row, int column) const
 {
     const auto& tunnel = row.tunnel;
     const Format& format = m_presentation.format;
     const engine::Instant now = m_presentation.now;
-    const auto since = [&](engine::Instant at) {
-        return at == engine::Instant{} ? tr("never") : format.shortDuration(now - at);
-    };
     switch (static_cast<Column>(column)) {
     case State: return stateText(tunnel, m_presentation);
-    case Protocol: return protocolText(tunnel);
+    case Protocol: return protocolText(tunnel.protocol, tunnel.confidence);
     case Device: return m_presentation.deviceName(tunnel.device);
     case Server: return serverName(tunnel);
-    case Passage: return passageText(tunnel.passage);
+    case Passage: return passageText(tunnel.passage, tunnel.protocol);
     case For: return format.duration(ageOf(tunnel, now));
-    case LastPacket:
-        return since(tunnel.inbound.lastPacket) + QStringLiteral(" / ") +
-               since(tunnel.outbound.lastPacket);
+    case LastPacket: return QStringLiteral("↓ ") + sinceText(tunnel.inbound.lastPacket);
     case Expires:
         if (engine::tunnel::isOver(tunnel.phase)) return tr("ended");
-        return tunnel.expires > now ? tr("in %1").arg(format.shortDuration(tunnel.expires - now))
-                                    : tr("now");
+        return tunnel.expires > now ? format.shortDuration(tunnel.expires - now) : tr("now");
     case RateNow: return QStringLiteral("↓ %1").arg(format.rate(row.rateInbound));
     case Total:
         return format.bytes(tunnel.inbound.bytes) + QStringLiteral(" / ") +
@@ -231,8 +231,9 @@ QString TunnelModel::sentence(const TunnelRow& row) const
              m_presentation.deviceNameAndAddress(tunnel.device),
              server == address ? address
                                : server + QStringLiteral(" (") + address + QLatin1Char(')'),
-             passageText(tunnel.passage), format.duration(ageOf(tunnel, m_presentation.now)),
-             format.rate(row.rateInbound), format.rate(row.rateOutbound));
+             passageText(tunnel.passage, tunnel.protocol),
+             format.duration(ageOf(tunnel, m_presentation.now)), format.rate(row.rateInbound),
+             format.rate(row.rateOutbound));
 }
 
 QVariant TunnelModel::extra(const TunnelRow& row, int column, int role) const
@@ -282,8 +283,11 @@ QVariant TunnelModel::extra(const TunnelRow& row, int column, int role) const
             return QStringLiteral("↑ %1").arg(m_presentation.format.rate(row.rateOutbound));
         if (role == SparkRole) return QVariant::fromValue(row.recent);
         break;
-    case For:
     case LastPacket:
+        if (role == SecondLineRole)
+            return QStringLiteral("↑ ") + sinceText(tunnel.outbound.lastPacket);
+        break;
+    case For:
     case Total:
     case External:
     case Loss:
@@ -299,7 +303,7 @@ QString TunnelModel::filterText(const TunnelRow& row, int column) const
     case State: return wordOf(stateOf(row.tunnel, m_presentation.now));
     case Device: return textOf(row.tunnel.device);
     case Server: return textOf(row.tunnel.server.address);
-    case Passage: return passageText(row.tunnel.passage);
+    case Passage: return passageText(row.tunnel.passage, row.tunnel.protocol);
     case For:
     case LastPacket:
     case Expires:
@@ -314,7 +318,7 @@ QString TunnelModel::filterText(const TunnelRow& row, int column) const
 
 bool TunnelModel::isNumber(int column) const
 {
-    return column == For || column == LastPacket || column == Total || column == Loss;
+    return column == For || column == Total || column == Loss;
 }
 
 }  // namespace ui

@@ -76,6 +76,8 @@ protected:
     [[nodiscard]] bool isNumber(int column) const override;
 
 private:
+    [[nodiscard]] QString sinceText(engine::Instant at) const;
+
     const Presentation& m_presentation;
     TunnelFilter m_filter;
     std::vector<TunnelRow> m_latest;  ///< also while frozen, so that rates go on

@@ -64,10 +64,20 @@ ConnectionsPage::ConnectionsPage(const Presentation& presentation, QWidget* pare
 
     m_table = new Table(tr("Connections"), CellDelegate::Lines::One, this);
     m_table->setModel(m_model);
-    m_table->setColumnWidths({104, 0, 186, 180, 124, 96, 100, 104, 90, 90});
+    m_table->setColumnWidths({{QStringLiteral("TCP  in a tunnel")},
+                              {},
+                              {QStringLiteral("198.51.100.255:65535")},
+                              {QStringLiteral("203.0.113.255:65535")},
+                              {QStringLiteral("Unanswered"), Table::Width::Beside::Shape},
+                              {QStringLiteral("59 min")},
+                              {QStringLiteral("59 min")},
+                              {QStringLiteral("59 min")},
+                              {QStringLiteral("88.8 MB")},
+                              {QStringLiteral("88.8 MB")}});
     for (const int hidden : {static_cast<int>(ConnectionModel::LastPacket),
                              static_cast<int>(ConnectionModel::Expires)})
         m_table->setColumnHiddenByDefault(hidden);
+    m_table->setDispensable({ConnectionModel::External, ConnectionModel::For});
     m_table->enableColumnChoice();
     connect(m_table, &Table::freezeAsked, this, &ConnectionsPage::toggleFreeze);
     connect(m_table, &Table::removeAsked, this, &ConnectionsPage::askToClose);

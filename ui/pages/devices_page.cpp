@@ -43,8 +43,18 @@ DevicesPage::DevicesPage(const Presentation& presentation, DeviceModel& model, Q
 
     m_table = new Table(tr("Devices"), CellDelegate::Lines::Two, this);
     m_table->setModel(&m_model);
-    m_table->setColumnWidths({0, 150, 120, 76, 86, 130, 150, 80, 110});
+    m_table->setColumnWidths({{},
+                              {QStringLiteral("02:4c:c0:a8:4d:28")},
+                              {QStringLiteral("VPN only"), Table::Width::Beside::Shape},
+                              {QStringLiteral("88")},
+                              {QStringLiteral("8,888")},
+                              {QStringLiteral("↓ 88.8 Mbit/s")},
+                              {QStringLiteral("888 MB / 88.8 MB")},
+                              {QStringLiteral("8,888")},
+                              {QStringLiteral("59 min ago")}});
     m_table->setSelectionMode(QAbstractItemView::SingleSelection);
+    m_table->setDispensable({DeviceModel::Hardware, DeviceModel::Total, DeviceModel::Refused,
+                             DeviceModel::LastSeen, DeviceModel::Sessions});
     m_table->enableColumnChoice();
     connect(m_table, &Table::currentIdChanged, this, &DevicesPage::showSelected);
     connect(m_table, &Table::filterAsked, filterField(), &QLineEdit::setText);

@@ -22,7 +22,10 @@ EventsPage::EventsPage(const Presentation& presentation, QWidget* parent)
     });
     m_table = new Table(tr("Events"), CellDelegate::Lines::One, this);
     m_table->setModel(m_events);
-    m_table->setColumnWidths({90, 130, 210, 0});
+    m_table->setColumnWidths({{QStringLiteral("23:59:59")},
+                              {QStringLiteral("Tunnel over"), Table::Width::Beside::Shape},
+                              {QStringLiteral("manager-phone  192.168.255.255")},
+                              {}});
     connect(m_table, &Table::filterAsked, filterField(), &QLineEdit::setText);
     m_empty = new EmptyState(Symbol::Events, this);
     connect(m_empty->action(), &QPushButton::clicked, this, [this] { clearFilter(); });
@@ -38,7 +41,7 @@ EventsPage::EventsPage(const Presentation& presentation, QWidget* parent)
     column()->addWidget(m_summary);
     m_dropTable = new Table(tr("Packets that did not get through"), CellDelegate::Lines::One, this);
     m_dropTable->setModel(m_drops);
-    m_dropTable->setColumnWidths({110, 0});
+    m_dropTable->setColumnWidths({{QStringLiteral("888,888,888")}, {}});
     m_dropTable->sortByColumn(DropModel::Packets, Qt::DescendingOrder);
     column()->addWidget(m_dropTable, 2);
     updateEmpty();

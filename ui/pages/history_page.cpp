@@ -22,6 +22,7 @@ enum Range { LastHour, Today, LastWeek, LastMonth, Everything, Between };
 HistoryPage::HistoryPage(const Presentation& presentation, QWidget* parent)
     : PageFrame(tr("History"), tr("What happened before?"), parent),
       m_presentation(presentation),
+      m_past(presentation.ofHistory()),
       m_tunnels(new HistoryTunnelModel(presentation, this)),
       m_connections(new HistoryConnectionModel(presentation, this)),
       m_typing(new QTimer(this))
@@ -92,16 +93,41 @@ HistoryPage::HistoryPage(const Presentation& presentation, QWidget* parent)
 
     m_tunnelTable = new Table(tr("Tunnels of the past"), CellDelegate::Lines::Two, this);
     m_tunnelTable->setModel(m_tunnels);
-    m_tunnelTable->setColumnWidths({130, 140, 140, 0, 160, 96, 150, 150});
+    m_tunnelTable->setColumnWidths({{QStringLiteral("Still running"), Table::Width::Beside::Shape},
+                                    {QStringLiteral("GlobalProtect?")},
+                                    {QStringLiteral("manager-phone")},
+                                    {},
+                                    {QStringLiteral("Port 58117 → 37693")},
+                                    {QStringLiteral("23 h 59 min")},
+                                    {QStringLiteral("888 MB / 88.8 MB")},
+                                    {}});
     m_tunnelTable->setSelectionMode(QAbstractItemView::SingleSelection);
+    m_tunnelTable->setDispensable({HistoryTunnelModel::Total, HistoryTunnelModel::Passage,
+                                   HistoryTunnelModel::For, HistoryTunnelModel::Protocol});
     m_tunnelTable->enableColumnChoice();
     m_tunnelTable->sortByColumn(HistoryTunnelModel::Ended, Qt::DescendingOrder);
-    connect(m_tunnelTable, &Table::opened, this, &HistoryPage::showDetail);
+    connect(m_tunnelTable, &Table::opened, this, [this] {
+        const HistoryTunnel* row = m_tunnels->find(m_tunnelTable->currentId());
+        if (row != nullptr && row->isLive()) {
+            Q_EMIT liveTunnelAsked(row->detail.serial);
+        } else {
+            showDetail();
+        }
+    });
     connect(m_tunnelTable, &QTableView::clicked, this, &HistoryPage::showDetail);
     connect(m_tunnelTable, &Table::filterAsked, filterField(), &QLineEdit::setText);
     m_connectionTable = new Table(tr("Connections of the past"), CellDelegate::Lines::One, this);
     m_connectionTable->setModel(m_connections);
-    m_connectionTable->setColumnWidths({150, 90, 0, 190, 190, 96, 96, 96});
+    m_connectionTable->setColumnWidths({{QStringLiteral("30 Dec 2026, 23:59")},
+                                        {QStringLiteral("ICMP")},
+                                        {},
+                                        {QStringLiteral("198.51.100.255:65535")},
+                                        {QStringLiteral("203.0.113.255:65535")},
+                                        {QStringLiteral("23 h 59 min")},
+                                        {QStringLiteral("88.8 MB")},
+                                        {QStringLiteral("88.8 MB")}});
+    m_connectionTable->setDispensable(
+        {HistoryConnectionModel::External, HistoryConnectionModel::For});
     m_connectionTable->enableColumnChoice();
     m_connectionTable->sortByColumn(HistoryConnectionModel::Ended, Qt::DescendingOrder);
     connect(m_connectionTable, &Table::filterAsked, filterField(), &QLineEdit::setText);
@@ -112,7 +138,7 @@ HistoryPage::HistoryPage(const Presentation& presentation, QWidget* parent)
     m_stack->addWidget(m_tunnelTable);
     m_stack->addWidget(m_connectionTable);
     m_stack->addWidget(m_empty);
-    m_detail = new TunnelDetail(presentation, TunnelDetail::Closable::Yes, this);
+    m_detail = new TunnelDetail(m_past, TunnelDetail::Closable::Yes, this);
     m_detail->setPast();
     m_detail->setMinimumWidth(400);
     m_detail->hide();
@@ -227,8 +253,16 @@ void HistoryPage::showDetail()
         m_detail->hide();
         return;
     }
-    m_detail->setTunnel(row->detail, 0, 0);
+    m_past = m_presentation.ofHistory();
+    engine::tunnel::Tunnel tunnel = row->detail;
+    tunnel.phase = row->phase;
+    m_detail->setTunnel(tunnel, 0, 0);
     m_detail->show();
+}
+
+void HistoryPage::setSnapshot(const engine::Snapshot& snapshot)
+{
+    m_tunnels->setSnapshot(snapshot);
 }
 
 bool HistoryPage::clearFilter()

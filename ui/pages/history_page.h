@@ -25,6 +25,7 @@ public:
     void setRetention(std::uint32_t days) { m_retentionDays = days; }
     /// Names have changed: the device filter offers them.
     void presentationChanged();
+    void setSnapshot(const engine::Snapshot& snapshot);
     [[nodiscard]] HistoryQuery query() const;
     bool clearFilter() override;
     void exportView() override;
@@ -32,6 +33,8 @@ public:
 
 Q_SIGNALS:
     void asked(const ui::HistoryQuery& query);
+    /// A row that still runs was opened.
+    void liveTunnelAsked(quint64 serial);
     void exportAsked(const ui::HistoryQuery& query, const QString& path);
 
 protected:
@@ -43,6 +46,7 @@ private:
     void showDetail();
 
     const Presentation& m_presentation;
+    Presentation m_past;  ///< the same on history's clock, for the detail
     HistoryTunnelModel* m_tunnels;
     HistoryConnectionModel* m_connections;
     SegmentedSwitch* m_what;

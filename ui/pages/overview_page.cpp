@@ -9,6 +9,15 @@
 
 namespace ui {
 
+namespace {
+
+constexpr int kLineHeight = 44;
+constexpr int kFewestLines = 4;
+/// Of the list's card, what is not lines.
+constexpr int kHeadingRoom = 64;
+
+}  // namespace
+
 Tile::Tile(QWidget* parent)
     : QPushButton(parent),
       m_figure(new SafeLabel(this, TextSize::Display)),
@@ -16,10 +25,10 @@ Tile::Tile(QWidget* parent)
       m_second(new SafeLabel(this, TextSize::Caption))
 {
     setProperty("tile", true);
-    setMinimumHeight(88);
+    setMinimumHeight(76);
     setSizePolicy(QSizePolicy::Expanding, QSizePolicy::Fixed);
     auto* column = new QVBoxLayout(this);
-    column->setContentsMargins(kGapWide, kGap + 4, kGapWide, kGap + 4);
+    column->setContentsMargins(kGapWide, kGap, kGapWide, kGap);
     column->setSpacing(2);
     auto* row = new QHBoxLayout;
     row->setSpacing(kGap);
@@ -42,6 +51,8 @@ void Tile::show(const QString& figure, const QString& unit, const QString& secon
     m_unit->setText(unit);
     m_second->setText(second);
     m_second->setMeaning(meaning);
+    // At once: a figure that has grown must not be seen cut.
+    layout()->activate();
     setAccessibleName(figure + QLatin1Char(' ') + unit + QStringLiteral(", ") + second);
 }
 
@@ -136,7 +147,8 @@ OverviewPage::OverviewPage(const Presentation& presentation, TunnelModel& tunnel
 
     auto* lower = new QGridLayout;
     lower->setSpacing(kGapWide);
-    auto* tunnelCard = new Card(body);
+    m_tunnelCard = new Card(body);
+    auto* tunnelCard = m_tunnelCard;
     auto* tunnelHeading = new CardHeading(tr("Live tunnels"), tr("All tunnels"), tunnelCard);
     connect(tunnelHeading->action(), &QPushButton::clicked, this,
             [this] { Q_EMIT tunnelsAsked(TunnelFilter::Which::All); });
@@ -152,10 +164,10 @@ OverviewPage::OverviewPage(const Presentation& presentation, TunnelModel& tunnel
     for (TunnelLine& line : m_lines) {
         line.button = new QPushButton(tunnelCard);
         line.button->setProperty("rowButton", true);
-        line.button->setMinimumHeight(44);
+        line.button->setFixedHeight(kLineHeight);
         auto* row = new QHBoxLayout(line.button);
         row->setContentsMargins(kGap, 2, kGap, 2);
-        row->setSpacing(kGapWide);
+        row->setSpacing(kGap + 4);
         auto* names = new QVBoxLayout;
         names->setSpacing(0);
         line.name = new SafeLabel(line.button);
@@ -166,13 +178,15 @@ OverviewPage::OverviewPage(const Presentation& presentation, TunnelModel& tunnel
         names->addWidget(line.name);
         names->addWidget(line.second);
         names->addStretch();
+        line.shape = new Badge(line.button);
         line.spark = new Sparkline(line.button);
         line.rate = new SafeLabel(line.button);
         line.rate->setMinimumWidth(84);
         line.rate->setAlignment(Qt::AlignRight | Qt::AlignVCenter);
-        line.badge = new Badge(line.button);
+        line.word = new SafeLabel(line.button);
+        row->addWidget(line.shape);
         row->addLayout(names, 1);
-        row->addWidget(line.badge);
+        row->addWidget(line.word);
         row->addWidget(line.spark);
         row->addWidget(line.rate);
         for (QWidget* child : line.button->findChildren<QWidget*>())
@@ -207,7 +221,8 @@ OverviewPage::OverviewPage(const Presentation& presentation, TunnelModel& tunnel
     lower->setColumnStretch(1, 2);
     lower->setRowStretch(0, 1);
     page->addLayout(lower, 1);
-    column()->addWidget(asScrollPage(body, this), 1);
+    m_area = asScrollPage(body, this);
+    column()->addWidget(m_area, 1);
 }
 
 void OverviewPage::setRouterState(const RouterState& state)
@@ -366,9 +381,19 @@ void OverviewPage::showAttention(const engine::Snapshot& snapshot)
     }
 }
 
+/// As many as the window has room for below the other cards: no blank half of a card, and no more
+/// to scroll than there must be.
+std::size_t OverviewPage::linesThatFit() const
+{
+    const int top = m_tunnelCard->mapTo(m_area->widget(), QPoint(0, 0)).y();
+    const int room = m_area->viewport()->height() - top - kHeadingRoom;
+    return static_cast<std::size_t>(
+        std::clamp(room / kLineHeight, kFewestLines, static_cast<int>(m_lines.size())));
+}
+
 void OverviewPage::showTunnels()
 {
-    const auto rows = m_tunnels.busiest(m_lines.size());
+    const auto rows = m_tunnels.busiest(linesThatFit());
     m_noTunnels->setVisible(rows.empty());
     for (std::size_t i = 0; i < m_lines.size(); ++i) {
         TunnelLine& line = m_lines[i];
@@ -379,11 +404,16 @@ void OverviewPage::showTunnels()
         line.serial = tunnel.serial;
         line.name->setText(m_presentation.deviceName(tunnel.device) + QStringLiteral(" → ") +
                            serverName(tunnel));
-        line.second->setText(protocolText(tunnel) + QStringLiteral(" · ") + textOf(tunnel.device) +
-                             QStringLiteral(" · ") + passageText(tunnel.passage));
+        line.second->setText(protocolText(tunnel.protocol, tunnel.confidence) +
+                             QStringLiteral(" · ") + textOf(tunnel.device) + QStringLiteral(" · ") +
+                             passageText(tunnel.passage, tunnel.protocol));
         line.rate->setText(
             m_presentation.format.rate(rows[i]->rateInbound + rows[i]->rateOutbound));
-        line.badge->show(shapeOf(state), meaningOf(state), wordOf(state));
+        // What is as it should be has its shape; what is not, its word as well.
+        line.shape->show(shapeOf(state), meaningOf(state), {});
+        line.word->setVisible(state != TunnelState::BothWays);
+        line.word->setText(wordOf(state));
+        line.word->setMeaning(meaningOf(state));
         line.spark->setValues(rows[i]->recent);
         line.button->setAccessibleName(
             tr("%1, %2, %3").arg(line.name->text(), line.second->text(), wordOf(state)));
@@ -392,7 +422,7 @@ void OverviewPage::showTunnels()
 
 void OverviewPage::showDevices()
 {
-    const auto rows = m_devices.busiest(4);
+    const auto rows = m_devices.busiest(3);
     m_noDevices->setVisible(rows.empty());
     m_bars->setVisible(!rows.empty());
     double most = 1;

@@ -10,6 +10,8 @@
 #include <array>
 #include <set>
 
+class QScrollArea;
+
 namespace ui {
 
 /// A number that matters, and a button that opens what it counts.
@@ -20,7 +22,7 @@ class Tile final : public QPushButton {
 public:
     explicit Tile(QWidget* parent);
     void show(const QString& figure, const QString& unit, const QString& second, Meaning meaning);
-    [[nodiscard]] QSize sizeHint() const override { return {200, 88}; }
+    [[nodiscard]] QSize sizeHint() const override { return {200, 76}; }
 
 private:
     SafeLabel* m_figure;
@@ -69,7 +71,8 @@ private:
     };
     struct TunnelLine {
         QPushButton* button = nullptr;
-        Badge* badge = nullptr;
+        Badge* shape = nullptr;
+        SafeLabel* word = nullptr;
         SafeLabel* name = nullptr;
         SafeLabel* second = nullptr;
         SafeLabel* rate = nullptr;
@@ -78,6 +81,7 @@ private:
     };
     void showAttention(const engine::Snapshot& snapshot);
     void showTunnels();
+    [[nodiscard]] std::size_t linesThatFit() const;
     void showDevices();
 
     const Presentation& m_presentation;
@@ -95,7 +99,9 @@ private:
     Card* m_attentionCard;
     SafeLabel* m_nothing;
     std::array<AttentionLine, 5> m_attention;
-    std::array<TunnelLine, 6> m_lines;
+    std::array<TunnelLine, 12> m_lines;
+    Card* m_tunnelCard;
+    QScrollArea* m_area;
     SafeLabel* m_noTunnels;
     BarList* m_bars;
     SafeLabel* m_noDevices;

@@ -90,11 +90,8 @@ PassthroughCard::PassthroughCard(const Presentation& presentation, VpnProtocol p
     m_switch->setDanger(2);
     for (int i = 0; i < 3; ++i)
         m_switch->setToolTipOf(i, modeSentence(protocol, static_cast<PassthroughMode>(i)));
-    connect(m_switch, &SegmentedSwitch::asked, this, [this](int position) {
-        engine::policy::PassthroughSwitch value = m_status.position;
-        value.mode = static_cast<PassthroughMode>(position);
-        Q_EMIT changeAsked(m_protocol, value, m_onLive);
-    });
+    connect(m_switch, &SegmentedSwitch::asked, this,
+            [this](int position) { ask(static_cast<PassthroughMode>(position)); });
     head->addWidget(m_switch, 0, Qt::AlignTop);
     body->addLayout(head);
 
@@ -114,6 +111,25 @@ PassthroughCard::PassthroughCard(const Presentation& presentation, VpnProtocol p
     second->addWidget(m_more);
     body->addLayout(second);
 
+    auto* testRow = new QHBoxLayout;
+    testRow->setSpacing(kGap);
+    m_test = new SafeLabel(this);
+    m_test->wrapping();
+    m_testNow = makeQuietButton(tr("Test now"), this);
+    m_testNow->setAccessibleName(tr("Test %1 now").arg(nameOf(protocol)));
+    m_testNow->setToolTip(
+        tr("Two simulated devices with clashing numbers go through the real router; nothing leaves "
+           "this computer."));
+    connect(m_testNow, &QPushButton::clicked, this, [this] { Q_EMIT selfTestAsked(m_protocol); });
+    testRow->addWidget(m_test, 1);
+    testRow->addWidget(m_testNow);
+    body->addLayout(testRow);
+    m_caution = new SafeLabel(cautionOf(protocol), this);
+    m_caution->wrapping();
+    m_caution->setMeaning(Meaning::Warning);
+    m_caution->setVisible(!m_caution->text().isEmpty());
+    body->addWidget(m_caution);
+
     m_bar = new InlineMessage(this);
     QPushButton* undo = m_bar->addAction(tr("Undo"));
     QPushButton* finish = m_bar->addAction(tr("Let them finish"));
@@ -127,6 +143,14 @@ PassthroughCard::PassthroughCard(const Presentation& presentation, VpnProtocol p
     m_bar->hide();
     body->addWidget(m_bar);
 
+    m_later = new InlineMessage(this);
+    connect(m_later->addAction(tr("Block now")), &QPushButton::clicked, this,
+            [this] { ask(PassthroughMode::Block); });
+    connect(m_later->addAction(tr("Keep it on")), &QPushButton::clicked, this,
+            [this] { blockAt({}); });
+    m_later->hide();
+    body->addWidget(m_later);
+
     m_details = new QWidget(this);
     auto* details = new QVBoxLayout(m_details);
     details->setContentsMargins(0, kGap, 0, 0);
@@ -134,24 +158,15 @@ PassthroughCard::PassthroughCard(const Presentation& presentation, VpnProtocol p
     details->addWidget(makeLine(m_details));
     auto* technicals = new SafeLabel(tr("Uses %1").arg(technicalsOf(protocol)), m_details);
     technicals->wrapping();
-    details->addWidget(technicals);
-    m_caution = new SafeLabel(cautionOf(protocol), m_details);
-    m_caution->wrapping();
-    m_caution->setMeaning(Meaning::Warning);
-    m_caution->setVisible(!m_caution->text().isEmpty());
-    details->addWidget(m_caution);
-    auto* testRow = new QHBoxLayout;
-    m_test = new SafeLabel(m_details);
-    m_test->wrapping();
-    auto* test = new QPushButton(tr("Test now"), m_details);
-    test->setAccessibleName(tr("Test %1 now").arg(nameOf(protocol)));
-    test->setToolTip(
-        tr("Two simulated devices with clashing numbers go through the real router; nothing leaves "
-           "this computer."));
-    connect(test, &QPushButton::clicked, this, [this] { Q_EMIT selfTestAsked(m_protocol); });
-    testRow->addWidget(m_test, 1);
-    testRow->addWidget(test);
-    details->addLayout(testRow);
+    auto* technicalRow = new QHBoxLayout;
+    technicalRow->addWidget(technicals, 1);
+    m_soon = makeQuietButton(tr("Block in 15 min"), this);
+    m_soon->setAccessibleName(tr("Block %1 in 15 minutes").arg(nameOf(protocol)));
+    m_soon->setToolTip(tr("While this window is open"));
+    connect(m_soon, &QPushButton::clicked, this,
+            [this] { blockAt(QDateTime::currentDateTime().addSecs(15 * 60)); });
+    technicalRow->addWidget(m_soon);
+    details->addLayout(technicalRow);
     m_exceptions = new QHBoxLayout;
     m_exceptions->setSpacing(kGap);
     m_exceptions->addWidget(new SafeLabel(tr("Exceptions"), m_details));
@@ -194,6 +209,20 @@ PassthroughCard::PassthroughCard(const Presentation& presentation, VpnProtocol p
     body->addWidget(m_details);
 }
 
+void PassthroughCard::ask(PassthroughMode mode)
+{
+    blockAt({});
+    engine::policy::PassthroughSwitch value = m_status.position;
+    value.mode = mode;
+    Q_EMIT changeAsked(m_protocol, value, m_onLive);
+}
+
+void PassthroughCard::blockAt(const QDateTime& at)
+{
+    m_blockAt = at;
+    tick();
+}
+
 void PassthroughCard::setExpanded(bool expanded)
 {
     m_more->setChecked(expanded);
@@ -234,24 +263,29 @@ void PassthroughCard::setStatus(const engine::ProtocolStatus& status, const QStr
     if (status.tunnelsSeen > 0) counts << tr("%1 so far").arg(format.count(status.tunnelsSeen));
     if (status.refused > 0) counts << tr("%1 refused").arg(format.count(status.refused));
     using Outcome = engine::SelfTestResult::Outcome;
+    if (status.position.mode == PassthroughMode::Block) m_blockAt = {};
+    m_soon->setVisible(status.position.mode != PassthroughMode::Block && !m_blockAt.isValid());
+    // The engine says why it has none.
+    m_testNow->setVisible(status.selfTest.outcome != Outcome::NeverRun ||
+                          status.selfTest.why.empty());
     const QString ago = format.duration(m_presentation.now - status.selfTest.at);
     switch (status.selfTest.outcome) {
     case Outcome::NeverRun:
-        m_test->setText(tr("Self-test: not run yet"));
+        m_test->setText(status.selfTest.why.empty()
+                            ? tr("Check: not run yet")
+                            : tr("Check: %1").arg(safeText(status.selfTest.why, 200)));
         m_test->setMeaning(Meaning::Neutral);
         break;
     case Outcome::Passed:
-        m_test->setText(tr("Self-test passed %1 ago: two devices with clashing numbers were told "
-                           "apart by the real router.")
-                            .arg(ago));
+        m_test->setText(
+            tr("Check: passed %1 ago (two clashing synthetic clients through the engine)")
+                .arg(ago));
         m_test->setMeaning(Meaning::Good);
-        counts << tr("self-test passed");
         break;
     case Outcome::Failed:
         m_test->setText(
-            tr("Self-test failed %1 ago: %2").arg(ago, safeText(status.selfTest.why, 200)));
+            tr("Check: failed %1 ago. %2").arg(ago, safeText(status.selfTest.why, 200)));
         m_test->setMeaning(Meaning::Bad);
-        counts << tr("self-test failed");
         break;
     }
     if (!status.position.exceptions.empty())
@@ -277,8 +311,25 @@ bool PassthroughCard::isHolding() const
     return m_heldUntil.isValid();
 }
 
+bool PassthroughCard::isCounting() const
+{
+    return isHolding() || m_blockAt.isValid();
+}
+
 void PassthroughCard::tick()
 {
+    m_later->setVisible(m_blockAt.isValid());
+    if (m_blockAt.isValid()) {
+        const qint64 seconds = QDateTime::currentDateTime().secsTo(m_blockAt);
+        if (seconds <= 0) {
+            ask(PassthroughMode::Block);
+        } else {
+            m_later->say(Meaning::Held,
+                         tr("%1 will be blocked in %2, as long as this window is open.")
+                             .arg(nameOf(m_protocol),
+                                  m_presentation.format.duration(std::chrono::seconds(seconds))));
+        }
+    }
     m_bar->setVisible(isHolding());
     if (!isHolding()) return;
     const auto left =
@@ -401,14 +452,14 @@ PassthroughPage::PassthroughPage(const Presentation& presentation, QWidget* pare
     m_timer->setInterval(250);
     connect(m_timer, &QTimer::timeout, this, [this] {
         for (PassthroughCard* card : m_cards) {
-            if (card->isHolding()) card->tick();
+            if (card->isCounting()) card->tick();
         }
     });
 }
 
 void PassthroughPage::setSnapshot(const engine::Snapshot& snapshot)
 {
-    bool holding = false;
+    bool counting = false;
     // How many IPsec tunnels need the switch at all: it keeps people from toggling it for luck.
     const auto& plain = snapshot.protocols[static_cast<std::size_t>(VpnProtocol::IpsecEsp)];
     const auto& inUdp = snapshot.protocols[static_cast<std::size_t>(VpnProtocol::IpsecNatT)];
@@ -429,10 +480,10 @@ void PassthroughPage::setSnapshot(const engine::Snapshot& snapshot)
                          .arg(inUdp.liveTunnels + plain.liveTunnels);
         }
         m_cards[i]->setStatus(status, held, remark);
-        holding = holding || m_cards[i]->isHolding();
+        counting = counting || m_cards[i]->isCounting();
     }
-    if (holding && !m_timer->isActive()) m_timer->start();
-    if (!holding) m_timer->stop();
+    if (counting && !m_timer->isActive()) m_timer->start();
+    if (!counting) m_timer->stop();
 }
 
 void PassthroughPage::setOnLive(OnLive onLive)

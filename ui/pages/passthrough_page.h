@@ -23,9 +23,13 @@ public:
     /// `held` are the devices whose tunnels are held right now.
     void setStatus(const engine::ProtocolStatus& status, const QStringList& held,
                    const QString& remark);
-    /// Says the seconds left; called while something is held.
+    /// Says the time left; called while isCounting().
     void tick();
     [[nodiscard]] bool isHolding() const;
+    /// Something is held, or will be blocked.
+    [[nodiscard]] bool isCounting() const;
+    /// Blocks at that time, as long as the card lives; invalid: not at all.
+    void blockAt(const QDateTime& at);
     [[nodiscard]] SegmentedSwitch* modeSwitch() { return m_switch; }
     void setOnLive(engine::policy::OnLive onLive) { m_onLive = onLive; }
     void setExpanded(bool expanded);
@@ -38,6 +42,7 @@ Q_SIGNALS:
     void tunnelsAsked(engine::net::VpnProtocol protocol);
 
 private:
+    void ask(engine::policy::PassthroughMode mode);
     void showExceptions();
     void addException();
 
@@ -47,12 +52,16 @@ private:
     QStringList m_held;
     QString m_remark;
     QDateTime m_heldUntil;
+    QDateTime m_blockAt;
     bool m_first = true;
     engine::policy::OnLive m_onLive = engine::policy::OnLive::Hold;
     Badge* m_badge;
     SegmentedSwitch* m_switch;
     SafeLabel* m_counts;
     SafeLabel* m_test;
+    QPushButton* m_testNow;
+    QPushButton* m_soon;
+    InlineMessage* m_later;
     QPushButton* m_show;
     QPushButton* m_more;
     QWidget* m_details;

@@ -47,7 +47,14 @@ PortForwardsPage::PortForwardsPage(const Presentation& presentation, QWidget* pa
 
     m_table = new Table(tr("Port forwards"), CellDelegate::Lines::Two, this);
     m_table->setModel(m_model);
-    m_table->setColumnWidths({100, 0, 90, 130, 180, 150, 90, 70});
+    m_table->setColumnWidths({{QStringLiteral("Overlaps"), Table::Width::Beside::Shape},
+                              {},
+                              {QStringLiteral("TCP+UDP")},
+                              {QStringLiteral("50000–50010")},
+                              {QStringLiteral("192.168.255.255:65535")},
+                              {QStringLiteral("198.51.100.0/24")},
+                              {QStringLiteral("888,888")},
+                              {QStringLiteral("888")}});
     m_table->setSelectionMode(QAbstractItemView::SingleSelection);
     m_table->enableColumnChoice();
     connect(m_table, &Table::currentIdChanged, this, &PortForwardsPage::updateButtons);
@@ -84,7 +91,10 @@ PortForwardsPage::PortForwardsPage(const Presentation& presentation, QWidget* pa
     m_oneToOneTable = new Table(tr("One-to-one rules"), CellDelegate::Lines::One, oneToOne);
     m_oneToOneTable->setModel(m_oneToOnes);
     m_oneToOneTable->setProperty("plain", true);
-    m_oneToOneTable->setColumnWidths({70, 0, 170, 130});
+    m_oneToOneTable->setColumnWidths({{QStringLiteral("Off")},
+                                      {},
+                                      {QStringLiteral("192.168.255.255")},
+                                      {QStringLiteral("203.0.113.255")}});
     m_oneToOneTable->setMinimumHeight(80);
     m_oneToOneTable->setSelectionMode(QAbstractItemView::SingleSelection);
     connect(m_oneToOneTable, &Table::currentIdChanged, this, &PortForwardsPage::updateButtons);

@@ -8,9 +8,14 @@
 #include <QPainter>
 #include <QScrollArea>
 
+#include <algorithm>
+
 namespace ui {
 
 namespace {
+
+/// Ours: cards that cannot be used are shown so that nobody looks for them, but not by the dozen.
+constexpr int kMostGrey = 2;
 
 /// The mark of the program.
 class Mark final : public QWidget {
@@ -145,6 +150,9 @@ QWidget* StartPage::makeSide(Side& side, const QString& title, const QString& wo
     side.cards = new QVBoxLayout;
     side.cards->setSpacing(kGap);
     columnLayout->addLayout(side.cards);
+    side.beyond = new SafeLabel(box, TextSize::Caption);
+    side.beyond->muted().eliding();
+    columnLayout->addWidget(side.beyond);
     columnLayout->addStretch();
     side.group = new QButtonGroup(box);
     connect(side.group, &QButtonGroup::buttonToggled, this, [this] { showState(); });
@@ -160,7 +168,20 @@ void StartPage::fill(Side& side, bool external)
     }
     side.buttons.clear();
     QPushButton* best = nullptr;
-    for (const InterfaceChoice& choice : m_interfaces) {
+    // What can be chosen stands first, the likeliest on top; what cannot, grey at the end.
+    std::vector<InterfaceChoice> ordered = m_interfaces;
+    std::ranges::stable_sort(ordered, {}, [external](const InterfaceChoice& choice) {
+        if (!choice.usable) return choice.linkUp ? 4 : 5;
+        if (!choice.linkUp) return 3;
+        return choice.hasDefaultRoute == external ? 1 : 2;
+    });
+    QStringList beyond;
+    int grey = 0;
+    for (const InterfaceChoice& choice : ordered) {
+        if (!choice.usable && ++grey > kMostGrey) {
+            beyond << safeText(choice.name, 24);
+            continue;
+        }
         auto* button = new QPushButton(m_choice);
         button->setProperty("pick", true);
         button->setProperty("interface", choice.name);
@@ -211,6 +232,8 @@ void StartPage::fill(Side& side, bool external)
             external ? choice.hasDefaultRoute : !choice.hasDefaultRoute && choice.linkUp;
         if (choice.name == before || (best == nullptr && better)) best = button;
     }
+    side.beyond->setVisible(!beyond.isEmpty());
+    side.beyond->setText(tr("Cannot be shared either: %1").arg(beyond.join(QStringLiteral(", "))));
     if (best != nullptr) best->setChecked(true);
 }
 

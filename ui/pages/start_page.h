@@ -31,6 +31,7 @@ Q_SIGNALS:
 private:
     struct Side {
         QVBoxLayout* cards = nullptr;
+        SafeLabel* beyond = nullptr;
         QButtonGroup* group = nullptr;
         QList<QPushButton*> buttons;
     };

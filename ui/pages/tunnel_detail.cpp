@@ -107,7 +107,16 @@ TunnelDetail::TunnelDetail(const Presentation& presentation, Closable closable, 
     m_sessionTable = new Table(tr("Sessions of this tunnel"), CellDelegate::Lines::One, m_tabs);
     m_sessionTable->setModel(m_sessions);
     m_sessionTable->setProperty("plain", true);
-    m_sessionTable->setColumnWidths({72, 0, 190, 170, 110, 80, 90, 80, 84, 84});
+    m_sessionTable->setColumnWidths({{QStringLiteral("GRE")},
+                                     {},
+                                     {QStringLiteral("198.51.100.255:65535")},
+                                     {QStringLiteral("203.0.113.255:65535")},
+                                     {QStringLiteral("Unanswered"), Table::Width::Beside::Shape},
+                                     {QStringLiteral("59 min")},
+                                     {QStringLiteral("59 min")},
+                                     {QStringLiteral("59 min")},
+                                     {QStringLiteral("88.8 MB")},
+                                     {QStringLiteral("88.8 MB")}});
     for (const int column :
          {static_cast<int>(ConnectionModel::Device), static_cast<int>(ConnectionModel::For),
           static_cast<int>(ConnectionModel::LastPacket)})
@@ -197,7 +206,7 @@ void TunnelDetail::setPast()
 void TunnelDetail::presentationChanged()
 {
     const TunnelState state = stateOf(m_tunnel, m_presentation.now);
-    m_title->setText(protocolText(m_tunnel) + QStringLiteral(" · ") +
+    m_title->setText(protocolText(m_tunnel.protocol, m_tunnel.confidence) + QStringLiteral(" · ") +
                      m_presentation.deviceName(m_tunnel.device) + QStringLiteral(" → ") +
                      serverName(m_tunnel));
     m_state->show(shapeOf(state), meaningOf(state), stateText(m_tunnel, m_presentation));

@@ -53,11 +53,24 @@ TunnelsPage::TunnelsPage(const Presentation& presentation, TunnelModel& model, Q
 
     m_table = new Table(tr("Tunnels"), CellDelegate::Lines::Two, this);
     m_table->setModel(&m_model);
-    m_table->setColumnWidths({172, 108, 126, 0, 172, 98, 122, 88, 184, 150, 160, 70});
+    m_table->setColumnWidths({{QStringLiteral("Traffic both ways"), Table::Width::Beside::Shape},
+                              {QStringLiteral("GlobalProtect?")},
+                              {QStringLiteral("manager-phone")},
+                              {},
+                              {QStringLiteral("Port 58117 → 37693")},
+                              {QStringLiteral("23 h 59 min")},
+                              {QStringLiteral("↑ 59 min")},
+                              {QStringLiteral("59 min")},
+                              {QStringLiteral("↓ 88.8 Mbit/s"), Table::Width::Beside::Curve},
+                              {QStringLiteral("888 MB / 888 MB")},
+                              {QStringLiteral("203.0.113.255:65535")},
+                              {QStringLiteral("0.05 %")}});
     for (const int hidden :
          {static_cast<int>(TunnelModel::Total), static_cast<int>(TunnelModel::External),
           static_cast<int>(TunnelModel::Loss)})
         m_table->setColumnHiddenByDefault(hidden);
+    m_table->setDispensable({TunnelModel::Expires, TunnelModel::LastPacket, TunnelModel::RateNow,
+                             TunnelModel::Passage, TunnelModel::For});
     m_table->enableColumnChoice();
     m_table->setSelectionMode(QAbstractItemView::SingleSelection);
     connect(m_table, &Table::opened, this, &TunnelsPage::showTunnel);

@@ -141,6 +141,66 @@ QString icmpWords(std::uint32_t type, std::uint32_t code)
     return Words::tr("ICMP type %1, code %2").arg(type).arg(code);
 }
 
+struct Ending {
+    QString word;  ///< for tables
+    QString sentence;
+};
+
+/// Both empty for what ends nothing.
+Ending endingOf(EventKind cause, std::uint32_t code)
+{
+    switch (cause) {
+    case EventKind::PeerClosed:
+        return {Words::tr("Closed"),
+                code == 0 ? Words::tr("One of the two ends closed it.")
+                          : Words::tr("One of the two ends closed it with code %1.").arg(code)};
+    case EventKind::TimedOut:
+        return {Words::tr("Silence"), Words::tr("It ended because nothing was heard any more.")};
+    case EventKind::ResetBy:
+        return {Words::tr("Reset"), Words::tr("Its control connection was reset.")};
+    case EventKind::DroppedBySwitch:
+        return {Words::tr("Switch turned off"),
+                Words::tr("It was dropped because its switch was turned off.")};
+    case EventKind::IcmpError:
+        return {
+            Words::tr("Network error"),
+            Words::tr("The network reported an error: %1.").arg(icmpWords(code >> 8, code & 0xff))};
+    case EventKind::AuthenticationFailed:
+        return {
+            Words::tr("Log-in refused"),
+            code == 0
+                ? Words::tr("The server refused the user name or password.")
+                : Words::tr("The server refused the user name or password (error %1).").arg(code)};
+    case EventKind::ExternalAddressChanged:
+        return {Words::tr("Address changed"),
+                Words::tr("It ended because this computer's external address changed.")};
+    case EventKind::ControlOpened:
+    case EventKind::ControlMessage:
+    case EventKind::IdRewritten:
+    case EventKind::CallAgreed:
+    case EventKind::DataFirstOutbound:
+    case EventKind::DataFirstInbound:
+    case EventKind::NatDetected:
+    case EventKind::FloatedTo4500:
+    case EventKind::KeyExchange:
+    case EventKind::SpiBound:
+    case EventKind::SpiRebound:
+    case EventKind::Rekeyed:
+    case EventKind::Keepalive:
+    case EventKind::Retransmitted:
+    case EventKind::PortFloated:
+    case EventKind::LegacyPort500:
+    case EventKind::PhaseChanged:
+    case EventKind::WentSilent:
+    case EventKind::Resumed:
+    case EventKind::LossHigh:
+    case EventKind::Held:
+    case EventKind::Released:
+    case EventKind::FindingRaised: break;
+    }
+    return {};
+}
+
 }  // namespace
 
 TunnelState stateOf(const engine::tunnel::Tunnel& tunnel, engine::Instant now)
@@ -235,7 +295,7 @@ QString stateText(const engine::tunnel::Tunnel& tunnel, const Presentation& p)
     return wordOf(state);
 }
 
-QString passageText(const engine::tunnel::Passage& passage)
+QString passageText(const engine::tunnel::Passage& passage, VpnProtocol protocol)
 {
     const QString arrow = QStringLiteral(" → ");
     const auto pair = [&](const QString& word) {
@@ -244,7 +304,8 @@ QString passageText(const engine::tunnel::Passage& passage)
                    : word.arg(passage.internalId) + arrow + number(passage.externalId);
     };
     switch (passage.kind) {
-    case PassageKind::Unknown: return Words::tr("Not known yet");
+    case PassageKind::Unknown:
+        return protocol == VpnProtocol::Ah ? Words::tr("Cannot pass") : Words::tr("Not known yet");
     case PassageKind::PortTranslated: return pair(Words::tr("Port %1"));
     case PassageKind::CallId: return pair(Words::tr("Call ID %1"));
     case PassageKind::SpiPair:
@@ -267,7 +328,12 @@ QString passageSentence(const engine::tunnel::Tunnel& tunnel, const Presentation
     const QString device = p.deviceName(tunnel.device);
     const bool changed = passage.internalId != passage.externalId;
     switch (passage.kind) {
-    case PassageKind::Unknown: return Words::tr("How it passes the router is not known yet.");
+    case PassageKind::Unknown:
+        return tunnel.protocol == VpnProtocol::Ah
+                   ? Words::tr(
+                         "It cannot pass: AH protects the addresses that the router must "
+                         "change.")
+                   : Words::tr("How it passes the router is not known yet.");
     case PassageKind::PortTranslated:
         return changed ? Words::tr("The router translates port %1 to %2, as for any other traffic.")
                              .arg(passage.internalId)
@@ -320,10 +386,11 @@ QString serverName(const engine::tunnel::Tunnel& tunnel)
     return name.isEmpty() ? textOf(tunnel.server.address) : name;
 }
 
-QString protocolText(const engine::tunnel::Tunnel& tunnel)
+QString protocolText(VpnProtocol protocol, engine::tunnel::Confidence confidence)
 {
-    QString text = nameOf(tunnel.protocol);
-    if (tunnel.confidence == engine::tunnel::Confidence::Guess) text += QLatin1Char('?');
+    QString text =
+        protocol == VpnProtocol::IpsecNatT ? QStringLiteral("IPsec NAT-T") : nameOf(protocol);
+    if (confidence == engine::tunnel::Confidence::Guess) text += QLatin1Char('?');
     return text;
 }
 
@@ -368,7 +435,7 @@ QString summaryOf(const engine::tunnel::Tunnel& tunnel, const Presentation& p)
     }
     if (tunnel.phase == Phase::Held) first += QLatin1Char(' ') + sentenceOf(tunnel.phase);
     if (engine::tunnel::isOver(tunnel.phase)) {
-        const QString why = endSentence(tunnel.endCause, tunnel.endCode);
+        const QString why = endSentence(tunnel);
         if (!why.isEmpty() && tunnel.ended != engine::Instant{}) first += QLatin1Char(' ') + why;
     }
     if (tunnel.phase != Phase::Refused && tunnel.passage.kind != PassageKind::Unknown) {
@@ -377,87 +444,23 @@ QString summaryOf(const engine::tunnel::Tunnel& tunnel, const Presentation& p)
     return first;
 }
 
-QString endSentence(EventKind cause, std::uint32_t code)
-{
-    switch (cause) {
-    case EventKind::PeerClosed:
-        return code == 0 ? Words::tr("One of the two ends closed it.")
-                         : Words::tr("One of the two ends closed it with code %1.").arg(code);
-    case EventKind::TimedOut: return Words::tr("It ended because nothing was heard any more.");
-    case EventKind::ResetBy: return Words::tr("Its control connection was reset.");
-    case EventKind::DroppedBySwitch:
-        return Words::tr("It was dropped because its switch was turned off.");
-    case EventKind::IcmpError:
-        return Words::tr("The network reported an error: %1.")
-            .arg(icmpWords(code >> 8, code & 0xff));
-    case EventKind::AuthenticationFailed:
-        return code == 0 ? Words::tr("The server refused the user name or password.")
-                         : Words::tr("The server refused the user name or password (error %1).")
-                               .arg(code);
-    case EventKind::ExternalAddressChanged:
-        return Words::tr("It ended because this computer's external address changed.");
-    case EventKind::ControlOpened:
-    case EventKind::ControlMessage:
-    case EventKind::IdRewritten:
-    case EventKind::CallAgreed:
-    case EventKind::DataFirstOutbound:
-    case EventKind::DataFirstInbound:
-    case EventKind::NatDetected:
-    case EventKind::FloatedTo4500:
-    case EventKind::KeyExchange:
-    case EventKind::SpiBound:
-    case EventKind::SpiRebound:
-    case EventKind::Rekeyed:
-    case EventKind::Keepalive:
-    case EventKind::Retransmitted:
-    case EventKind::PortFloated:
-    case EventKind::LegacyPort500:
-    case EventKind::PhaseChanged:
-    case EventKind::WentSilent:
-    case EventKind::Resumed:
-    case EventKind::LossHigh:
-    case EventKind::Held:
-    case EventKind::Released:
-    case EventKind::FindingRaised: break;
-    }
-    return {};
-}
-
 QString endWord(EventKind cause)
 {
-    switch (cause) {
-    case EventKind::PeerClosed: return Words::tr("Closed");
-    case EventKind::TimedOut: return Words::tr("Silence");
-    case EventKind::ResetBy: return Words::tr("Reset");
-    case EventKind::DroppedBySwitch: return Words::tr("Switch turned off");
-    case EventKind::IcmpError: return Words::tr("Network error");
-    case EventKind::AuthenticationFailed: return Words::tr("Log-in refused");
-    case EventKind::ExternalAddressChanged: return Words::tr("Address changed");
-    case EventKind::ControlOpened:
-    case EventKind::ControlMessage:
-    case EventKind::IdRewritten:
-    case EventKind::CallAgreed:
-    case EventKind::DataFirstOutbound:
-    case EventKind::DataFirstInbound:
-    case EventKind::NatDetected:
-    case EventKind::FloatedTo4500:
-    case EventKind::KeyExchange:
-    case EventKind::SpiBound:
-    case EventKind::SpiRebound:
-    case EventKind::Rekeyed:
-    case EventKind::Keepalive:
-    case EventKind::Retransmitted:
-    case EventKind::PortFloated:
-    case EventKind::LegacyPort500:
-    case EventKind::PhaseChanged:
-    case EventKind::WentSilent:
-    case EventKind::Resumed:
-    case EventKind::LossHigh:
-    case EventKind::Held:
-    case EventKind::Released:
-    case EventKind::FindingRaised: break;
+    const QString word = endingOf(cause, 0).word;
+    return word.isEmpty() ? Words::tr("Over") : word;
+}
+
+QString endSentence(const engine::tunnel::Tunnel& tunnel)
+{
+    if (!engine::tunnel::isOver(tunnel.phase)) return {};
+    QString text = endingOf(tunnel.endCause, tunnel.endCode).sentence;
+    // What never came up has its reason among the findings, if anywhere.
+    if ((tunnel.phase == Phase::Failed || tunnel.phase == Phase::Refused) &&
+        !tunnel.findings.empty()) {
+        if (!text.isEmpty()) text += QLatin1Char(' ');
+        text += titleOf(tunnel.findings.back().kind) + QLatin1Char('.');
     }
-    return Words::tr("Over");
+    return text.isEmpty() ? sentenceOf(tunnel.phase) : text;
 }
 
 QString sentenceOf(const engine::tunnel::TimelineEvent& event, VpnProtocol protocol)

@@ -38,17 +38,20 @@ inline constexpr engine::Duration kSilentAfter = std::chrono::seconds(90);
 [[nodiscard]] QString stateText(const engine::tunnel::Tunnel& tunnel, const Presentation& p);
 
 /// The column that no other router has: "Call ID 3 → 51702".
-[[nodiscard]] QString passageText(const engine::tunnel::Passage& passage);
+[[nodiscard]] QString passageText(const engine::tunnel::Passage& passage,
+                                  engine::net::VpnProtocol protocol);
 [[nodiscard]] QString passageSentence(const engine::tunnel::Tunnel& tunnel, const Presentation& p);
 
 /// Server as name and address; the name is hostile text and has been made safe.
 [[nodiscard]] QString serverName(const engine::tunnel::Tunnel& tunnel);
-[[nodiscard]] QString protocolText(const engine::tunnel::Tunnel& tunnel);
+/// The protocol's name as short as a table needs it, with a question mark if it is only a guess.
+[[nodiscard]] QString protocolText(engine::net::VpnProtocol protocol,
+                                   engine::tunnel::Confidence confidence);
 
 /// "Anna-Laptop has had a PPTP tunnel to vpn.acme.example for 2 h 14 min. …"
 [[nodiscard]] QString summaryOf(const engine::tunnel::Tunnel& tunnel, const Presentation& p);
 /// Why it ended, in one sentence; empty while it lives.
-[[nodiscard]] QString endSentence(engine::tunnel::EventKind cause, std::uint32_t code);
+[[nodiscard]] QString endSentence(const engine::tunnel::Tunnel& tunnel);
 
 /// The same in a word or two, for tables.
 [[nodiscard]] QString endWord(engine::tunnel::EventKind cause);

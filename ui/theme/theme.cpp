@@ -99,7 +99,7 @@ QTableView[plain="true"], QListView[plain="true"] { border: none; background: tr
 QTableView::item { border: none; }
 QHeaderView { background: transparent; border: none; }
 QHeaderView::section { background: {surface}; color: {mutedText}; border: none; border-bottom: 1px solid {border};
-    padding: 6px 10px; }
+    padding: 6px 8px; }
 QHeaderView::section:hover { color: {text}; background: {raised}; }
 QHeaderView::section:first { border-top-left-radius: 8px; }
 QHeaderView::section:last { border-top-right-radius: 8px; }

@@ -26,7 +26,7 @@ struct HistoryQuery {
     friend bool operator==(const HistoryQuery&, const HistoryQuery&) = default;
 };
 
-/// A tunnel that has ended, as the database remembers it.
+/// A tunnel that has ended or still runs, as the database remembers it.
 struct HistoryTunnel {
     std::uint64_t serial = 0;
     engine::net::VpnProtocol protocol = engine::net::VpnProtocol::Pptp;
@@ -39,12 +39,12 @@ struct HistoryTunnel {
     QString serverName;
     engine::tunnel::Passage passage;
     QDateTime started;
-    QDateTime ended;
+    QDateTime ended;  ///< invalid while it runs
     std::uint64_t bytesOutbound = 0;
     std::uint64_t bytesInbound = 0;
-    /// The whole record with its timeline; serial 0: not kept.
+    /// The whole record with its timeline, on a clock that counts from 1970; serial 0: not kept.
     engine::tunnel::Tunnel detail;
-    engine::Instant endedAt;  ///< `ended` on detail's clock
+    [[nodiscard]] bool isLive() const { return !ended.isValid(); }
 };
 
 /// A session that has ended, as the database remembers it.

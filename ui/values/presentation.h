@@ -38,6 +38,13 @@ struct Presentation {
                    ? deviceName(address) + QStringLiteral(" (") + textOf(address) + QLatin1Char(')')
                    : textOf(address);
     }
+    /// The same for what history keeps, whose clock counts from 1970.
+    [[nodiscard]] Presentation ofHistory() const
+    {
+        Presentation past = *this;
+        past.now = engine::Instant{std::chrono::milliseconds(wallClock.toMSecsSinceEpoch())};
+        return past;
+    }
     [[nodiscard]] QDateTime timeOf(engine::Instant at) const
     {
         const auto before = std::chrono::duration_cast<std::chrono::milliseconds>(now - at).count();

@@ -70,6 +70,7 @@ void Badge::show(Shape shape, Meaning meaning, const QString& word)
 
 QSize Badge::sizeHint() const
 {
+    if (m_word.isEmpty()) return {12, 24};
     return {fontMetrics().horizontalAdvance(m_word) + 34, std::max(24, fontMetrics().height() + 6)};
 }
 
@@ -78,6 +79,11 @@ void Badge::paintEvent(QPaintEvent* /*event*/)
     QPainter painter(this);
     painter.setRenderHint(QPainter::Antialiasing);
     const Colours& colours = currentColours();
+    if (m_word.isEmpty()) {
+        paintShape(painter, QRectF(1, (height() - 10) / 2.0, 10, 10), m_shape,
+                   colours.ink(m_meaning));
+        return;
+    }
     painter.setPen(Qt::NoPen);
     painter.setBrush(colours.soft(m_meaning));
     painter.drawRoundedRect(rect(), height() / 2.0, height() / 2.0);
@@ -100,8 +106,14 @@ EmptyState::EmptyState(Symbol symbol, QWidget* parent)
     column->addWidget(m_fact, 0, Qt::AlignHCenter);
     m_why->muted().wrapping();
     m_why->setAlignment(Qt::AlignHCenter | Qt::AlignTop);
+    // Between stretches, not aligned: an aligned label gets the height of its own idea of a width.
     m_why->setMinimumWidth(360);
-    column->addWidget(m_why, 0, Qt::AlignHCenter);
+    m_why->setMaximumWidth(520);
+    auto* why = new QHBoxLayout;
+    why->addStretch(1);
+    why->addWidget(m_why, 100);
+    why->addStretch(1);
+    column->addLayout(why);
     column->addSpacing(kGap);
     column->addWidget(m_action, 0, Qt::AlignHCenter);
     m_action->hide();

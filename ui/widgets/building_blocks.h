@@ -40,7 +40,7 @@ private:
     QPushButton* m_action = nullptr;
 };
 
-/// Shape and word in one colour on its soft ground.
+/// Shape and word in one colour on its soft ground; without a word the shape alone.
 class Badge final : public QWidget {
     Q_OBJECT
     Q_DISABLE_COPY_MOVE(Badge)

@@ -24,7 +24,7 @@ class RateTicker final : public QCPAxisTicker {
 public:
     explicit RateTicker(const Presentation& presentation) : m_presentation(presentation)
     {
-        setTickCount(4);
+        setTickCount(3);
     }
 
 protected:
@@ -183,7 +183,7 @@ ThroughputPlot::ThroughputPlot(const Presentation& presentation, QWidget* parent
     column->addWidget(m_plot);
     m_plot->setFocusPolicy(Qt::NoFocus);
     m_plot->setAttribute(Qt::WA_TransparentForMouseEvents);
-    m_plot->setMinimumHeight(128);
+    m_plot->setMinimumHeight(112);
     m_plot->setBufferDevicePixelRatio(devicePixelRatioF());
     m_plot->addGraph();
     m_plot->addGraph();
@@ -194,12 +194,22 @@ ThroughputPlot::ThroughputPlot(const Presentation& presentation, QWidget* parent
     m_plot->xAxis->setRange(-600, 0);
     m_plot->yAxis->setRange(0, 125000);
     m_plot->axisRect()->setAutoMargins(QCP::msLeft | QCP::msBottom | QCP::msRight);
-    m_plot->axisRect()->setMargins(QMargins(0, 8, 8, 0));
-    m_plot->axisRect()->setMinimumMargins(QMargins(0, 8, 24, 0));
+    m_plot->axisRect()->setMargins(QMargins(0, 4, 8, 0));
+    m_plot->axisRect()->setMinimumMargins(QMargins(0, 4, 24, 0));
+    // Above the grid, at its right edge: the empty column before it takes what is left.
     m_plot->legend->setVisible(true);
-    m_plot->axisRect()->insetLayout()->setInsetAlignment(0, Qt::AlignRight | Qt::AlignTop);
-    m_plot->axisRect()->insetLayout()->setMargins(QMargins(0, 0, 0, 0));
     m_plot->legend->setFillOrder(QCPLegend::foColumnsFirst);
+    m_plot->legend->setMargins(QMargins(0, 0, 0, 0));
+    auto* above = new QCPLayoutGrid;
+    m_plot->plotLayout()->insertRow(0);
+    m_plot->plotLayout()->addElement(0, 0, above);
+    auto* empty = new QCPLayoutElement(m_plot);
+    above->addElement(0, 0, empty);
+    above->addElement(0, 1, m_plot->legend);
+    above->setColumnStretchFactor(1, 0.001);
+    m_plot->plotLayout()->setRowStretchFactor(0, 0.001);
+    // The lowest speed and the oldest minute meet in the corner.
+    m_plot->xAxis->setTickLabelPadding(10);
     setAccessibleName(tr("Throughput of the last ten minutes"));
     restyle();
 }

@@ -22,6 +22,7 @@ public:
     SafeLabel& selectable();
     /// Text in the colour of that meaning, in every theme.
     void setMeaning(Meaning meaning);
+    [[nodiscard]] Meaning meaning() const { return m_meaning; }
     /// Cuts what does not fit with an ellipsis instead of widening the window.
     SafeLabel& eliding();
     [[nodiscard]] QSize minimumSizeHint() const override;

@@ -12,11 +12,17 @@
 #include <QMenu>
 #include <QPainter>
 
+#include <utility>
+
 namespace ui {
 
 namespace {
 
-constexpr int kPadding = 10;
+constexpr int kPadding = 8;
+constexpr int kShapeWidth = 19;
+constexpr int kCurveWidth = 40;
+/// Ours: what the elastic column keeps when there is no room, before the table scrolls.
+constexpr int kElasticMinimum = 126;
 
 }  // namespace
 
@@ -62,7 +68,7 @@ void CellDelegate::paint(QPainter* painter, const QStyleOptionViewItem& option,
 
     const QVariant spark = index.data(SparkRole);
     if (spark.isValid() && !dimmed) {
-        const int width = std::min(72, where.width() / 3);
+        const int width = std::clamp(where.width() / 3, kCurveWidth, 72);
         const QRectF area(where.right() - width, where.top() + 2, width, where.height() - 4);
         paintSparkline(*painter, area, spark.value<QList<double>>(), colours.inbound);
         where.setRight(where.right() - width - kGap);
@@ -71,7 +77,7 @@ void CellDelegate::paint(QPainter* painter, const QStyleOptionViewItem& option,
     if (shape.isValid()) {
         paintShape(*painter, QRectF(where.left(), where.center().y() - 4.5, 11, 11),
                    static_cast<Shape>(shape.toInt()), colour);
-        where.setLeft(where.left() + 19);
+        where.setLeft(where.left() + kShapeWidth);
     }
     const auto alignment = Qt::Alignment(index.data(Qt::TextAlignmentRole).toInt());
     const bool right = (alignment & Qt::AlignRight) != 0;
@@ -163,34 +169,53 @@ void Table::setModel(QAbstractItemModel* model)
     setSortingEnabled(true);
 }
 
-void Table::setColumnWidths(const QList<int>& widths)
+void Table::setColumnWidths(const QList<Width>& widths)
 {
     m_widths = widths;
-    const double scale = fontMetrics().averageCharWidth() / 7.0;
-    for (qsizetype i = 0; i < widths.size(); ++i) {
-        if (widths.at(i) > 0)
-            setColumnWidth(static_cast<int>(i),
-                           static_cast<int>(widths.at(i) * std::max(0.9, scale)));
+    for (int i = 0; i < widths.size(); ++i) {
+        const Width& width = widths.at(i);
+        if (width.widest.isEmpty()) continue;
+        const int beside = width.beside == Width::Beside::Shape   ? kShapeWidth
+                           : width.beside == Width::Beside::Curve ? kCurveWidth + kGap
+                                                                  : 0;
+        setColumnWidth(
+            i, std::max(horizontalHeader()->sectionSizeHint(i),
+                        fontMetrics().horizontalAdvance(width.widest) + beside + 2 * kPadding + 1));
     }
+    stretchColumns();
+}
+
+void Table::setDispensable(const QList<int>& columns)
+{
+    m_dispensable = columns;
     stretchColumns();
 }
 
 void Table::stretchColumns()
 {
+    for (const int column : std::exchange(m_gone, {}))
+        setColumnHidden(column, false);
     int fixed = 0;
     int elastic = 0;
     for (int i = 0; i < m_widths.size(); ++i) {
         if (isColumnHidden(i)) continue;
-        if (m_widths.at(i) == 0) {
+        if (m_widths.at(i).widest.isEmpty()) {
             ++elastic;
         } else {
             fixed += columnWidth(i);
         }
     }
+    for (const int column : m_dispensable) {
+        if (fixed + elastic * kElasticMinimum <= viewport()->width()) break;
+        if (isColumnHidden(column)) continue;
+        fixed -= columnWidth(column);
+        setColumnHidden(column, true);
+        m_gone.append(column);
+    }
     if (elastic == 0) return;
-    const int each = std::max(140, (viewport()->width() - fixed) / elastic);
+    const int each = std::max(kElasticMinimum, (viewport()->width() - fixed) / elastic);
     for (int i = 0; i < m_widths.size(); ++i) {
-        if (m_widths.at(i) == 0 && !isColumnHidden(i)) setColumnWidth(i, each);
+        if (m_widths.at(i).widest.isEmpty() && !isColumnHidden(i)) setColumnWidth(i, each);
     }
 }
 
@@ -212,6 +237,8 @@ void Table::enableColumnChoice()
                 action->setChecked(!isColumnHidden(i));
                 action->setEnabled(i != 0);
                 connect(action, &QAction::toggled, this, [this, i](bool on) {
+                    m_dispensable.removeAll(i);
+                    m_gone.removeAll(i);
                     setColumnHidden(i, !on);
                     stretchColumns();
                 });

@@ -33,8 +33,16 @@ public:
     Table(const QString& accessibleName, CellDelegate::Lines lines, QWidget* parent);
 
     void setModel(QAbstractItemModel* model) override;
-    /// Widths in pixels at the default font; 0: takes what is left.
-    void setColumnWidths(const QList<int>& widths);
+    /// How wide a column starts: as its heading and the widest text it must show whole need in the
+    /// font there is. The one without a text takes what is left.
+    struct Width {
+        QString widest;
+        enum class Beside : std::uint8_t { Nothing, Shape, Curve } beside = Beside::Nothing;
+    };
+    void setColumnWidths(const QList<Width>& widths);
+    /// Columns that give way, the first one first, where the table is too narrow for all of them;
+    /// they come back with the room. One that the user asks for by the header's menu stays.
+    void setDispensable(const QList<int>& columns);
     void setColumnHiddenByDefault(int column) { setColumnHidden(column, true); }
     /// Lets the user choose columns from the header's menu.
     void enableColumnChoice();
@@ -60,7 +68,9 @@ protected:
 
 private:
     void stretchColumns();
-    QList<int> m_widths;
+    QList<Width> m_widths;
+    QList<int> m_dispensable;
+    QList<int> m_gone;  ///< dispensable ones that have given way
 };
 
 }  // namespace ui

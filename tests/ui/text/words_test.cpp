@@ -82,12 +82,37 @@ private Q_SLOTS:
         for (int i = 0; i <= static_cast<int>(PassageKind::OnlyClient); ++i) {
             engine::tunnel::Tunnel tunnel;
             tunnel.passage = {static_cast<PassageKind>(i), 3, 51702};
-            QVERIFY(!ui::passageText(tunnel.passage).isEmpty());
+            QVERIFY(!ui::passageText(tunnel.passage, engine::net::VpnProtocol::Pptp).isEmpty());
             QVERIFY(!ui::passageSentence(tunnel, {}).isEmpty());
         }
-        QCOMPARE(ui::passageText({PassageKind::CallId, 3, 51702}),
+        QCOMPARE(ui::passageText({PassageKind::CallId, 3, 51702}, engine::net::VpnProtocol::Pptp),
                  QStringLiteral("Call ID 3 → 51702"));
-        QCOMPARE(ui::passageText({PassageKind::CallId, 3, 3}), QStringLiteral("Call ID 3"));
+        QCOMPARE(ui::passageText({PassageKind::CallId, 3, 3}, engine::net::VpnProtocol::Pptp),
+                 QStringLiteral("Call ID 3"));
+    }
+
+    void endOfARefusedTunnel_saysTheFinding()
+    {
+        engine::tunnel::Tunnel tunnel;
+        tunnel.protocol = engine::net::VpnProtocol::Ah;
+        tunnel.phase = Phase::Failed;
+        tunnel.ended = engine::Instant{1h};
+        tunnel.endCause = engine::tunnel::EventKind::FindingRaised;
+        QVERIFY(!ui::endSentence(tunnel).isEmpty());
+        tunnel.findings.push_back({.kind = FindingKind::AhCannotPass});
+        QVERIFY(ui::endSentence(tunnel).contains(ui::titleOf(FindingKind::AhCannotPass)));
+        QCOMPARE(ui::passageText({}, tunnel.protocol), QStringLiteral("Cannot pass"));
+        tunnel.phase = Phase::Established;
+        QVERIFY(ui::endSentence(tunnel).isEmpty());
+    }
+
+    void shortDuration_isOneUnit()
+    {
+        const ui::Format format;
+        QCOMPARE(format.shortDuration(23h + 59min), QStringLiteral("23\u00a0h"));
+        QCOMPARE(format.shortDuration(50h), QStringLiteral("2\u00a0d"));
+        QCOMPARE(format.shortDuration(61s), QStringLiteral("1\u00a0min"));
+        QCOMPARE(format.shortDuration(59s), QStringLiteral("59\u00a0s"));
     }
 
     void everyProtocol_saysWhatTheRouterDoes()
