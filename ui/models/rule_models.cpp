@@ -8,7 +8,7 @@ using engine::net::IpProtocol;
 using engine::policy::OneToOne;
 using engine::policy::PortForward;
 
-bool hasPorts(IpProtocol protocol)
+bool forwardHasPorts(IpProtocol protocol)
 {
     return protocol == IpProtocol::Tcp || protocol == IpProtocol::Udp ||
            protocol == IpProtocol::Sctp || protocol == IpProtocol::Dccp ||
@@ -23,7 +23,8 @@ const PortForward* PortForwardModel::conflictOf(const PortForward& forward,
         if (other.id == forward.id || !other.enabled || other.protocol != forward.protocol)
             continue;
         if (!other.allowedRemotes.overlaps(forward.allowedRemotes)) continue;
-        if (!hasPorts(forward.protocol) || other.externalPorts.overlaps(forward.externalPorts))
+        if (!forwardHasPorts(forward.protocol) ||
+            other.externalPorts.overlaps(forward.externalPorts))
             return &other;
     }
     return nullptr;
@@ -35,7 +36,7 @@ std::optional<engine::CommandError> problemOf(const PortForward& forward,
 {
     using engine::CommandError;
     if (internal && !internal->contains(forward.internalAddress)) return CommandError::NotInternal;
-    if (hasPorts(forward.protocol)) {
+    if (forwardHasPorts(forward.protocol)) {
         if (forward.externalPorts.last < forward.externalPorts.first)
             return CommandError::RangeInverted;
         if (forward.externalPorts.first == engine::net::Port{47} &&
@@ -112,7 +113,7 @@ QString PortForwardModel::text(const PortForwardRow& row, int column) const
     case Name: return safeText(forward.name, 48);
     case Protocol: return nameOf(forward.protocol);
     case External:
-        return hasPorts(forward.protocol) ? textOf(forward.externalPorts) : tr("no ports");
+        return forwardHasPorts(forward.protocol) ? textOf(forward.externalPorts) : tr("no ports");
     case To: return m_presentation.deviceName(forward.internalAddress);
     case From:
         return forward.allowedRemotes.length() == 0 ? tr("anywhere")
@@ -140,7 +141,7 @@ QVariant PortForwardModel::extra(const PortForwardRow& row, int column, int role
         if (column == Name) return row.conflict;
         if (column == To) {
             const QString port =
-                hasPorts(forward.protocol)
+                forwardHasPorts(forward.protocol)
                     ? QLatin1Char(':') + QString::number(forward.internalFirst.hostOrder())
                     : QString();
             return textOf(forward.internalAddress) + port;

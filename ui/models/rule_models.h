@@ -84,7 +84,7 @@ private:
 };
 
 /// Whether a port forward has ports at all: GRE and its like have none.
-[[nodiscard]] bool hasPorts(engine::net::IpProtocol protocol);
+[[nodiscard]] bool forwardHasPorts(engine::net::IpProtocol protocol);
 
 /// What is wrong with a forward that the user is typing; nothing if it can be sent.
 [[nodiscard]] std::optional<engine::CommandError> problemOf(

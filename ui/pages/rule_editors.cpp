@@ -129,7 +129,7 @@ PortForwardEditor::PortForwardEditor(const Presentation& presentation, const Por
     m_protocol = new QComboBox(this);
     for (const IpProtocol protocol : kProtocols) {
         const QString name =
-            hasPorts(protocol)
+            forwardHasPorts(protocol)
                 ? nameOf(protocol)
                 : tr("%1 (protocol %2)").arg(nameOf(protocol)).arg(static_cast<int>(protocol));
         m_protocol->addItem(name, static_cast<int>(protocol));
@@ -191,7 +191,7 @@ IpProtocol PortForwardEditor::protocol() const
 
 void PortForwardEditor::check()
 {
-    const bool ports = hasPorts(protocol());
+    const bool ports = forwardHasPorts(protocol());
     m_ports->setEnabled(ports);
     m_internalPort->setEnabled(ports);
     QString incomplete;
