@@ -88,6 +88,8 @@ struct Engine::State {
 
     // icmp_walk.cpp: queries' errors, and what the router says itself.
     Verdict icmpError(Walk& walk, net::Direction direction);
+    void hearRefusal(Walk& walk, const nat::EmbeddedPacket& quoted,
+                     std::optional<std::uint32_t>& session);
     void sendIcmp(Walk& walk, wire::IcmpType type, std::uint8_t code, std::uint32_t rest = 0);
 
     // sessions.cpp: making and ending.

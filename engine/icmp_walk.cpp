@@ -80,6 +80,7 @@ Verdict Engine::State::icmpError(Walk& walk, Direction direction)
             }
         }
     }
+    if (outward && ours == walk.ip.source()) hearRefusal(walk, quoted, index);
     if (!index) {
         if (!outward && net::hasPorts(quoted.protocol) && mappings.isHostPort(ourPort)) {
             ++counters.consumed;
@@ -144,6 +145,10 @@ Verdict Engine::State::icmpError(Walk& walk, Direction direction)
         ++counters.outbound.packets;
         return Verdict::forward(PortId::External);
     }
+    if (session.has(sf::kAttached) && !walk.hairpin) {
+        tunnels.noteIcmp(walk.now, attachmentOf(*index), static_cast<std::uint8_t>(icmp->type()),
+                         icmp->code(), walk.ip.bytes());
+    }
     translation.source = internal;
     error->translate(translation);
     walk.ip.rewriteDestination(session.internal);
@@ -153,6 +158,35 @@ Verdict Engine::State::icmpError(Walk& walk, Direction direction)
         ++counters.inbound.packets;
     }
     return Verdict::forward(PortId::Internal);
+}
+
+/// A device that has no ESP at all, or none from there, says whose the packet is not. The session
+/// that brought it may end by that; nobody outside needs to hear then.
+void Engine::State::hearRefusal(Walk& walk, const nat::EmbeddedPacket& quoted,
+                                std::optional<std::uint32_t>& session)
+{
+    const auto icmp = wire::IcmpView::parse(walk.ip.payload());
+    if (quoted.protocol != IpProtocol::Esp || icmp->type() != wire::IcmpType::Unreachable ||
+        (icmp->code() != wire::icmp_unreachable::kProtocol &&
+         icmp->code() != wire::icmp_unreachable::kPort)) {
+        return;
+    }
+    const net::Ipv4Address client = quoted.destination.address;
+    const net::Ipv4Address server = quoted.source.address;
+    const auto device = devices.findOrMake(walk.now, client);
+    if (!device) return;
+    const std::uint64_t id = session ? sessions.flowId(*session) : 0;
+    actions.clear();
+    passthrough.portlessRefused(walk.now,
+                                {.protocol = quoted.protocol,
+                                 .internal = client,
+                                 .external = slots[pair(*device)].address,
+                                 .remote = server,
+                                 .payload = quoted.head,
+                                 .packet = walk.ip.bytes()},
+                                actions);
+    perform(walk.now, {.client = client, .server = server}, walk.output);
+    if (id != 0 && !sessions.byFlowId(id)) session = std::nullopt;
 }
 
 /// What the router itself has to say to the sender of this packet.

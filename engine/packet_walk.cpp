@@ -267,7 +267,8 @@ Verdict Engine::State::emit(Walk& walk, std::uint32_t index, Direction direction
                        .payload = bytes.subspan(std::min(header, bytes.size())),
                        .bytes = total,
                        .packets = count,
-                       .segmentPayload = walk.packet.segmentPayload});
+                       .segmentPayload = walk.packet.segmentPayload,
+                       .packet = walk.ip.bytes()});
     }
     rewrite(walk, index, direction);
     if (!walk.hairpin) walk.ip.decrementTtl();

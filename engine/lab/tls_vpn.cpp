@@ -1,5 +1,7 @@
 #include "engine/lab/tls_vpn.h"
 
+#include <array>
+
 namespace engine::lab {
 
 namespace {
@@ -10,6 +12,10 @@ constexpr std::uint64_t kKey = 0x746c73;
 constexpr std::size_t kTicket = 32;
 constexpr Duration kBeginAgainAfter = 5s;
 constexpr Duration kDtlsRepeatAfter = 3s;
+/// SSTP before its first data, in clear octets: the HTTP request, the call request, and PPP's
+/// negotiation; and what answers each.
+constexpr std::array<std::size_t, 6> kSstpAsks{210, 24, 48, 52, 44, 48};
+constexpr std::array<std::size_t, 6> kSstpAnswers{150, 60, 48, 52, 44, 48};
 
 }  // namespace
 
@@ -66,7 +72,14 @@ void TlsVpnServer::takeRecord(TcpId id, wire::ConstBytes record)
         connection.ticket = ticket.take();
         m_tickets[connection.ticket] = connection.client;
         ++m_report.established;
-        tcp.send(id, tls::record(Record::Data, seal(kKey, connection.ticket)));
+        if (m_kind == TlsVpnKind::WithDtls) {
+            tcp.send(id, tls::record(Record::Data, seal(kKey, connection.ticket)));
+            return;
+        }
+    }
+    if (m_kind == TlsVpnKind::TlsOnly && connection.step < kSstpAnswers.size()) {
+        const Octets reply(kSstpAnswers[connection.step++]);
+        tcp.send(id, tls::record(Record::Data, seal(kKey, reply)));
         return;
     }
     for (const Octets& reply : answer(clear, m_self, connection.client, m_report)) {
@@ -145,6 +158,7 @@ void TlsVpnClient::begin()
     ++m_report.attempts;
     m_up = false;
     m_dtlsUp = false;
+    m_step = 0;
     m_stream.clear();
     m_connection = m_host->tcp().connect(
         {m_options.server, kTlsPort},
@@ -183,6 +197,8 @@ void TlsVpnClient::takeRecord(wire::ConstBytes record)
                                                  .put(tls::record(Record::Handshake, keys.take()))
                                                  .put(tls::finished(m_life))
                                                  .take());
+        } else if (body.size() == 40 && m_options.kind == TlsVpnKind::TlsOnly) {
+            negotiate();
         } else if (body.size() == 40) {
             m_host->tcp().send(
                 m_connection,
@@ -201,11 +217,25 @@ void TlsVpnClient::takeRecord(wire::ConstBytes record)
         m_speaker.hear(clear, m_report);
         return;
     }
+    if (m_options.kind == TlsVpnKind::TlsOnly && m_step < kSstpAsks.size()) {
+        negotiate();
+        return;
+    }
     m_up = true;
     m_ticket = clear;
     ++m_report.established;
     talk(m_life);
     if (m_options.kind == TlsVpnKind::WithDtls) openDtls(m_life);
+}
+
+/// The next of SSTP's messages before data. The first names the client.
+void TlsVpnClient::negotiate()
+{
+    const std::size_t size = kSstpAsks[m_step++];
+    m_host->tcp().send(
+        m_connection,
+        tls::record(Record::Data,
+                    seal(kKey, Writer{}.put32(m_speaker.self()).fill(size - 4).take())));
 }
 
 void TlsVpnClient::sendDatagram(Record type, std::uint16_t epoch, Octets body)

@@ -28,6 +28,7 @@ private:
         Octets ticket;  ///< the session id by which the DTLS channel is recognised
         Identity client = 0;
         int records = 0;
+        std::size_t step = 0;  ///< of SSTP's opening
     };
     void takeRecord(TcpId id, wire::ConstBytes record);
     void takeDatagram(const net::Endpoint& from, wire::ConstBytes bytes);
@@ -62,6 +63,7 @@ private:
     void begin();
     void takeRecord(wire::ConstBytes record);
     void takeDatagram(wire::ConstBytes bytes);
+    void negotiate();
     void openDtls(std::uint64_t life);
     void sendDatagram(tls::Record type, std::uint16_t epoch, Octets body);
     void talk(std::uint64_t life);
@@ -77,6 +79,7 @@ private:
     std::uint64_t m_sequence = 0;
     bool m_up = false;
     bool m_dtlsUp = false;
+    std::size_t m_step = 0;  ///< of SSTP's opening
     PeerReport m_report;
 };
 

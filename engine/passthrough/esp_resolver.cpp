@@ -79,6 +79,7 @@ constexpr std::size_t kMostTrials = 32;
 constexpr std::size_t kMostHeldOfGroup = 32;
 constexpr std::size_t kMostHeld = 256;
 constexpr std::size_t kMostShared = 8;
+constexpr std::size_t kMostNotOwners = 32;
 constexpr std::size_t kMostTold = 256;
 
 EspPair pairOf(const PortlessPacket& packet)
@@ -521,6 +522,45 @@ void EspResolver::complained(Instant now, EspPair pair, net::Ipv4Address client)
     }
 }
 
+void EspResolver::dropNotOwners(const Group& group, std::uint32_t spi,
+                                std::vector<Candidate>& candidates)
+{
+    if (group.notOwners.empty()) return;
+    std::erase_if(candidates, [&](const Candidate& candidate) {
+        return std::ranges::any_of(group.notOwners, [&](const NotOwner& other) {
+            return other.spi == spi && other.client == candidate.client;
+        });
+    });
+}
+
+void EspResolver::refused(Instant now, EspPair pair, net::Ipv4Address client, std::uint32_t spi,
+                          Actions& actions)
+{
+    Group* const group = find(pair);
+    Host* const host = group == nullptr ? nullptr : hostOf(*group, client);
+    if (host == nullptr) return;
+    InboundSpi* const bound = findSpi(host->inbound, spi);
+    if (bound != nullptr && bound->grade == Grade::Proven) return;
+    const bool known = std::ranges::any_of(group->notOwners, [&](const NotOwner& other) {
+        return other.spi == spi && other.client == client;
+    });
+    if (!known) {
+        if (group->notOwners.size() >= kMostNotOwners) {
+            group->notOwners.erase(group->notOwners.begin());
+        }
+        group->notOwners.push_back({spi, client});
+    }
+    if (bound == nullptr) return;
+    // Its expectation is open again; the next packet finds another.
+    for (Pending& pending : host->pendings) {
+        if (pending.tried == spi) pending.tried = 0;
+    }
+    if (OutboundSpi* const partner = findSpi(host->outbound, bound->partner)) partner->partner = 0;
+    std::erase_if(host->inbound, [&](const InboundSpi& other) { return other.spi == spi; });
+    dropInbound(*host, pair, spi, actions);
+    settle(now, *group);
+}
+
 void EspResolver::roundTrip(EspPair pair, Duration duration)
 {
     Group* const group = find(pair);
@@ -722,6 +762,7 @@ PortlessDecision EspResolver::decideInbound(Instant now, const PortlessPacket& p
     if (open != group->trials.end()) return tryAll(now, pair, *group, *open, sequence, actions);
 
     std::vector<Candidate> candidates = candidatesFor(now, *group, pair, sequence);
+    dropNotOwners(*group, spi, candidates);
     if (candidates.empty()) return dropped(DropReason::EspNoOwner);
     const bool expected = mayTryAtOnce(*group);
     if (!expected && !sawBefore(now, pair, spi, sequence)) {
@@ -970,6 +1011,7 @@ PortlessDecision EspResolver::tryAll(Instant now, EspPair pair, Group& group, Tr
                    return pending.tried == 0;
                });
     });
+    dropNotOwners(group, trial.spi, trial.candidates);
     estimateRoundTrip(now, group);
     const Instant since = trial.packets == 0 ? Instant{} : trial.last;
     const auto fit = [&](const Candidate& candidate) {

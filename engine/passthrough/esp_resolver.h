@@ -76,6 +76,10 @@ public:
     Attention watch(Instant now, net::Direction direction, const PortlessPacket& packet,
                     Actions& actions);
     void bindingClosed(Instant now, const PortlessBinding& binding);
+    /// The client says by ICMP that it takes no such packet: this SPI is not its own, unless it has
+    /// been proven before.
+    void refused(Instant now, EspPair pair, net::Ipv4Address client, std::uint32_t spi,
+                 Actions& actions);
 
     void handleTimeout(Instant now, Actions& actions);
     [[nodiscard]] std::optional<Instant> nextTimeout() const;
@@ -185,7 +189,13 @@ private:
         std::uint32_t spi = 0;
         std::vector<net::Ipv4Address> clients;
     };
+    /// An SPI that a client has said is not its own.
+    struct NotOwner {
+        std::uint32_t spi = 0;
+        net::Ipv4Address client;
+    };
     struct Group {
+        std::vector<NotOwner> notOwners;  ///< the latest few
         std::vector<Host> hosts;
         std::vector<Trial> trials;
         std::vector<Held> held;
@@ -225,6 +235,9 @@ private:
 
     std::vector<Candidate> candidatesFor(Instant now, const Group& group, EspPair pair,
                                          std::uint32_t sequence) const;
+    /// Takes out those who have said that this SPI is not theirs.
+    static void dropNotOwners(const Group& group, std::uint32_t spi,
+                              std::vector<Candidate>& candidates);
     [[nodiscard]] static std::int32_t weightOf(Instant now, const Group& group, const Host& host);
     /// How well a packet from the server fits as the answer to one of the client's since `since`.
     enum class Fit : std::uint8_t { None, Loose, Tight };

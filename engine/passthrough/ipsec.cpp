@@ -1338,6 +1338,13 @@ std::optional<UdpRedirect> IpsecInspector::unmatchedUdp(Instant now, net::Endpoi
     return UdpRedirect{owner->flow.id};
 }
 
+void IpsecInspector::portlessRefused(Instant now, const PortlessPacket& packet, Actions& actions)
+{
+    if (packet.protocol != net::IpProtocol::Esp || packet.payload.size() < 4) return;
+    m_state->resolver.refused(now, {packet.external, packet.remote}, packet.internal,
+                              wire::load32(packet.payload, 0), actions);
+}
+
 void IpsecInspector::save(StateWriter& out) const
 {
     const State& state = *m_state;

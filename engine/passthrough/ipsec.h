@@ -39,6 +39,8 @@ public:
                                             net::Endpoint remote, wire::ConstBytes payload,
                                             Actions& actions) override;
 
+    void portlessRefused(Instant now, const PortlessPacket& packet, Actions& actions) override;
+
     void handleTimeout(Instant now, Actions& actions) override;
     [[nodiscard]] std::optional<Instant> nextTimeout() const override;
 

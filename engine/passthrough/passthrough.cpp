@@ -35,6 +35,8 @@ using tunnel::Observation;
 /// Ours: one refusal of a device, server and protocol is told per minute; the engine counts all.
 constexpr Duration kRefusalTold = std::chrono::seconds(60);
 constexpr std::size_t kMostRefusals = 1024;
+/// Ours: how much of a packet proves a refusal.
+constexpr std::size_t kProof = 40;
 /// Ours: tunnels that are known to have been let in; far above what the NAT can hold.
 constexpr std::size_t kMostAdmitted = 65536;
 /// Ours: a flow whose other side stays silent is given up after this many packets. Enough for a
@@ -214,7 +216,7 @@ struct Passthrough::State {
     /// Replaces what an inspector wanted by the news that its tunnel was refused. Other flows that
     /// it has found to be of the same tunnel end with the one that was shown.
     void refuse(Instant now, const Observation& refused, const Mark& mark, FlowId shown,
-                Actions& actions)
+                wire::ConstBytes packet, Actions& actions)
     {
         Observation label = refused;
         for (std::size_t i = mark.attachments(); i < actions.attachments.size(); ++i) {
@@ -228,7 +230,15 @@ struct Passthrough::State {
         ended.kind = Observation::Kind::Ended;
         ended.phase = tunnel::Phase::Refused;
         ended.event = tunnel::EventKind::DroppedBySwitch;
+        Observation cause = ended;
+        cause.kind = Observation::Kind::Finding;
+        cause.finding = tunnel::FindingKind::BlockedByOwnRule;
+        cause.a = static_cast<std::uint32_t>(label.protocol);
+        // The headers only: what follows may be a secret.
+        const auto proof = packet.first(std::min(packet.size(), kProof));
+        cause.packet.assign(proof.begin(), proof.end());
         actions.observations.push_back(std::move(label));
+        actions.observations.push_back(std::move(cause));
         actions.observations.push_back(std::move(ended));
     }
 
@@ -344,7 +354,7 @@ Attention Passthrough::State::show(Instant now, ConsideredFlow& entry, const Flo
     const Observation* const refused =
         refusedLabel(actions, mark, flow.internal.address, flow.remote.address);
     if (refused != nullptr) {
-        refuse(now, *refused, mark, flow.id, actions);
+        refuse(now, *refused, mark, flow.id, segment.packet, actions);
         Actions unheeded;
         inspector.flowClosed(now, flow.id, FlowEnd::Admin, unheeded);
         std::ranges::move(unheeded.discards, std::back_inserter(actions.discards));
@@ -393,7 +403,7 @@ PortlessDecision Passthrough::decide(Instant now, net::Direction direction,
     const Observation* const refused =
         m_state->refusedLabel(actions, mark, packet.internal, packet.remote);
     if (refused != nullptr) {
-        m_state->refuse(now, *refused, mark, 0, actions);
+        m_state->refuse(now, *refused, mark, 0, packet.packet, actions);
         PortlessDecision off;
         off.reason = DropReason::PassthroughOff;
         return off;
@@ -432,6 +442,13 @@ std::optional<UdpRedirect> Passthrough::unmatchedUdp(Instant now, net::Endpoint 
         if (redirect) return redirect;
     }
     return std::nullopt;
+}
+
+void Passthrough::portlessRefused(Instant now, const PortlessPacket& packet, Actions& actions)
+{
+    if (Inspector* const owner = m_state->ownerOf(packet.protocol, packet.payload)) {
+        owner->portlessRefused(now, packet, actions);
+    }
 }
 
 void Passthrough::handleTimeout(Instant now, Actions& actions)

@@ -81,6 +81,10 @@ public:
         return std::nullopt;
     }
 
+    /// The client `packet.internal` answers by ICMP that it has no use for an inbound port-less
+    /// packet: `payload` is what the error quotes of it, at least eight octets.
+    virtual void portlessRefused(Instant, const PortlessPacket&, Actions&) {}
+
     virtual void handleTimeout(Instant now, Actions& actions) = 0;
     [[nodiscard]] virtual std::optional<Instant> nextTimeout() const = 0;
 
@@ -136,6 +140,8 @@ public:
     std::optional<UdpRedirect> unmatchedUdp(Instant now, net::Endpoint external,
                                             net::Endpoint remote, wire::ConstBytes payload,
                                             Actions& actions);
+
+    void portlessRefused(Instant now, const PortlessPacket& packet, Actions& actions);
 
     void handleTimeout(Instant now, Actions& actions);
     [[nodiscard]] std::optional<Instant> nextTimeout() const;

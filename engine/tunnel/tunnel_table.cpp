@@ -33,6 +33,18 @@ constexpr std::uint64_t kLossPackets = 200;
 constexpr std::uint64_t kLossHighPerMille = 50;
 constexpr std::uint64_t kLossGonePerMille = 20;
 
+// Ours. What is answered at all is answered within a second; TCP waits at least that long before it
+// sends again. Below 1,200 octets everything passes (IPv6 demands 1,280 of every link).
+constexpr Duration kAnsweredWithin = 1s;
+constexpr std::uint32_t kLarge = 1200;
+constexpr std::uint16_t kSmallEnough = 3;
+constexpr std::uint16_t kLargeLost = 4;
+
+constexpr bool isGre(SequenceKind sequence)
+{
+    return sequence == SequenceKind::GreV0 || sequence == SequenceKind::GreV1;
+}
+
 constexpr std::size_t indexOf(Direction direction)
 {
     return static_cast<std::size_t>(direction);
@@ -662,6 +674,7 @@ void TunnelTable::count(AttachmentId id, Instant now, const Passed& passed)
     mine.bytes += passed.bytes;
     mine.lastPacket = now;
     attachment.ways[1 - way].askedSince = Instant{};
+    if (passed.packets == 1) weighSize(now, attachment, passed);
     if (data && !keepalive) {
         mine.lastData = now;
         if (mine.askedSince == Instant{}) mine.askedSince = now;
@@ -669,6 +682,67 @@ void TunnelTable::count(AttachmentId id, Instant now, const Passed& passed)
     if ((attachment.wake & bitOf(passed.direction)) != 0)
         awake(now, id.index, passed.direction, data);
     if (!data && !passed.payload.empty()) control(now, id.index, passed);
+}
+
+/// A path that swallows large packets: small ones are answered at once, large ones are sent again
+/// after longer and longer pauses and nothing comes back. A stream of large packets that needs no
+/// answer proves nothing, since they follow each other at once.
+inline void TunnelTable::weighSize(Instant now, Attachment& attachment, const Passed& passed)
+{
+    const std::size_t way = indexOf(passed.direction);
+    SizeTrial& asked = attachment.sizes[1 - way];
+    if (asked.sent != Instant{}) {
+        if (now - asked.sent <= kAnsweredWithin) {
+            if (asked.size >= kLarge) {
+                asked.largeUnanswered = 0;
+            } else if (asked.smallAnswered < kSmallEnough) {
+                ++asked.smallAnswered;
+            }
+        }
+        asked.sent = Instant{};
+    }
+    SizeTrial& mine = attachment.sizes[way];
+    if (mine.sent != Instant{} && now - mine.sent > kAnsweredWithin && mine.size >= kLarge) {
+        mine.least = mine.largeUnanswered == 0 ? mine.size : std::min(mine.least, mine.size);
+        if (mine.largeUnanswered < kLargeLost) ++mine.largeUnanswered;
+    }
+    mine.sent = now;
+    mine.size = static_cast<std::uint32_t>(passed.bytes);
+    if (mine.largeUnanswered < kLargeLost || mine.smallAnswered < kSmallEnough ||
+        mine.size < kLarge || attachment.tunnel == kNone) {
+        return;
+    }
+    // Not every packet: the finding is there.
+    mine.largeUnanswered = 0;
+    Record& record = m_records[attachment.tunnel];
+    if (record.over) return;
+    raise(now, record, FindingKind::MtuBlackHole, mine.least, static_cast<std::uint32_t>(way),
+          passed.packet);
+}
+
+void TunnelTable::noteIcmp(Instant now, AttachmentId id, std::uint8_t type, std::uint8_t code,
+                           std::span<const std::uint8_t> packet)
+{
+    if (id.isNone() || id.index >= m_attachments.size()) return;
+    const Attachment& attachment = m_attachments[id.index];
+    if (attachment.generation != id.generation || attachment.tunnel == kNone) return;
+    Record& record = m_records[attachment.tunnel];
+    if (record.over) return;
+    note(now, record, {now, EventKind::IcmpError, Lane::Server, Lane::Client, type, code});
+    // RFC 792: net, host, protocol, port; RFC 1812 §5.2.7.1: administratively prohibited.
+    constexpr std::uint8_t kUnreachable = 3;
+    const bool saysNo =
+        type == kUnreachable && (code <= 3 || code == 9 || code == 10 || code == 13);
+    // A path that has carried answers is not judged by one report (RFC 4787 REQ-12).
+    if (!saysNo || totals(record, Direction::Inbound).packets > 0) return;
+    const bool isData = attachment.carries == Carries::Data;
+    const FindingKind kind = attachment.sequence == SequenceKind::Esp ? FindingKind::EspNeverReturns
+                             : isData && isGre(attachment.sequence)
+                                 ? FindingKind::GreNeverReturns
+                                 : FindingKind::NoAnswerFromServer;
+    const std::uint64_t sent = totals(record, Direction::Outbound).packets;
+    raise(now, record, kind, static_cast<std::uint32_t>(std::min<std::uint64_t>(sent, 0xffffffff)),
+          0, packet);
 }
 
 void TunnelTable::awake(Instant now, std::uint32_t index, Direction direction, bool data)

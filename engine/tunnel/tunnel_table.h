@@ -43,6 +43,7 @@ struct Passed {
     std::uint32_t packets = 1;
     std::uint16_t segmentPayload =
         0;  ///< payload holds several datagrams of this size each; 0: one
+    std::span<const std::uint8_t> packet{};  ///< from the IP header on, as proof for findings
 };
 
 /// All tunnels: turns observations into state, counts what their sessions carry, notices silence,
@@ -82,6 +83,11 @@ public:
 
     /// The hot path: one look-up by index, no allocation.
     void count(AttachmentId id, Instant now, const Passed& passed);
+
+    /// Somebody on the way, or the server, has reported an ICMP error about this session; `packet`
+    /// is the report.
+    void noteIcmp(Instant now, AttachmentId id, std::uint8_t type, std::uint8_t code,
+                  std::span<const std::uint8_t> packet);
 
     /// True while the attachment's tunnel is held by its switch: its packets must not travel.
     [[nodiscard]] bool isHeld(AttachmentId id) const
@@ -154,6 +160,14 @@ private:
         Instant lastData;
         Instant askedSince;  ///< first data that nothing has come back for; zero: answered
     };
+    /// Which sizes of one direction's packets have been followed by something from the other side.
+    struct SizeTrial {
+        Instant sent;             ///< the latest packet; zero: none waits for an answer
+        std::uint32_t size = 0;   ///< IP total length of that
+        std::uint32_t least = 0;  ///< the smallest large one of those that were not answered
+        std::uint16_t smallAnswered = 0;
+        std::uint16_t largeUnanswered = 0;  ///< in a row
+    };
     struct Attachment {
         std::uint32_t generation = 0;
         std::uint32_t tunnel = kNone;
@@ -164,6 +178,7 @@ private:
         std::uint8_t wake = 0;
         std::array<Way, 2> ways;
         std::array<SequenceMeter, 2> meters;
+        std::array<SizeTrial, 2> sizes;
     };
     /// A key exchange inside an established tunnel.
     struct Exchange {
@@ -226,6 +241,7 @@ private:
 
     void awake(Instant now, std::uint32_t attachment, net::Direction direction, bool data);
     void control(Instant now, std::uint32_t attachment, const Passed& passed);
+    void weighSize(Instant now, Attachment& attachment, const Passed& passed);
     bool countSequence(Instant now, Attachment& attachment, net::Direction direction,
                        std::span<const std::uint8_t> payload, bool& keepalive);
     void sawNewStream(Instant now, const Attachment& attachment);

@@ -126,6 +126,8 @@ private Q_SLOTS:
     void unanswered_isFound_thenFailed();
     void rekey_isSeen_withRoundTrip_andWithoutLoss();
     void loss_aboveTheLimit_degrades();
+    void largePackets_neverAnsweredWhileSmallOnesAre_areABlackHole();
+    void largePackets_thatAreAnsweredOrFollowEachOther_areNone();
     void offloadedPacket_isCountedSegmentBySegment();
     void held_keepsThePhase_releaseGivesItBack_dropRefuses();
     void lastSessionGone_endsTheTunnel_byItsCause();
@@ -319,6 +321,69 @@ void TunnelTableTest::loss_aboveTheLimit_degrades()
     QCOMPARE(f.only().phase, Phase::Established);
     // All but the gap among the first three packets, which only make the stream known.
     QCOMPARE(f.only().inbound.lost, 149U);
+}
+
+void TunnelTableTest::largePackets_neverAnsweredWhileSmallOnesAre_areABlackHole()
+{
+    Fixture f;
+    const auto sized = [&](Direction direction, std::uint32_t size) {
+        const auto payload = wireGuardData(1, f.numbers[static_cast<int>(direction)]++);
+        std::vector<std::uint8_t> packet(60, 0x45);
+        f.table.count(
+            f.session, f.now,
+            {.direction = direction, .payload = payload, .bytes = size, .packet = packet});
+    };
+    for (int i = 0; i < 4; ++i) {
+        sized(Direction::Outbound, 120);
+        f.now += 30ms;
+        sized(Direction::Inbound, 120);
+        f.go(2s);
+    }
+    // TCP inside sends one full packet again and again, ever more slowly; small ones still pass.
+    for (const Duration pause : {Duration{1500ms}, Duration{3s}, Duration{6s}, Duration{12s}}) {
+        sized(Direction::Outbound, 1400);
+        f.now += pause;
+        QVERIFY(!f.has(FindingKind::MtuBlackHole));
+        sized(Direction::Outbound, 110);
+        f.now += 30ms;
+        sized(Direction::Inbound, 110);
+        f.now += 2s;
+    }
+    sized(Direction::Outbound, 1400);
+    QVERIFY(f.has(FindingKind::MtuBlackHole));
+    const auto finding = f.only().findings[0];
+    QCOMPARE(finding.a, 1400U);
+    QCOMPARE(finding.b, 0U);
+    QCOMPARE(finding.packets.size(), std::size_t{1});
+}
+
+void TunnelTableTest::largePackets_thatAreAnsweredOrFollowEachOther_areNone()
+{
+    Fixture f;
+    const auto sized = [&](Direction direction, std::uint32_t size) {
+        const auto payload = wireGuardData(1, f.numbers[static_cast<int>(direction)]++);
+        f.table.count(f.session, f.now,
+                      {.direction = direction, .payload = payload, .bytes = size});
+    };
+    for (int i = 0; i < 40; ++i) {
+        sized(Direction::Outbound, 120);
+        f.now += 30ms;
+        sized(Direction::Inbound, 120);
+        f.go(2s);
+        // A lossy path: one large packet in three is not answered.
+        sized(Direction::Outbound, 1400);
+        f.now += 30ms;
+        if (i % 3 != 0) sized(Direction::Inbound, 90);
+        f.go(2s);
+        // A stream that wants no answers.
+        for (int k = 0; k < 20; ++k) {
+            sized(Direction::Outbound, 1400);
+            f.now += 20ms;
+        }
+        sized(Direction::Inbound, 90);
+        f.go(3s);
+    }
+    QVERIFY(!f.has(FindingKind::MtuBlackHole));
 }
 
 void TunnelTableTest::offloadedPacket_isCountedSegmentBySegment()
