@@ -32,6 +32,8 @@ struct SetInternalSide {
     InternalSide side;
 };
 /// The address has changed: sessions of addresses that are gone end, inside TCP peers are told.
+/// While there is no address at all nothing leaves; sessions wait half a minute for theirs to come
+/// back.
 struct SetExternalSide {
     ExternalSide side;
 };

@@ -90,7 +90,8 @@ Result<void, CommandError> Engine::State::applyCommand(Instant now, const Comman
                 if (timers.udpOneWay < nat::kUdpTimeoutMinimum ||
                     timers.udpTwoWay < nat::kUdpTimeoutMinimum ||
                     timers.tcpEstablished < nat::kTcpEstablishedTimeout ||
-                    timers.tcpTransitory < nat::kTcpTransitoryTimeout ||
+                    timers.tcpOpening < nat::kTcpOpeningMinimum ||
+                    timers.tcpClosing < nat::kTcpTransitoryTimeout ||
                     timers.icmpQuery < nat::kIcmpQueryTimeout ||
                     timers.portless < std::chrono::minutes(1) ||
                     timers.esp < std::chrono::minutes(1)) {
@@ -99,9 +100,19 @@ Result<void, CommandError> Engine::State::applyCommand(Instant now, const Comman
                 if (wish.config.ports.last < wish.config.ports.first) {
                     return Err{CommandError::RangeInverted};
                 }
+                for (const nat::Untranslated& rule : wish.config.untranslated) {
+                    if (rule.ports.last < rule.ports.first) return Err{CommandError::RangeInverted};
+                }
+                for (const nat::BehaviourException& rule : wish.config.exceptions) {
+                    if (rule.ports.last < rule.ports.first) return Err{CommandError::RangeInverted};
+                    if (!config.internal.prefix.overlaps(rule.devices)) {
+                        return Err{CommandError::NotInternal};
+                    }
+                }
                 const bool refilter = wish.config.tcp.filtering != config.nat.tcp.filtering ||
                                       wish.config.udp.filtering != config.nat.udp.filtering ||
-                                      wish.config.icmp.filtering != config.nat.icmp.filtering;
+                                      wish.config.icmp.filtering != config.nat.icmp.filtering ||
+                                      wish.config.exceptions != config.nat.exceptions;
                 config.nat = wish.config;
                 rebuildReserved();
                 if (refilter) rebuildPermissions();
@@ -137,10 +148,12 @@ Result<void, CommandError> Engine::State::applyCommand(Instant now, const Comman
                         }
                     }
                 }
+                if (parked) unpark(now, output);
                 const auto before = slots;
                 config.oneToOnes = wish.oneToOnes;
                 rebuildSlots();
                 forEachSession([&](std::uint32_t index) {
+                    if (!sessions[index].isTranslated()) return;
                     const std::uint8_t slot = sessions[index].externalSlot;
                     if (before[slot].oneToOne != slots[slot].oneToOne ||
                         devices[sessions[index].device].externalSlot != slot) {
@@ -271,6 +284,18 @@ Result<void, CommandError> Engine::State::setExternal(Instant now, const Externa
     }
     if (side == config.external) return {};
     ExternalAddressChanged event{config.external, side, 0};
+    if (side.addresses.empty()) {
+        // Nothing is mapped and nothing leaves from here on, but nothing ends yet: the same address
+        // may be back in a moment.
+        if (!config.external.addresses.empty()) {
+            parked = true;
+            parkedUntil = now + kParkTime;
+            emitEvent(now, output, event);
+        }
+        config.external = side;
+        return {};
+    }
+    parked = false;
     const auto lost = [&](net::Ipv4Address address) {
         return std::find(side.addresses.begin(), side.addresses.end(), address) ==
                side.addresses.end();
@@ -279,7 +304,9 @@ Result<void, CommandError> Engine::State::setExternal(Instant now, const Externa
     // may leave with the old address, and a VPN client dials again at once.
     std::vector<std::uint32_t> stranded;
     forEachSession([&](std::uint32_t index) {
-        if (lost(sessions.externalAddress(sessions[index].externalSlot))) stranded.push_back(index);
+        if (sessions[index].isTranslated() && lost(sessions.externalOf(sessions[index]))) {
+            stranded.push_back(index);
+        }
     });
     const bool changed = event.before.addresses != side.addresses;
     if (changed && !stranded.empty())
@@ -294,6 +321,16 @@ Result<void, CommandError> Engine::State::setExternal(Instant now, const Externa
     rebuildSlots();
     if (changed) emitEvent(now, output, event);
     return {};
+}
+
+void Engine::State::unpark(Instant now, Output& output)
+{
+    parked = false;
+    forEachSession([&](std::uint32_t index) {
+        tellReset(now, index, output);
+        close(now, index, FlowEnd::AddressLost, output);
+    });
+    rebuildSlots();
 }
 
 void Engine::State::rebuildSlots()
@@ -351,8 +388,8 @@ void Engine::State::rebuildReserved()
     mappings.reserve(config.reservedPorts, tcp, udp);
     const nat::Timers& timers = config.nat.timers;
     shortestIdle = std::min({timers.udpOneWay, timers.udpTwoWay, timers.tcpEstablished,
-                             timers.tcpTransitory, timers.icmpQuery, timers.portless, timers.esp,
-                             Duration{std::chrono::seconds(1)}});
+                             timers.tcpOpening, timers.tcpClosing, timers.icmpQuery,
+                             timers.portless, timers.esp, Duration{std::chrono::seconds(1)}});
 }
 
 void Engine::State::rebuildPermissions()
@@ -360,9 +397,10 @@ void Engine::State::rebuildPermissions()
     forEachSession([&](std::uint32_t index) {
         nat::SessionDetail& rest = sessions.detail(index);
         if (rest.mapping == nat::FlatIndex::kNone) return;
-        const bool wanted =
-            behaviourOf(sessions[index].protocol).filtering == nat::Behaviour::AddressDependent &&
-            sessions[index].has(sf::kOutboundSeen);
+        const bool wanted = behaviourOf(sessions[index].protocol,
+                                        {sessions[index].internal, sessions[index].internalPort()})
+                                    .filtering == nat::Behaviour::AddressDependent &&
+                            sessions[index].has(sf::kOutboundSeen);
         if (wanted == rest.has(df::kPermits)) return;
         if (wanted) {
             permissions.add(rest.mapping, sessions[index].remote);

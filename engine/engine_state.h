@@ -51,6 +51,8 @@ struct Engine::State {
     /// The hash under which walk() will look this packet up, if it is an ordinary one; else zero.
     [[nodiscard]] std::uint32_t hashAhead(const wire::Packet& packet,
                                           net::Direction direction) const;
+    /// While there is no external address: nothing leaves, and the inside is told.
+    Verdict whileParked(Walk& walk);
     Verdict outbound(Walk& walk);
     Verdict inbound(Walk& walk);
     Verdict transport(Walk& walk, net::Direction direction);
@@ -130,7 +132,10 @@ struct Engine::State {
         return findLive(now, key, sessions.hashOf(key), output);
     }
     [[nodiscard]] passthrough::Flow flowOf(std::uint32_t index) const;
-    [[nodiscard]] nat::ProtocolBehaviour behaviourOf(net::IpProtocol protocol) const;
+    [[nodiscard]] nat::ProtocolBehaviour behaviourOf(net::IpProtocol protocol,
+                                                     net::Endpoint internal) const;
+    /// RFC 6888 REQ-6: whether this remote endpoint is reached without translation.
+    [[nodiscard]] bool isUntranslated(net::Endpoint remote) const;
     std::uint8_t pair(std::uint16_t device);
     [[nodiscard]] const policy::PortForward* forwardTo(net::IpProtocol protocol,
                                                        net::Port external) const;
@@ -186,6 +191,8 @@ struct Engine::State {
     // commands.cpp
     Result<void, CommandError> applyCommand(Instant now, const Command& command, Output& output);
     Result<void, CommandError> setExternal(Instant now, const ExternalSide& side, Output& output);
+    /// The address has stayed away: its sessions end.
+    void unpark(Instant now, Output& output);
     Result<void, CommandError> setForwards(Instant now,
                                            const std::vector<policy::PortForward>& forwards,
                                            Output& output);
@@ -250,6 +257,8 @@ struct Engine::State {
     Counters counters;
     std::array<ExternalSlot, nat::kExternalSlots> slots{};
     std::size_t sharedSlots = 0;
+    bool parked = false;  ///< no external address; sessions wait for the one they had
+    Instant parkedUntil;
     Duration shortestIdle{0};
     std::unordered_map<std::uint32_t, passthrough::PortlessBinding> bindings;  ///< by session
     std::unordered_multimap<passthrough::FlowId, std::uint32_t> children;      ///< by master
@@ -279,6 +288,9 @@ inline constexpr std::uint32_t kEventsPerSecond = 2000;
 inline constexpr std::size_t kMostHeldPackets = 256;
 inline constexpr std::size_t kMostHeldBytes = 512 * 1024;
 inline constexpr Duration kHeldAtMost = std::chrono::seconds(2);
+/// Ours: sessions wait so long for an external address that is gone; it often comes back at once,
+/// after a new lease or a loose plug.
+inline constexpr Duration kParkTime = std::chrono::seconds(30);
 /// Ours: expiries of one call, so that no pause of a millisecond ever comes of it.
 inline constexpr std::uint32_t kExpiriesPerCall = 1000;
 

@@ -115,8 +115,7 @@ Verdict Engine::State::icmpError(Walk& walk, Direction direction)
     }
     if (walk.ip.ttl() <= 1) return drop(walk, DropReason::TtlExpired);
 
-    const net::Endpoint external{sessions.externalAddress(session.externalSlot),
-                                 session.externalPort()};
+    const net::Endpoint external{sessions.externalOf(session), session.externalPort()};
     const net::Endpoint internal{session.internal, session.internalPort()};
     nat::EmbeddedTranslation translation{quoted.source, quoted.destination};
     if (outward) {

@@ -52,11 +52,24 @@ Verdict Engine::State::walk(Instant now, PortId ingress, wire::Packet& packet, O
               .ingress = ingress,
               .inspect = inspect};
     packet.bytes = ip->bytes();
+    if (!ip->hasValidChecksum()) return drop(step, DropReason::BadIpChecksum);
     if (ip->headerLength() > wire::Ipv4View::kMinimumHeader && asksForSourceRoute(ip->options())) {
         return drop(step, DropReason::IpOptions);
     }
+    if (parked) return whileParked(step);
     if (ip->isFragment()) return fragment(step);
     return ingress == PortId::Internal ? outbound(step) : inbound(step);
+}
+
+Verdict Engine::State::whileParked(Walk& walk)
+{
+    const net::Ipv4Address destination = walk.ip.destination();
+    if (walk.ingress == PortId::External || destination.hostOrder() >= 0xe0000000U ||
+        config.internal.prefix.contains(destination)) {
+        ++counters.consumed;
+        return {Verdict::Kind::ToHost};
+    }
+    return refuse(walk, DropReason::ExternalDown);
 }
 
 Verdict Engine::State::outbound(Walk& walk)
@@ -67,16 +80,19 @@ Verdict Engine::State::outbound(Walk& walk)
 
 Verdict Engine::State::inbound(Walk& walk)
 {
+    const bool transported = !net::isPortless(walk.ip.protocol());
     if (!isExternal(walk.ip.destination())) {
-        // A neighbour outside must not reach inside by sending to our MAC address.
+        // A neighbour outside must not reach inside by sending to our MAC address, except to answer
+        // a session that is not translated.
         if (config.internal.prefix.contains(walk.ip.destination())) {
-            return drop(walk, DropReason::NotForUs);
+            return transported && !config.nat.untranslated.empty()
+                       ? transport(walk, Direction::Inbound)
+                       : drop(walk, DropReason::NotForUs);
         }
         ++counters.consumed;
         return {Verdict::Kind::ToHost};
     }
-    return net::isPortless(walk.ip.protocol()) ? portless(walk, Direction::Inbound)
-                                               : transport(walk, Direction::Inbound);
+    return transported ? transport(walk, Direction::Inbound) : portless(walk, Direction::Inbound);
 }
 
 Verdict Engine::State::transport(Walk& walk, Direction direction)
@@ -96,6 +112,7 @@ Verdict Engine::State::transport(Walk& walk, Direction direction)
         if (!outward && icmp->isQueryRequest()) {
             // A ping to the external address is the host's, unless a device owns the address.
             const auto slot = slotOf(ours);
+            if (!slot) return drop(walk, DropReason::NotForUs);
             if (!walk.hairpin && slots[*slot].oneToOne.isUnspecified()) {
                 ++counters.consumed;
                 return {Verdict::Kind::ToHost};
@@ -310,7 +327,7 @@ void Engine::State::rewrite(Walk& walk, std::uint32_t index, Direction direction
 {
     const nat::Session& session = sessions[index];
     const bool outward = direction == Direction::Outbound;
-    net::Endpoint to{sessions.externalAddress(session.externalSlot), session.externalPort()};
+    net::Endpoint to{sessions.externalOf(session), session.externalPort()};
     if (!outward) to = {session.internal, session.internalPort()};
     if (outward && session.has(sf::kSendAlias))
         to.port = net::Port{sessions.detail(index).aliasPort};
@@ -454,7 +471,6 @@ Verdict Engine::State::missOutbound(Walk& walk, net::Endpoint internal, net::End
         ++counters.consumed;
         return {Verdict::Kind::ToHost};
     }
-    if (!walk.ip.hasValidChecksum()) return drop(walk, DropReason::BadIpChecksum);
     if (!mayBeDevice(internal.address)) return drop(walk, DropReason::SpoofedInternalSource);
     if (isBogon(destination)) return drop(walk, DropReason::Bogon);
     const IpProtocol protocol = walk.ip.protocol();
@@ -501,9 +517,8 @@ Verdict Engine::State::missInbound(Walk& walk, net::Endpoint external, net::Endp
     const IpProtocol protocol = walk.ip.protocol();
     const net::Ipv4Address source = remote.address;
     const std::optional<std::uint8_t> slot = slotOf(external.address);
-    assert(slot);
+    if (!slot) return drop(walk, DropReason::NotForUs);
     if (!walk.hairpin) {
-        if (!walk.ip.hasValidChecksum()) return drop(walk, DropReason::BadIpChecksum);
         if (isBogon(source)) return drop(walk, DropReason::Bogon);
         if (config.internal.prefix.contains(source) || isExternal(source)) {
             return drop(walk, DropReason::Bogon);
@@ -529,7 +544,7 @@ Verdict Engine::State::missInbound(Walk& walk, net::Endpoint external, net::Endp
     if (!slots[*slot].oneToOne.isUnspecified()) {
         wish.internal = {slots[*slot].oneToOne, external.port};
     } else if (const auto mapping = mappings.byExternal(protocol, *slot, external.port)) {
-        switch (behaviourOf(protocol).filtering) {
+        switch (behaviourOf(protocol, mappings[*mapping].internal).filtering) {
         case nat::Behaviour::EndpointIndependent: break;
         case nat::Behaviour::AddressDependent:
             if (!walk.hairpin && !permissions.has(*mapping, source)) {

@@ -67,13 +67,12 @@ Verdict Engine::State::translatePortless(Walk& walk, std::uint32_t index, Direct
         nat::SessionDetail& rest = sessions.detail(index);
         if (rest.has(df::kHeld)) return drop(walk, DropReason::HeldBySwitch);
         if (rest.has(df::kInspect) && walk.inspect) {
-            const passthrough::PortlessPacket packet{
-                .protocol = session.protocol,
-                .internal = session.internal,
-                .external = sessions.externalAddress(session.externalSlot),
-                .remote = session.remote,
-                .payload = walk.ip.payload(),
-                .packet = walk.ip.bytes()};
+            const passthrough::PortlessPacket packet{.protocol = session.protocol,
+                                                     .internal = session.internal,
+                                                     .external = sessions.externalOf(session),
+                                                     .remote = session.remote,
+                                                     .payload = walk.ip.payload(),
+                                                     .packet = walk.ip.bytes()};
             actions.clear();
             const passthrough::Attention attention =
                 passthrough.inspectPortless(walk.now, direction, packet, actions);
@@ -111,7 +110,6 @@ Verdict Engine::State::decidePortless(Walk& walk, Direction direction)
                                        .remote = walk.ip.source(),
                                        .payload = walk.ip.payload(),
                                        .packet = walk.ip.bytes()};
-    if (!walk.ip.hasValidChecksum()) return drop(walk, DropReason::BadIpChecksum);
     if (outward) {
         const net::Ipv4Address source = walk.ip.source();
         if (!mayBeDevice(source)) return drop(walk, DropReason::SpoofedInternalSource);

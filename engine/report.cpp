@@ -175,6 +175,7 @@ void Engine::State::timeout(Instant now, Output& output)
             resolveHold(now, static_cast<net::VpnProtocol>(i), ResolveHold::How::Drop, output);
         }
     }
+    if (parked && parkedUntil <= now) unpark(now, output);
     reportTunnels(now, output);
 }
 
@@ -188,6 +189,7 @@ std::optional<Instant> Engine::State::deadline() const
     earlier(tunnels.nextTimeout());
     earlier(fragments.nextTimeout());
     if (!held.empty()) earlier(held.front().until);
+    if (parked) earlier(parkedUntil);
     for (const Switch& position : switches) {
         if (position.held) earlier(position.heldUntil);
     }
@@ -202,7 +204,7 @@ SessionRecord Engine::State::record(std::uint32_t index) const
     record.serial = rest.serial;
     record.protocol = session.protocol;
     record.internal = {session.internal, session.internalPort()};
-    record.external = {sessions.externalAddress(session.externalSlot), session.externalPort()};
+    record.external = {sessions.externalOf(session), session.externalPort()};
     record.remote = {session.remote, session.remotePort()};
     if (rest.has(df::kPortless)) {
         record.internal.port = record.external.port = record.remote.port = net::Port{};

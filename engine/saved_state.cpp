@@ -60,7 +60,7 @@ std::vector<std::uint8_t> Engine::saveState(Instant now) const
         records.u8(static_cast<std::uint8_t>(session.protocol));
         records.u32(session.internal.hostOrder());
         records.u32(session.remote.hostOrder());
-        records.u32(state.sessions.externalAddress(session.externalSlot).hostOrder());
+        records.u32(state.sessions.externalOf(session).hostOrder());
         records.u32(session.outboundId);
         records.u32(session.inboundId);
         records.u64(static_cast<std::uint64_t>(session.lastPacket.nanoseconds()));
@@ -175,7 +175,8 @@ bool Engine::State::restore(Instant now, std::span<const std::uint8_t> body)
             (isPortlessKind && (rewrite.outboundVariant >= kVariants ||
                                 rewrite.inboundVariant >= kVariants || rewrite.active > 1));
         // All or nothing: a session of an address we do not have means another network.
-        if (isOdd || !slotOf(one.external) ||
+        const bool untranslated = one.kind == 1 && one.external == one.session.internal;
+        if (isOdd || (!untranslated && !slotOf(one.external)) ||
             !config.internal.prefix.contains(one.session.internal))
             return false;
     }
@@ -215,7 +216,8 @@ std::optional<std::uint32_t> Engine::State::restore(Instant now, const SavedSess
                                                     const passthrough::RestoredFlows& flows)
 {
     const nat::Session& saved = one.session;
-    const std::uint8_t slot = *slotOf(one.external);
+    const bool translated = one.external != saved.internal;
+    const std::uint8_t slot = translated ? *slotOf(one.external) : nat::kUntranslatedSlot;
     // A data session ends with its control connection, also with one that has not come back.
     const passthrough::Flow* const master = one.master == 0 ? nullptr : flows.find(one.master);
     if (one.master != 0 && master == nullptr) return std::nullopt;
@@ -237,21 +239,25 @@ std::optional<std::uint32_t> Engine::State::restore(Instant now, const SavedSess
     const auto device = devices.findOrMake(now, saved.internal);
     if (!device) return std::nullopt;
     if (traffic.size() <= *device) traffic.resize(*device + std::size_t{1});
-    devices[*device].paired = true;
-    devices[*device].externalSlot = slot;
+    if (translated) {
+        devices[*device].paired = true;
+        devices[*device].externalSlot = slot;
+    }
     std::optional<std::uint32_t> mapping;
     if (one.kind == 0) {
         mapping = mappings.byExternal(saved.protocol, slot, saved.externalPort());
         if (!mapping) {
             if (!one.holds) return std::nullopt;
-            const auto made = mappings.make(now,
-                                            {.protocol = saved.protocol,
-                                             .behaviour = behaviourOf(saved.protocol).mapping,
-                                             .internal = {saved.internal, saved.internalPort()},
-                                             .remote = {saved.remote, saved.remotePort()},
-                                             .externalSlot = slot,
-                                             .device = *device},
-                                            config.nat, random, saved.externalPort());
+            const auto made = mappings.make(
+                now,
+                {.protocol = saved.protocol,
+                 .behaviour =
+                     behaviourOf(saved.protocol, {saved.internal, saved.internalPort()}).mapping,
+                 .internal = {saved.internal, saved.internalPort()},
+                 .remote = {saved.remote, saved.remotePort()},
+                 .externalSlot = slot,
+                 .device = *device},
+                config.nat, random, saved.externalPort());
             if (!made.mapping) return std::nullopt;
             mapping = made.mapping;
             ++counters.mappingsCreated;
@@ -281,7 +287,7 @@ std::optional<std::uint32_t> Engine::State::restore(Instant now, const SavedSess
     rest.packetsIn = static_cast<std::uint32_t>(one.carried.inbound.packets);
     if (isPortlessKind)
         rest.flags |= df::kPortless;
-    else if (saved.protocol != IpProtocol::Icmp)
+    else if (saved.protocol != IpProtocol::Icmp && translated)
         rest.flags |= df::kInspect | df::kConsidered;
     if (mapping) join(*index, *mapping, one.holds);
     if (one.forward != 0) ++forwards[one.forward].live;

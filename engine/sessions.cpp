@@ -29,10 +29,24 @@ tunnel::EventKind causeOf(FlowEnd end)
 
 }  // namespace
 
-nat::ProtocolBehaviour Engine::State::behaviourOf(IpProtocol protocol) const
+nat::ProtocolBehaviour Engine::State::behaviourOf(IpProtocol protocol, net::Endpoint internal) const
 {
+    for (const nat::BehaviourException& exception : config.nat.exceptions) {
+        const bool matches = net::hasPorts(protocol) ? exception.ports.contains(internal.port)
+                                                     : exception.ports == nat::kAllPorts;
+        if (matches && exception.devices.contains(internal.address)) return exception.behaviour;
+    }
     if (protocol == IpProtocol::Tcp) return config.nat.tcp;
     return protocol == IpProtocol::Udp ? config.nat.udp : config.nat.icmp;
+}
+
+bool Engine::State::isUntranslated(net::Endpoint remote) const
+{
+    return std::any_of(config.nat.untranslated.begin(), config.nat.untranslated.end(),
+                       [&](const nat::Untranslated& rule) {
+                           return rule.destinations.contains(remote.address) &&
+                                  rule.ports.contains(remote.port);
+                       });
 }
 
 const policy::PortForward* Engine::State::forwardTo(IpProtocol protocol, net::Port external) const
@@ -177,6 +191,19 @@ Engine::State::Opened Engine::State::openOutbound(Instant now, const Wish& given
          (rule->access == policy::DeviceAccess::VpnOnly && wish.protocol == IpProtocol::Icmp))) {
         return {std::nullopt, DropReason::DeniedByPolicy};
     }
+    wish.initiator = Direction::Outbound;
+    if (!wish.hairpin && isUntranslated(wish.remote)) {
+        // No helper looks at it, so no tunnel would ever be recognised in it.
+        if (rule != nullptr && rule->access == policy::DeviceAccess::VpnOnly) {
+            return {std::nullopt, DropReason::DeniedByPolicy};
+        }
+        if (const auto reason = admit(now, *device, output, nullptr, wish.protocol, false)) {
+            return {std::nullopt, *reason};
+        }
+        wish.slot = nat::kUntranslatedSlot;
+        wish.external = wish.internal.port;
+        return open(now, wish, *device, output);
+    }
     wish.slot = pair(*device);
     const bool owned = slots[wish.slot].oneToOne == wish.internal.address &&
                        !wish.internal.address.isUnspecified();
@@ -184,7 +211,7 @@ Engine::State::Opened Engine::State::openOutbound(Instant now, const Wish& given
     std::optional<net::Port> reuse;
     const policy::PortForward* forward = forwardFrom(wish.protocol, wish.internal);
     nat::MappingWish mappingWish{.protocol = wish.protocol,
-                                 .behaviour = behaviourOf(wish.protocol).mapping,
+                                 .behaviour = behaviourOf(wish.protocol, wish.internal).mapping,
                                  .internal = wish.internal,
                                  .remote = wish.remote,
                                  .externalSlot = wish.slot,
@@ -221,7 +248,6 @@ Engine::State::Opened Engine::State::openOutbound(Instant now, const Wish& given
         wish.external = mappings[*mapping].external;
         wish.slot = mappings[*mapping].externalSlot;
     }
-    wish.initiator = Direction::Outbound;
     const Opened opened = open(now, wish, *device, output);
     if (mapping) letGo(now, *mapping, nat::MappingTable::Afterwards::Quarantine, output);
     return opened;
@@ -232,7 +258,8 @@ Engine::State::Opened Engine::State::open(Instant now, const Wish& wish, std::ui
 {
     const std::uint32_t outboundId = nat::portsId(wish.internal.port, wish.remote.port);
     const std::uint32_t inboundId = nat::portsId(wish.external, wish.remote.port);
-    const net::Ipv4Address external = slots[wish.slot].address;
+    const bool translated = wish.slot != nat::kUntranslatedSlot;
+    const net::Ipv4Address external = translated ? slots[wish.slot].address : wish.internal.address;
     // Both keys must be free: an alias or a second rule may already own one of them.
     if (findLive(now,
                  nat::SessionKey::make(Direction::Inbound, wish.protocol, 0, external,
@@ -262,7 +289,9 @@ Engine::State::Opened Engine::State::open(Instant now, const Wish& wish, std::ui
         session.flags |= sf::kOutboundFirst | sf::kOutboundSeen;
     }
     if (wish.hairpin) session.flags |= sf::kHairpin;
-    if (wish.protocol != IpProtocol::Icmp) rest.flags |= df::kInspect | df::kConsidered;
+    if (wish.protocol != IpProtocol::Icmp && translated) {
+        rest.flags |= df::kInspect | df::kConsidered;
+    }
     confine(*index);
     if (wish.mapping) join(*index, *wish.mapping, wish.holds);
     sessions.link(*index, Direction::Outbound);
@@ -297,7 +326,8 @@ void Engine::State::join(std::uint32_t index, std::uint32_t mapping, bool holds)
         ++owner.holders;
         rest.flags |= df::kHoldsMapping;
     }
-    if (behaviourOf(session.protocol).filtering == nat::Behaviour::AddressDependent &&
+    if (behaviourOf(session.protocol, {session.internal, session.internalPort()}).filtering ==
+            nat::Behaviour::AddressDependent &&
         session.has(sf::kOutboundSeen)) {
         permissions.add(mapping, session.remote);
         rest.flags |= df::kPermits;
@@ -483,7 +513,7 @@ passthrough::Flow Engine::State::flowOf(std::uint32_t index) const
         .id = sessions.flowId(index),
         .protocol = session.protocol,
         .internal = {session.internal, session.internalPort()},
-        .external = {sessions.externalAddress(session.externalSlot), session.externalPort()},
+        .external = {sessions.externalOf(session), session.externalPort()},
         .remote = {session.remote, session.remotePort()},
         .initiator = session.has(sf::kOutboundFirst) ? Direction::Outbound : Direction::Inbound};
 }
@@ -613,7 +643,8 @@ void Engine::State::perform(Instant now, const Shown& shown, Output& output)
         if (wish.remote.port == flow.remote.port) continue;  // redirects serve that one
         // "Any port" is what the other two filterings allow anyway.
         if (alias.remotePort == net::Port{0} &&
-            behaviourOf(IpProtocol::Udp).filtering != nat::Behaviour::AddressAndPortDependent) {
+            behaviourOf(IpProtocol::Udp, flow.internal).filtering !=
+                nat::Behaviour::AddressAndPortDependent) {
             continue;
         }
         const Opened opened = open(now, wish, sessions[*index].device, output);

@@ -283,7 +283,8 @@ void describe(A& a, engine::nat::Timers& v)
     a("udpOneWay", v.udpOneWay);
     a("udpTwoWay", v.udpTwoWay);
     a("tcpEstablished", v.tcpEstablished);
-    a("tcpTransitory", v.tcpTransitory);
+    a("tcpOpening", v.tcpOpening);
+    a("tcpClosing", v.tcpClosing);
     a("icmpQuery", v.icmpQuery);
     a("portless", v.portless);
     a("esp", v.esp);
@@ -294,6 +295,19 @@ void describe(A& a, engine::nat::Limits& v)
     a("sessionsPerDevice", v.sessionsPerDevice);
     a("portsPerDevice", v.portsPerDevice);
     a("newSessionsPerSecond", v.newSessionsPerSecond);
+}
+template <typename A>
+void describe(A& a, engine::nat::BehaviourException& v)
+{
+    a("devices", v.devices);
+    a("ports", v.ports);
+    a("behaviour", v.behaviour);
+}
+template <typename A>
+void describe(A& a, engine::nat::Untranslated& v)
+{
+    a("destinations", v.destinations);
+    a("ports", v.ports);
 }
 template <typename A>
 void describe(A& a, engine::nat::NatConfig& v)
@@ -309,6 +323,8 @@ void describe(A& a, engine::nat::NatConfig& v)
     a("hairpinning", v.hairpinning);
     a("inboundRefresh", v.inboundRefresh);
     a("clampMss", v.clampMss);
+    a("exceptions", v.exceptions);
+    a("untranslated", v.untranslated);
 }
 template <typename A>
 void describe(A& a, Settings& v)

@@ -52,7 +52,8 @@ void visitNat(Config& nat, const Visitor& visit)
     visit("udp-one-way", nat.timers.udpOneWay);
     visit("udp-two-way", nat.timers.udpTwoWay);
     visit("tcp-established", nat.timers.tcpEstablished);
-    visit("tcp-transitory", nat.timers.tcpTransitory);
+    visit("tcp-opening", nat.timers.tcpOpening);
+    visit("tcp-closing", nat.timers.tcpClosing);
     visit("icmp-query", nat.timers.icmpQuery);
     visit("portless", nat.timers.portless);
     visit("esp", nat.timers.esp);
@@ -182,6 +183,24 @@ Done saveNat(Database& database, const engine::nat::NatConfig& nat)
         result = database.run("INSERT OR REPLACE INTO nat_setting VALUES (?, ?)",
                               {name, ToNumber{}(value)});
     });
+    if (result) result = database.run("DELETE FROM untranslated");
+    if (result) result = database.run("DELETE FROM behaviour_exception");
+    std::int64_t position = 0;
+    for (const auto& rule : nat.untranslated) {
+        if (!result) return result;
+        result = database.run("INSERT INTO untranslated VALUES (?, ?, ?, ?, ?)",
+                              {position++, number(rule.destinations.network()),
+                               std::int64_t{rule.destinations.length()}, number(rule.ports.first),
+                               number(rule.ports.last)});
+    }
+    for (const auto& rule : nat.exceptions) {
+        if (!result) return result;
+        result = database.run(
+            "INSERT INTO behaviour_exception VALUES (?, ?, ?, ?, ?, ?, ?)",
+            {position++, number(rule.devices.network()), std::int64_t{rule.devices.length()},
+             number(rule.ports.first), number(rule.ports.last), wordOf(rule.behaviour.mapping),
+             wordOf(rule.behaviour.filtering)});
+    }
     return result;
 }
 
@@ -322,6 +341,23 @@ Result<Rules, StorageError> RulesStore::load()
             if (name == stored) FromNumber{row.integer(1)}(value);
         });
     });
+    if (!done) return Err{done.error()};
+    done = database.query(
+        "SELECT network, length, first_port, last_port FROM untranslated ORDER BY position", {},
+        [&](const Row& row) {
+            rules.nat.untranslated.push_back({prefixAt(row, 0), {portAt(row, 2), portAt(row, 3)}});
+        });
+    if (!done) return Err{done.error()};
+    done = database.query(
+        "SELECT network, length, first_port, last_port, mapping, filtering"
+        " FROM behaviour_exception ORDER BY position",
+        {}, [&](const Row& row) {
+            const auto mapping = fromWord<engine::nat::Behaviour>(row.text(4));
+            const auto filtering = fromWord<engine::nat::Behaviour>(row.text(5));
+            if (!mapping || !filtering) return;
+            rules.nat.exceptions.push_back(
+                {prefixAt(row, 0), {portAt(row, 2), portAt(row, 3)}, {*mapping, *filtering}});
+        });
     if (!done) return Err{done.error()};
     done = database.query("SELECT name, value FROM setting", {},
                           [&](const Row& row) { readSetting(rules, row.text(0), row.text(1)); });

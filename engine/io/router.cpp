@@ -71,7 +71,8 @@ std::string sentenceOf(const OpenFailure& failure)
         return failure.interface + " cannot carry a network: it is a loopback interface";
     case OpenError::NoAddress: return failure.interface + " has no IPv4 address";
     case OpenError::NetworksOverlap:
-        return "the internal and the external network overlap" + because;
+        return "the internal and the external network overlap" + because +
+               "; give the internal card an address of another network";
     case OpenError::InterfaceHeld:
         return failure.interface + " is already used by another running underpass";
     case OpenError::NoPrivilege:
@@ -238,6 +239,11 @@ ExternalSide Router::externalSide() const
     if (facts.addresses.empty() || !facts.up) return result;
     const InterfaceAddress& primary = primaryOf(facts);
     result.prefix = primary.prefix;
+    // RFC 4787 REQ-7: a network that conflicts with the internal one is no way out.
+    const InternalSide internal = internalSide();
+    if (!internal.address.isUnspecified() && internal.prefix.overlaps(primary.prefix)) {
+        return result;
+    }
     result.addresses.push_back(primary.address);
     // Further addresses of the same network can be used alike; those of others lead elsewhere.
     for (const auto& other : facts.addresses) {
@@ -574,6 +580,10 @@ void Router::followHost()
     if (!factsChanged && m_guard) return;
     const auto internal = internalSide();
     const auto external = externalSide();
+    // First what is gone: the engine refuses networks that overlap, even for a moment.
+    if (external.addresses.empty()) {
+        (void)m_engine->apply(m_now, SetExternalSide{external}, m_output);
+    }
     if (internal != m_engine->config().internal && !internal.address.isUnspecified()) {
         (void)m_engine->apply(m_now, SetInternalSide{internal}, m_output);
     }

@@ -2,8 +2,10 @@
 
 #include "engine/base/time.h"
 #include "engine/net/endpoint.h"
+#include "engine/net/prefix.h"
 
 #include <cstdint>
+#include <vector>
 
 namespace engine::nat {
 
@@ -32,6 +34,9 @@ inline constexpr Duration kUdpTimeout = 5min;
 inline constexpr Duration kTcpEstablishedTimeout = 2h + 4min;
 /// RFC 5382 REQ-5: a transitory connection is kept for at least 4 minutes.
 inline constexpr Duration kTcpTransitoryTimeout = 4min;
+/// Ours, since RFC 7857 §2.1 sets no floor for connections that are only half open: longer than a
+/// client waits between two of its first SYNs.
+inline constexpr Duration kTcpOpeningMinimum = 30s;
 /// RFC 5508 REQ-2: an ICMP query session is kept for at least 60 seconds.
 inline constexpr Duration kIcmpQueryTimeout = 60s;
 /// RFC 5382 REQ-4: an unsolicited inbound SYN gets no answer for at least six seconds.
@@ -43,7 +48,8 @@ struct Timers {
     Duration udpOneWay = kUdpTimeoutMinimum;
     Duration udpTwoWay = kUdpTimeout;
     Duration tcpEstablished = kTcpEstablishedTimeout;
-    Duration tcpTransitory = kTcpTransitoryTimeout;
+    Duration tcpOpening = kTcpTransitoryTimeout;  ///< RFC 7857 §2.1: apart from closing
+    Duration tcpClosing = kTcpTransitoryTimeout;
     Duration icmpQuery = kIcmpQueryTimeout;
     Duration portless = 10min;  ///< ours: GRE and friends outside a control channel
     Duration esp = 1h;          ///< ours: an SPI that was bound
@@ -56,6 +62,24 @@ struct Limits {
     std::uint32_t portsPerDevice = 0;        ///< 0: a quarter of the pool, per protocol
     std::uint32_t newSessionsPerSecond = 0;  ///< 0: no limit
     friend auto operator<=>(const Limits&, const Limits&) = default;
+};
+
+inline constexpr net::PortRange kAllPorts{net::Port{0}, net::Port{65535}};
+
+/// A device, or some of its ports, whose NAT type is another: a game console, a telephone.
+struct BehaviourException {
+    net::Prefix devices{net::Ipv4Address{}, 0};
+    net::PortRange ports = kAllPorts;  ///< internal ones; pings follow exceptions of all ports only
+    ProtocolBehaviour behaviour;
+    friend auto operator<=>(const BehaviourException&, const BehaviourException&) = default;
+};
+
+/// Destinations that are reached without translation (RFC 6888 REQ-6): both sides see each other's
+/// own addresses, so the far side must know the way to the internal network. TCP, UDP and pings.
+struct Untranslated {
+    net::Prefix destinations{net::Ipv4Address{}, 0};
+    net::PortRange ports = kAllPorts;
+    friend auto operator<=>(const Untranslated&, const Untranslated&) = default;
 };
 
 struct NatConfig {
@@ -73,6 +97,8 @@ struct NatConfig {
     bool inboundRefresh =
         true;  ///< RFC 4787 REQ-6: inbound packets of a two-way session refresh it
     bool clampMss = true;
+    std::vector<BehaviourException> exceptions;  ///< the first that matches wins
+    std::vector<Untranslated> untranslated;
     friend auto operator<=>(const NatConfig&, const NatConfig&) = default;
 };
 

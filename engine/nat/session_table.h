@@ -19,6 +19,9 @@ namespace engine::nat {
 
 /// At most this many external addresses; a session names its own by a slot in a small table.
 inline constexpr std::size_t kExternalSlots = 16;
+/// The slot of a session that is not translated: outside sees the internal address (RFC 6888
+/// REQ-6).
+inline constexpr std::uint8_t kUntranslatedSlot = 0xff;
 
 /// What a look-up needs: 16 octets that are equal for every packet of one direction of a session.
 struct SessionKey {
@@ -102,6 +105,7 @@ struct alignas(64) Session {
     std::uint16_t device = 0;
 
     [[nodiscard]] bool has(std::uint8_t flag) const { return (flags & flag) != 0; }
+    [[nodiscard]] bool isTranslated() const { return externalSlot != kUntranslatedSlot; }
     [[nodiscard]] net::Port internalPort() const
     {
         return net::Port{static_cast<std::uint16_t>(outboundId >> 16)};
@@ -185,6 +189,11 @@ public:
     [[nodiscard]] net::Ipv4Address externalAddress(std::uint8_t slot) const
     {
         return m_externals[slot];
+    }
+    /// What outside sees of a session.
+    [[nodiscard]] net::Ipv4Address externalOf(const Session& session) const
+    {
+        return session.isTranslated() ? m_externals[session.externalSlot] : session.internal;
     }
 
     [[nodiscard]] std::uint32_t hashOf(const SessionKey& key) const
@@ -275,8 +284,7 @@ private:
         }
         return SessionKey::make(net::Direction::Inbound, session.protocol,
                                 portless ? session.rewrite.inboundVariant : std::uint8_t{0},
-                                m_externals[session.externalSlot], session.remote,
-                                session.inboundId);
+                                externalOf(session), session.remote, session.inboundId);
     }
     void disarm(std::uint32_t index);
 

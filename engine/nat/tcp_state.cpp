@@ -64,11 +64,11 @@ Duration idleTimeout(TcpState state, const Timers& timers)
     case InboundFin: return timers.tcpEstablished;
     case None:
     case OutboundInit:
-    case InboundInit:
+    case InboundInit: return timers.tcpOpening;
     case BothFin:
-    case Transitory: return timers.tcpTransitory;
+    case Transitory: return timers.tcpClosing;
     }
-    return timers.tcpTransitory;
+    return timers.tcpClosing;
 }
 
 }  // namespace engine::nat

@@ -55,7 +55,8 @@ inline constexpr std::size_t kTcpEventCount = 7;
 [[nodiscard]] bool reopens(TcpState state, TcpEvent event);
 
 /// How long a session in this state is kept without packets: the established timer with a
-/// connection that can carry data, else the transitory one (RFC 5382 REQ-5).
+/// connection that can carry data, else one of the two transitory ones (RFC 5382 REQ-5, RFC 7857
+/// §2.1).
 [[nodiscard]] Duration idleTimeout(TcpState state, const Timers& timers);
 
 }  // namespace engine::nat

@@ -58,8 +58,20 @@ public:
     {
         return net::Ipv4Address{load32(m_bytes, 16)};
     }
+    /// RFC 1812 §5.2.2 wants it judged for every packet: in line for headers without options.
     [[nodiscard]] bool hasValidChecksum() const
     {
+        if (m_header == kMinimumHeader) {
+            const std::uint64_t first = load64(m_bytes, 0);
+            const std::uint64_t second = load64(m_bytes, 8);
+            std::uint64_t sum = (first >> 32) + (first & 0xffffffffU) + (second >> 32) +
+                                (second & 0xffffffffU) + load32(m_bytes, 16);
+            sum = (sum >> 32) + (sum & 0xffffffffU);
+            sum = (sum >> 16) + (sum & 0xffffU);
+            sum = (sum >> 16) + (sum & 0xffffU);
+            sum = (sum >> 16) + (sum & 0xffffU);
+            return sum == 0xffffU;
+        }
         ChecksumSum sum;
         sum.add(m_bytes.first(m_header));
         return sum.folded() == 0xffff;

@@ -121,12 +121,19 @@ public:
 
 private:
     /// The packet of a flow, into a buffer that is warm as one that a network card has just filled.
-    /// Its checksums are those of another flow: the engine adjusts them and does not judge.
+    /// The header checksum is its own, which the engine judges; the transport checksum is another
+    /// flow's, which the engine only adjusts.
     void write(std::uint32_t flow, std::array<std::uint8_t, kPacketOctets>& packet) const
     {
         packet = m_template;
-        wire::store32(packet, 12, internalOf(flow).address.hostOrder());
-        wire::store32(packet, 16, remoteOf(flow).address.hostOrder());
+        const std::uint32_t source = internalOf(flow).address.hostOrder();
+        const std::uint32_t destination = remoteOf(flow).address.hostOrder();
+        wire::ChecksumDelta delta;
+        delta.replace32(wire::load32(packet, 12), source);
+        delta.replace32(wire::load32(packet, 16), destination);
+        wire::store32(packet, 12, source);
+        wire::store32(packet, 16, destination);
+        wire::store16(packet, 10, delta.applyTo(wire::load16(packet, 10)));
         wire::store16(packet, 20, internalOf(flow).port.hostOrder());
     }
 

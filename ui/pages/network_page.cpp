@@ -28,11 +28,11 @@ std::array<engine::nat::ProtocolBehaviour*, 3> behavioursOf(NatConfig& config)
     return {&config.tcp, &config.udp, &config.icmp};
 }
 
-std::array<engine::Duration*, 7> timersOf(NatConfig& config)
+std::array<engine::Duration*, 8> timersOf(NatConfig& config)
 {
     auto& t = config.timers;
-    return {&t.tcpEstablished, &t.tcpTransitory, &t.udpTwoWay, &t.udpOneWay,
-            &t.icmpQuery,      &t.portless,      &t.esp};
+    return {&t.tcpEstablished, &t.tcpOpening, &t.tcpClosing, &t.udpTwoWay,
+            &t.udpOneWay,      &t.icmpQuery,  &t.portless,   &t.esp};
 }
 
 std::array<std::uint32_t*, 3> limitsOf(NatConfig& config)
@@ -48,7 +48,7 @@ std::array<bool*, 5> switchesOf(NatConfig& config)
 }
 
 /// Floors of the RFCs; ours where they set none.
-constexpr std::array<int, 7> kTimerFloors{7440, 240, 120, 120, 60, 30, 60};
+constexpr std::array<int, 8> kTimerFloors{7440, 30, 240, 120, 120, 60, 60, 60};
 
 }  // namespace
 
@@ -128,9 +128,13 @@ NetworkPage::NetworkPage(const Presentation& presentation, QWidget* parent)
     auto* timerGrid = new QGridLayout;
     timerGrid->setHorizontalSpacing(kGapWide);
     timerGrid->setVerticalSpacing(kGap);
-    const QString timerNames[] = {tr("TCP, open"),      tr("TCP, opening or closing"),
-                                  tr("UDP, both ways"), tr("UDP, one way"),
-                                  tr("ICMP query"),     tr("GRE and others without ports"),
+    const QString timerNames[] = {tr("TCP, open"),
+                                  tr("TCP, opening"),
+                                  tr("TCP, closing"),
+                                  tr("UDP, both ways"),
+                                  tr("UDP, one way"),
+                                  tr("ICMP query"),
+                                  tr("GRE and others without ports"),
                                   tr("ESP, matched")};
     for (std::size_t i = 0; i < m_timers.size(); ++i) {
         auto* box = new QSpinBox(timers);

@@ -39,7 +39,7 @@ private:
     const Presentation& m_presentation;
     engine::nat::NatConfig m_config;
     std::array<Behaviours, 3> m_behaviours;
-    std::array<QSpinBox*, 7> m_timers{};
+    std::array<QSpinBox*, 8> m_timers{};
     std::array<QSpinBox*, 3> m_limits{};
     QSpinBox* m_firstPort;
     QSpinBox* m_lastPort;

@@ -21,10 +21,16 @@ Rules unusual()
     rules.nat.udp = {engine::nat::Behaviour::AddressAndPortDependent,
                      engine::nat::Behaviour::EndpointIndependent};
     rules.nat.icmp.filtering = engine::nat::Behaviour::EndpointIndependent;
-    rules.nat.timers = {3min, 7min, 5h, 6min, 90s, 11min, 2h};
+    rules.nat.timers = {3min, 7min, 5h, 50s, 6min, 90s, 11min, 2h};
     rules.nat.limits = {1000, 2000, 300};
     rules.nat.ports = {Port{2000}, Port{3000}};
     rules.nat.portParity = false;
+    rules.nat.exceptions = {{engine::net::Prefix{engine::net::Ipv4Address{192, 0, 2, 9}, 32},
+                             {Port{3074}, Port{3075}},
+                             {engine::nat::Behaviour::EndpointIndependent,
+                              engine::nat::Behaviour::EndpointIndependent}}};
+    rules.nat.untranslated = {{engine::net::Prefix{engine::net::Ipv4Address{198, 51, 100, 0}, 24}},
+                              {engine::net::Prefix{}, {Port{443}, Port{444}}}};
     rules.nat.preservePorts = true;
     rules.nat.hairpinning = false;
     rules.nat.inboundRefresh = false;

@@ -87,6 +87,9 @@ void judgeFlood(bool answered)
     }
     QVERIFY(old.works());
     QVERIFY(bed.sessions() <= 65536);
+    const std::size_t memory = bed.engine().snapshot(bed.now).memory;
+    qInfo("others' new flows: %u of %u, memory %zu KiB", got, tried, memory / 1024);
+    QVERIFY(memory < std::size_t{24} << 20U);
 }
 
 }  // namespace
@@ -118,6 +121,49 @@ private Q_SLOTS:
         const Bytes gre{0x20, 0, 0x08, 0, 0, 0, 0, 9, 1, 2, 3, 4};
         QVERIFY(bed.inbound(wire::buildIpv4(from, kExternal, IpProtocol::Gre, gre)).silent());
         QCOMPARE(bed.sessions(), std::size_t{1});
+    }
+
+    // RFC 1812 §5.2.2: of every packet, not of the first one of a flow only.
+    void packets_withAWrongHeaderChecksum_areDroppedFromWhereverTheyCome()
+    {
+        Bed bed;
+        bed.expectUnsound();
+        const auto spoil = [](Bytes packet) {
+            packet[10] = static_cast<std::uint8_t>(packet[10] ^ 0x10U);
+            return packet;
+        };
+        const Bytes out = wire::buildUdp(at(kAnna, 5000), at(kServer, 53), text("data"));
+        QVERIFY(bed.outbound(spoil(out)).dropped(DropReason::BadIpChecksum));
+        const auto external = bed.outbound(out).source();
+        const Bytes in = wire::buildUdp(at(kServer, 53), external, text("data"));
+        for (int i = 0; i < 3; ++i) {
+            QVERIFY(bed.outbound(out).outside());
+            QVERIFY(bed.inbound(in).inside());
+            QVERIFY(bed.outbound(spoil(out)).dropped(DropReason::BadIpChecksum));
+            QVERIFY(bed.inbound(spoil(in)).dropped(DropReason::BadIpChecksum));
+        }
+        // Every single bit of the header, with options and without.
+        for (const std::size_t octets : {20U, 24U}) {
+            Bytes header = out;
+            if (octets == 24) {
+                header.insert(header.begin() + 20, {1, 1, 1, 1});
+                header[0] = 0x46;
+                header[3] = static_cast<std::uint8_t>(header[3] + 4);
+                header[10] = header[11] = 0;
+                wire::ChecksumSum sum;
+                sum.add({header.data(), octets});
+                wire::store16(header, 10, sum.checksum());
+            }
+            QVERIFY(bed.outbound(header).outside());
+            for (std::size_t bit = 8; bit < octets * 8; ++bit) {
+                Bytes wrong = header;
+                wrong[bit / 8] = static_cast<std::uint8_t>(wrong[bit / 8] ^ (1U << (bit % 8)));
+                const auto outcome = bed.outbound(wrong);
+                QVERIFY(told(outcome.dropped(DropReason::BadIpChecksum) ||
+                                 outcome.dropped(DropReason::MalformedIp),
+                             outcome));
+            }
+        }
     }
 
     void packetsFromOutsideForInternalAddresses_areDropped()
@@ -165,6 +211,14 @@ private Q_SLOTS:
             for (std::uint32_t k = 0; k < flips; ++k) {
                 packet[random.below(static_cast<std::uint32_t>(packet.size()))] =
                     static_cast<std::uint8_t>(random.next());
+            }
+            // A header that is wrong but in order gets farther.
+            const std::size_t header = std::size_t{packet[0] & 15U} * 4;
+            if (header >= 20 && header <= packet.size()) {
+                packet[10] = packet[11] = 0;
+                wire::ChecksumSum sum;
+                sum.add({packet.data(), header});
+                wire::store16(packet, 10, sum.checksum());
             }
             wire::Packet carried{.bytes = packet};
             engine::Output output;

@@ -158,9 +158,57 @@ private Q_SLOTS:
                 QVERIFY(
                     bed.udpOut(at(kAnna, 5000), at(kServer, 53)).dropped(DropReason::ExternalDown));
             }
-            QCOMPARE(bed.mappings(), std::size_t{0});
+            QCOMPARE(bed.mappings(), std::size_t{1});
+            QVERIFY(bed.udpOut(at(kBert, 5000), at(kServer, 53)).dropped(DropReason::ExternalDown));
             QVERIFY(bed.apply(SetExternalSide{side({kExternal})}).has_value());
+            QCOMPARE(bed.mappings(), std::size_t{1});
         }
+    }
+
+    void externalAddress_thatIsGoneForAMoment_keepsEverySession()
+    {
+        Bed bed;
+        Connection c(bed, at(kAnna, 5000), at(kServer, 443));
+        QVERIFY(c.open() && c.works());
+        const auto udp = bed.udpOut(at(kAnna, 6000), at(kServer, 53)).source();
+        QVERIFY(bed.apply(SetExternalSide{side({})}).has_value());
+        QVERIFY(bed.lastOutput.packets.empty());
+        // Nothing leaves with the old address, nothing comes in, and the device is told.
+        const auto refused = bed.outbound(wire::buildUdp(at(kAnna, 6000), at(kServer, 53), {}));
+        QVERIFY(told(refused.dropped(DropReason::ExternalDown), refused));
+        QVERIFY(refused.answeredBy(wire::IcmpType::Unreachable, 1));
+        QVERIFY(!bed.udpIn(at(kServer, 53), udp).inside());
+        bed.pass(29s);
+        QCOMPARE(bed.sessions(), std::size_t{2});
+        QVERIFY(bed.apply(SetExternalSide{side({kExternal})}).has_value());
+        QVERIFY(c.works());
+        QCOMPARE(bed.udpOut(at(kAnna, 6000), at(kServer, 53)).source(), udp);
+    }
+
+    void externalAddress_thatComesBackAsAnother_endsItsSessionsThen()
+    {
+        Bed bed;
+        Connection c(bed, at(kAnna, 5000), at(kServer, 443));
+        QVERIFY(c.open() && c.works());
+        QVERIFY(bed.apply(SetExternalSide{side({})}).has_value());
+        bed.pass(5s);
+        QVERIFY(bed.apply(SetExternalSide{side({kSecondExternal})}).has_value());
+        QCOMPARE(bed.sessions(), std::size_t{0});
+        QVERIFY(!bed.lastOutput.packets.empty());
+        QCOMPARE(bed.udpOut(at(kAnna, 6000), at(kServer, 53)).source().address, kSecondExternal);
+    }
+
+    void externalAddress_thatStaysAway_endsItsSessionsAfterHalfAMinute()
+    {
+        Bed bed;
+        Connection c(bed, at(kAnna, 5000), at(kServer, 443));
+        QVERIFY(c.open() && c.works());
+        QVERIFY(bed.apply(SetExternalSide{side({})}).has_value());
+        bed.pass(30s);
+        QCOMPARE(bed.sessions(), std::size_t{0});
+        QVERIFY(bed.udpOut(at(kAnna, 5001), at(kServer, 53)).dropped(DropReason::ExternalDown));
+        QVERIFY(bed.apply(SetExternalSide{side({kExternal})}).has_value());
+        QVERIFY(bed.udpOut(at(kAnna, 5001), at(kServer, 53)).outside());
     }
 
     void restart_keepsEveryKindOfSession()

@@ -361,7 +361,7 @@ private Q_SLOTS:
         config.timers.tcpEstablished = 2h + 4min - 1ns;
         QVERIFY(!bed.apply(engine::SetNat{config}));
         config = usual().nat;
-        config.timers.tcpTransitory = 4min - 1ns;
+        config.timers.tcpClosing = 4min - 1ns;
         QVERIFY(!bed.apply(engine::SetNat{config}));
     }
 

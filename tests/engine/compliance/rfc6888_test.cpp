@@ -1,3 +1,5 @@
+#include "engine/wire/fragmenter.h"
+
 #include <QtTest>
 
 #include <set>
@@ -224,6 +226,64 @@ private Q_SLOTS:
             const auto outcome = bed.udpIn(at(kServer, 53), external);
             QVERIFY(told(outcome.inside() && outcome.destination() == internal, outcome));
         }
+    }
+
+    // RFC 6888 REQ-6
+    void destination_withoutTranslation_seesTheDevicesOwnAddress()
+    {
+        EngineConfig config = usual();
+        config.nat.untranslated = {{Prefix{kServer, 32}, range(0, 65535)},
+                                   {Prefix{kOther, 32}, range(443, 443)}};
+        Bed bed(config);
+        bed.expectInternalOutside();
+        const auto udp = bed.udpOut(at(kAnna, 5000), at(kServer, 53));
+        QVERIFY(told(udp.outside() && udp.source() == at(kAnna, 5000), udp));
+        QVERIFY(isSound(udp.packet));
+        QCOMPARE(unsigned{ttlOf(udp.packet)}, 63U);
+        const auto answer = bed.udpIn(at(kServer, 53), at(kAnna, 5000));
+        QVERIFY(told(answer.inside() && answer.destination() == at(kAnna, 5000), answer));
+        QVERIFY(bed.pingOut(kAnna, kServer, 7).source() == at(kAnna, 7));
+        QVERIFY(bed.pingReplyIn(kServer, at(kAnna, 7)).inside());
+        Connection tcp(bed, at(kBert, 6000), at(kOther, 443));
+        QVERIFY(tcp.open() && tcp.works());
+        QCOMPARE(tcp.external, at(kBert, 6000));
+        // Errors about it find it, too.
+        QVERIFY(bed.inbound(errorAbout(udp.packet)).inside());
+        // Fragments follow their first.
+        Bytes whole = wire::buildUdp(at(kAnna, 5000), at(kServer, 53), Bytes(2000),
+                                     {.identification = 9, .dontFragment = false});
+        for (const auto& piece : wire::fragmentIpv4(view(whole), 1500)) {
+            Outcome outcome = bed.outbound(piece);
+            QVERIFY(told(outcome.outside() && view(outcome.packet).source() == kAnna, outcome));
+        }
+        // Neither mapping nor port is spent, and a restart keeps it.
+        QCOMPARE(bed.mappings(), std::size_t{0});
+        Bed again(config);
+        again.now = bed.now;
+        again.expectInternalOutside();
+        QVERIFY(again.engine().restoreState(again.now, bed.engine().saveState(bed.now)));
+        QVERIFY(again.udpIn(at(kServer, 53), at(kAnna, 5000)).inside());
+    }
+
+    // RFC 6888 REQ-6: the rest of the world is translated, and the way in is for answers only.
+    void destination_withoutTranslation_opensNothingElse()
+    {
+        EngineConfig config = usual();
+        config.nat.untranslated = {{Prefix{kOther, 32}, range(443, 443)}};
+        Bed bed(config);
+        QCOMPARE(bed.udpOut(at(kAnna, 5000), at(kOther, 53)).source().address, kExternal);
+        QCOMPARE(bed.udpOut(at(kAnna, 5000), at(kServer, 443)).source().address, kExternal);
+        QVERIFY(bed.udpIn(at(kOther, 443), at(kAnna, 5000)).dropped(DropReason::NotForUs));
+        QVERIFY(bed.synIn(at(kOther, 443), at(kAnna, 22)).dropped(DropReason::NotForUs));
+        QVERIFY(bed.inbound(wire::buildIcmpQuery(
+                                {.source = kOther, .destination = kAnna, .identifier = 7}, {}))
+                    .dropped(DropReason::NotForUs));
+        const Bytes gre{0x20, 0, 0x08, 0, 0, 0, 0, 9, 1, 2, 3, 4};
+        QVERIFY(bed.inbound(wire::buildIpv4(kOther, kAnna, IpProtocol::Gre, gre))
+                    .dropped(DropReason::NotForUs));
+        auto nat = config.nat;
+        nat.untranslated = {{Prefix{kOther, 32}, range(443, 442)}};
+        QVERIFY(!bed.apply(engine::SetNat{nat}));
     }
 
     // RFC 6888 REQ-11: a full table is refused the same way.

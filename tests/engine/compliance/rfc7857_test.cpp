@@ -52,9 +52,10 @@ private Q_SLOTS:
     }
 
     // RFC 7857 §2.1
-    void transitoryTimer_byDefault_isFourMinutes()
+    void transitoryTimers_byDefault_areFourMinutes()
     {
-        QCOMPARE(usual().nat.timers.tcpTransitory, Duration{4min});
+        QCOMPARE(usual().nat.timers.tcpOpening, Duration{4min});
+        QCOMPARE(usual().nat.timers.tcpClosing, Duration{4min});
         Bed bed;
         Connection c(bed, at(kAnna, 5000), at(kServer, 443));
         QVERIFY(c.syn());
@@ -62,6 +63,34 @@ private Q_SLOTS:
         QCOMPARE(bed.sessions(), std::size_t{1});
         bed.pass(2s);
         QCOMPARE(bed.sessions(), std::size_t{0});
+    }
+
+    // RFC 7857 §2.1
+    void openingAndClosingTimers_areSetApart()
+    {
+        auto nat = usual().nat;
+        nat.timers.tcpOpening = 1min;
+        nat.timers.tcpClosing = 10min;
+        Bed bed;
+        QVERIFY(bed.apply(engine::SetNat{nat}).has_value());
+        Connection opening(bed, at(kAnna, 5000), at(kServer, 443));
+        QVERIFY(opening.syn());
+        Connection closing(bed, at(kAnna, 5001), at(kServer, 443));
+        QVERIFY(closing.open() && closing.close());
+        bed.pass(1min - 1us);
+        QCOMPARE(bed.sessions(), std::size_t{2});
+        bed.pass(2s);
+        QCOMPARE(bed.sessions(), std::size_t{1});
+        bed.pass(9min - 4s);
+        QCOMPARE(bed.sessions(), std::size_t{1});
+        bed.pass(4s);
+        QCOMPARE(bed.sessions(), std::size_t{0});
+        // Shorter than four minutes is allowed for opening only (RFC 5382 REQ-5).
+        nat.timers.tcpOpening = 30s - 1us;
+        QVERIFY(!bed.apply(engine::SetNat{nat}));
+        nat = usual().nat;
+        nat.timers.tcpClosing = 4min - 1us;
+        QVERIFY(!bed.apply(engine::SetNat{nat}));
     }
 
     // RFC 7857 §2.2

@@ -188,6 +188,43 @@ private Q_SLOTS:
         QVERIFY(bed.udpOut(at(kBert, 5000), at(kServer, 53)).dropped(DropReason::ExternalDown));
     }
 
+    void natTypeOfADeviceOrPort_isItsOwn()
+    {
+        using engine::nat::Behaviour;
+        EngineConfig config = usual();
+        config.nat.exceptions = {
+            {Prefix{kAnna, 32},
+             range(3074, 3074),
+             {Behaviour::EndpointIndependent, Behaviour::EndpointIndependent}},
+            {Prefix{kAnna, 32},
+             engine::nat::kAllPorts,
+             {Behaviour::AddressAndPortDependent, Behaviour::AddressAndPortDependent}}};
+        Bed bed(config);
+        // The port of the game: one mapping, open for everybody.
+        const auto game = bed.udpOut(at(kAnna, 3074), at(kServer, 53)).source();
+        QCOMPARE(bed.udpOut(at(kAnna, 3074), at(kOther, 99)).source(), game);
+        QVERIFY(bed.udpIn(at(kOnTheWay, 1), game).inside());
+        // Her other ports: one mapping per remote endpoint, for that one alone.
+        const auto other = bed.udpOut(at(kAnna, 5000), at(kServer, 53)).source();
+        QVERIFY(bed.udpOut(at(kAnna, 5000), at(kServer, 54)).source() != other);
+        QVERIFY(bed.udpIn(at(kServer, 99), other).dropped(DropReason::FilteredAddressAndPort));
+        // Everybody else as in general.
+        const auto bert = bed.udpOut(at(kBert, 5000), at(kServer, 53)).source();
+        QCOMPARE(bed.udpOut(at(kBert, 5000), at(kServer, 54)).source(), bert);
+        QVERIFY(bed.udpIn(at(kServer, 99), bert).inside());
+        QVERIFY(bed.udpIn(at(kOnTheWay, 99), bert).dropped(DropReason::FilteredAddress));
+        // While running: new filters hold for what lives, mappings stay.
+        auto nat = config.nat;
+        nat.exceptions = {{Prefix{kBert, 32},
+                           engine::nat::kAllPorts,
+                           {Behaviour::EndpointIndependent, Behaviour::EndpointIndependent}}};
+        QVERIFY(bed.apply(engine::SetNat{nat}).has_value());
+        QVERIFY(bed.udpIn(at(kOnTheWay, 99), bert).inside());
+        QVERIFY(bed.udpIn(at(kOnTheWay, 2), game).dropped(DropReason::FilteredAddress));
+        nat.exceptions.front().devices = Prefix{kServer, 32};
+        QVERIFY(!bed.apply(engine::SetNat{nat}));
+    }
+
     void exposedHost_getsWhatNobodyElseHas()
     {
         EngineConfig config = usual();

@@ -1,0 +1,53 @@
+#include "app/ctl/rule_words.h"
+
+#include <charconv>
+
+namespace app::ctl {
+
+using engine::net::Ipv4Address;
+using engine::net::Port;
+using engine::net::PortRange;
+
+QString qt(std::string_view text)
+{
+    return QString::fromUtf8(text.data(), static_cast<qsizetype>(text.size()));
+}
+
+std::optional<Ipv4Address> addressOf(Context& context, const std::string& word)
+{
+    const auto address = Ipv4Address::parse(word);
+    if (!address) context.fail(QStringLiteral("%1 is no IPv4 address.").arg(qt(word)), kExitUsage);
+    return address;
+}
+
+std::optional<Port> portOf(std::string_view text)
+{
+    std::uint16_t number = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+    if (error != std::errc{} || end != text.data() + text.size() || number == 0)
+        return std::nullopt;
+    return Port{number};
+}
+
+std::optional<PortRange> rangeOf(Context& context, const std::string& word)
+{
+    const auto dash = word.find('-');
+    const auto first = portOf(std::string_view(word).substr(0, dash));
+    const auto last =
+        dash == std::string::npos ? first : portOf(std::string_view(word).substr(dash + 1));
+    if (!first || !last || *last < *first) {
+        context.fail(QStringLiteral("%1 is no port or range like 8000-8010.").arg(qt(word)),
+                     kExitUsage);
+        return std::nullopt;
+    }
+    return PortRange{*first, *last};
+}
+
+QString portsText(const PortRange& range)
+{
+    return range.first == range.last
+               ? QString::number(range.first.hostOrder())
+               : QStringLiteral("%1-%2").arg(range.first.hostOrder()).arg(range.last.hostOrder());
+}
+
+}  // namespace app::ctl
