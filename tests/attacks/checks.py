@@ -329,23 +329,35 @@ def check_15(bed):
     return "alive"
 
 
+def datagram_in_pieces(bed, index):
+    whole = udp_body(C1, SERVER, 30000 + index, 7200, f"legit{index:02}".encode() * 300)
+    bed.c1.send(ip(C1, SERVER, UDP, whole[:1400], 1000 + index, 1, 0))
+    bed.c1.send(ip(C1, SERVER, UDP, whole[1400:], 1000 + index, 0, 1400))
+
+
+def whole_datagrams(bed):
+    # The last fragment of each ends with the index, and goes only when the first one is there.
+    return len({packet.body[-7:] for packet in bed.s.arrived(lambda p: p.body[-7:-2] == b"legit", 2)})
+
+
 def check_16(bed):
     count = 20_000 if bed.quick else 100_000
     data = b"o" * 1200
+    bed.s.clear()
     for index in range(count):
         # Sources of the Internet: in other networks than the router's own.
         bed.s.send(ip(f"198.51.{100 + index % 3}.{1 + index // 3 % 250}", ROUTER_WAN, UDP, data, index % 65536, 1,
                       0 if index % 2 else 1480))
+        if index % (count // 40) == 0:
+            datagram_in_pieces(bed, 20 + index // (count // 40))
+    during = whole_datagrams(bed)
     bed.s.clear()
     for index in range(20):
-        whole = udp_body(C1, SERVER, 30000 + index, 7200, f"legit{index:02}".encode() * 300)
-        ident = 1000 + index
-        bed.c1.send(ip(C1, SERVER, UDP, whole[:1400], ident, 1, 0))
-        bed.c1.send(ip(C1, SERVER, UDP, whole[1400:], ident, 0, 1400))
-    # The last fragment of each ends with the index, and goes only when the first one is there.
-    arrived = {packet.body[-7:] for packet in bed.s.arrived(lambda p: p.body[-7:-2] == b"legit", 2)}
-    expect(len(arrived) >= 19, f"{len(arrived)} of 20 arrived after {count}")
-    return f"{len(arrived)} of 20 arrived after {count}"
+        datagram_in_pieces(bed, index)
+    after = whole_datagrams(bed)
+    words = f"{during} of 40 arrived during {count}, {after} of 20 after"
+    expect(during >= 38 and after == 20, words)
+    return words
 
 
 # --- one device takes everything -----------------------------------------------------------------------------
@@ -416,26 +428,42 @@ def check_17(bed):
 
 def check_18(bed):
     count = room(bed) - 1
-    running = threading.Event()
+    running, answered = threading.Event(), [0]
 
     def answer():
         while not running.is_set():
             for packet in bed.s.arrived(lambda p: p.protocol == UDP and b"take" in p.body, 0.2, 64):
                 source, target = packet.ports()
                 bed.s.send(udp(SERVER, ROUTER_WAN, target, source, b"answer"))
+                answered[0] += 1
+    rounds = 1
+    if not isinstance(bed.world.router, Underpass):
+        # The kernel's table is the host's, and filling it takes longer than its entries live; and it makes room
+        # among entries that were not answered twice, two seconds apart. Settings of this namespace alone.
+        rounds = 2
+        bed.world.nodes["rt"].sh("sysctl -qw net.netfilter.nf_conntrack_udp_timeout=600 "
+                                 "net.netfilter.nf_conntrack_udp_timeout_stream=600")
     thread = threading.Thread(target=answer)
     thread.start()
-    for index in range(count):
-        bed.c2.send(udp(C2, SERVER, 1024 + index % 60000, 9000 + index // 60000, b"take"))
-        if index % 50 == 0:
-            time.sleep(0.005)
-    time.sleep(1)
-    running.set()
-    thread.join()
+    try:
+        for turn in range(rounds):
+            for index in range(count):
+                bed.c2.send(udp(C2, SERVER, 1024 + index % 60000, 9000 + index // 60000, b"take"))
+                if index % 50 == 0:
+                    time.sleep(0.002)
+                    # Not faster than the answers, nor for ever if some were lost.
+                    end = time.monotonic() + 0.2
+                    while rounds > 1 and turn * count + index > answered[0] + 3000 and time.monotonic() < end:
+                        time.sleep(0.005)
+            time.sleep(3)
+    finally:
+        running.set()
+        thread.join()
     expect_full(bed)
     new = newcomers(bed)
-    expect(new >= 99, f"others {new} of 100, {count} asked")
-    return f"others {new} of 100, {count} asked"
+    words = f"others {new} of 100, {count} asked, {answered[0]} answers"
+    expect(new >= 99, words)
+    return words
 
 
 # --- PPTP --------------------------------------------------------------------------------------------------
@@ -636,7 +664,7 @@ CHECKS = {
     13: ("duplicate fragment with other data", check_13),
     14: ("lone later fragment", check_14),
     15: ("fragment beyond 65,535 octets", check_15),
-    16: ("orphan fragments, then 20 genuine datagrams", check_16),
+    16: ("orphan fragments, 60 genuine datagrams", check_16),
     17: ("flood of unanswered sessions", check_17),
     18: ("one device takes the table, answered", check_18),
     19: ("Call ID sweep with the server's address", check_19),

@@ -3,7 +3,7 @@
 
 Sets each filtering of RFC 4787 with underpassctl and asks programs that know nothing of it: coturn's
 turnutils_natdiscovery (RFC 5780) and the classic stun client (RFC 3489) over UDP, tcp_behaviour.py over TCP.
-The last row has another mapping: they must see that one too. Exit status 77 when this machine cannot run it.
+The last two have another mapping: they must see that one too. Exit status 77 when this machine cannot run it.
 """
 import os
 import re
@@ -16,12 +16,13 @@ from world import HERE, SERVER, Failed, Underpass, World, until
 SERVER_TOO = "203.0.113.11"
 PROGRAMS = ["ip", "nsenter", "unshare", "ethtool", "ping", "turnserver", "turnutils_natdiscovery", "stun"]
 INDEPENDENT, ADDRESS, PORT = "endpoint-independent", "address-dependent", "address-and-port-dependent"
-CASES = [(INDEPENDENT, INDEPENDENT), (INDEPENDENT, ADDRESS), (INDEPENDENT, PORT), (PORT, PORT)]
+CASES = [(INDEPENDENT, INDEPENDENT), (INDEPENDENT, ADDRESS), (INDEPENDENT, PORT), (ADDRESS, ADDRESS), (PORT, PORT)]
 # The words of the classic client for the same things; with a dependent mapping it does not look further.
 CLASSIC = {
     (INDEPENDENT, INDEPENDENT): "Independent Mapping, Independent Filter",
     (INDEPENDENT, ADDRESS): "Independent Mapping, Address Dependent Filter",
     (INDEPENDENT, PORT): "Independent Mapping, Port Dependent Filter",
+    (ADDRESS, ADDRESS): "Dependent Mapping",
     (PORT, PORT): "Dependent Mapping",
 }
 

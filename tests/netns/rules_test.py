@@ -1,0 +1,223 @@
+#!/usr/bin/env python3
+"""The user's rules at a live router, by underpassctl alone: rules_test.py UNDERPASSD
+
+One line per check; exit status 1 if one failed, 77 if the machine cannot run it."""
+import json
+import pathlib
+import subprocess
+import sys
+import time
+
+from lab import LAN_HOST, TCP_ECHO, UDP_ECHO, WAN_HOST, WAN_ROUTER, Lab, need, stop, wait_for
+
+failures = 0
+OWN = "203.0.113.78"  # the external address that one device gets for itself
+
+MIRROR = """
+import socket, sys
+socks = []
+import selectors
+sel = selectors.DefaultSelector()
+for port in (9, 10):
+    s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.bind((sys.argv[1], port)); sel.register(s, 1)
+print('ready', flush=True)
+while True:
+    for key, _ in sel.select():
+        _, peer = key.fileobj.recvfrom(65535)
+        key.fileobj.sendto(('%s:%d' % peer).encode(), peer)
+"""
+# What the mirror sees of sockets bound to these ports: one line per answer, "-" for none.
+SEEN = """
+import socket, sys
+for port in map(int, sys.argv[2].split(',')):
+    s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.bind(('', port)); s.settimeout(0.5)
+    for to in map(int, sys.argv[3].split(',')):
+        try:
+            s.sendto(b'who', (sys.argv[1], to)); print(s.recvfrom(64)[0].decode())
+        except OSError: print('-')
+"""
+ASK = """
+import socket, sys
+try:
+    s = socket.create_connection((sys.argv[1], int(sys.argv[2])), 2); s.settimeout(2); s.sendall(b'hi')
+    print(s.recv(9).decode(), s.getpeername()[0])
+except OSError as problem: print(type(problem).__name__)
+"""
+# A connection that lives until it is ended; says by what.
+LIVE = """
+import socket, sys
+s = socket.create_connection((sys.argv[1], int(sys.argv[2])), 5); s.settimeout(10); s.sendall(b'hi'); s.recv(9)
+print('ready', flush=True)
+try: print('closed' if s.recv(9) == b'' else 'data')
+except OSError as problem: print(type(problem).__name__)
+"""
+
+
+def check(name, good, detail=""):
+    global failures
+    failures += not good
+    print(f"{'ok  ' if good else 'FAIL'} {name}{': ' + str(detail) if detail != '' else ''}", flush=True)
+
+
+def main():
+    program = sys.argv[1]
+    ctl = str(pathlib.Path(program).parent / "underpassctl")
+    need("ip", "nft", "tc")
+    with Lab("uprules") as lab:
+        def rules(*words):
+            """(exit status, what it said)"""
+            done = subprocess.run(lab.inside("rt", [ctl, "--control", str(lab.folder / "control"), *words]),
+                                  text=True, capture_output=True, timeout=20)
+            return done.returncode, (done.stdout + done.stderr).strip()
+
+        def says(name, status, words, *command):
+            got, text = rules(*command)
+            check(name, got == status and words in text, text.splitlines()[-1:] or got)
+            return text
+
+        def run(role, code, *arguments):
+            return lab.python(role, code, *arguments, stdout=subprocess.PIPE,
+                              stderr=subprocess.DEVNULL).communicate(timeout=40)[0].split("\n")[:-1]
+
+        def asks(role, address, port):
+            return run(role, ASK, address, port)[0]
+
+        def live(role, address, port):
+            process = lab.python(role, LIVE, address, port, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+            process.stdout.readline()
+            return process
+
+        def drops(reason):
+            _, text = rules("counters", "--json")
+            return sum(value for key, value in flat(json.loads(text)) if key.endswith(reason))
+
+        def flat(tree, path=""):
+            if isinstance(tree, dict):
+                for key, value in tree.items():
+                    yield from flat(value, f"{path}.{key}")
+            elif isinstance(tree, list):
+                for item in tree:
+                    name = item.get("reason", item.get("name", "")) if isinstance(item, dict) else ""
+                    yield from flat(item, f"{path}.{name}")
+            elif isinstance(tree, int):
+                yield (path.rsplit(".", 1)[0] if path.endswith((".count", ".packets", ".value")) else path), tree
+
+        for role, code, *arguments in (("lan", TCP_ECHO, LAN_HOST, 80), ("lan", TCP_ECHO, LAN_HOST, 9999),
+                                       ("lan", UDP_ECHO, LAN_HOST, 80), ("srv", TCP_ECHO, WAN_HOST, 7),
+                                       ("rt", TCP_ECHO, WAN_ROUTER, 8022), ("srv", MIRROR, WAN_HOST)):
+            lab.python(role, code, *arguments, stdout=subprocess.PIPE).stdout.readline()
+        process = lab.router(program)
+        try:
+            # Port forwards.
+            says("port 47 is explained", 2, "protocol 47", "rules", "forwards", "add", "tcp", "--port", "47", "--to",
+                 LAN_HOST)
+            says("a forward is made", 0, "", "rules", "forwards", "add", "tcp", "--port", "8080", "--to", LAN_HOST,
+                 "--to-port", "80", "--name", "web")
+            check("and reached from outside", asks("srv", WAN_ROUTER, 8080).startswith("hi"))
+            check("and from inside, by the external address", asks("lan", WAN_ROUTER, 8080).startswith("hi"))
+            says("an overlapping one is refused by name", 1, "web (1)", "rules", "forwards", "add", "tcp", "--port",
+                 "8000-8100", "--to", LAN_HOST)
+            says("a port of the host's own is refused", 1, "used by this computer", "rules", "forwards", "add", "tcp",
+                 "--port", "8022", "--to", LAN_HOST)
+            says("an address elsewhere is refused", 1, "not in the internal network", "rules", "forwards", "add",
+                 "udp", "--port", "90", "--to", "10.9.9.9")
+            listed = json.loads(rules("rules", "forwards", "list", "--json")[1])
+            check("the hits are counted", listed[0]["hits"] >= 2, listed[0]["hits"])
+            connection = live("srv", WAN_ROUTER, 8080)
+            text = says("switching it off says what ends", 0, "live session", "rules", "forwards", "disable", "1")
+            connection.wait(15)
+            check("and ends it", "web" in text and connection.stdout.read().strip() != "data")
+            check("and nobody gets in any more", not asks("srv", WAN_ROUTER, 8080).startswith("hi"))
+            says("undo", 0, "", "rules", "undo")
+            check("gives it back", asks("srv", WAN_ROUTER, 8080).startswith("hi"))
+            rules("rules", "forwards", "remove", "1")
+            rules("rules", "forwards", "add", "udp", "--port", "5000-5003", "--to", LAN_HOST, "--to-port", "80",
+                  "--from", "203.0.113.99")
+            check("a forward for one remote alone is closed for others",
+                  run("srv", SEEN, WAN_ROUTER, "6000", "5000") == ["-"])
+            rules("rules", "forwards", "remove", "1")
+
+            # NAT types.
+            check("one mapping for all remotes", len(set(run("lan", SEEN, WAN_HOST, "4100", "9,10"))) == 1)
+            says("another type for some ports of a device", 0, "", "rules", "nat-types", "set", LAN_HOST, "--ports",
+                 "4200-4299", "--mapping", "address-and-port-dependent")
+            check("is used there", len(set(run("lan", SEEN, WAN_HOST, "4200", "9,10"))) == 2)
+            check("and nowhere else", len(set(run("lan", SEEN, WAN_HOST, "4300", "9,10"))) == 1)
+            says("for a device of another network: refused", 1, "not in the internal network", "rules", "nat-types",
+                 "set", "10.0.0.1", "--mapping", "address-dependent")
+            rules("rules", "nat-types", "remove", LAN_HOST, "--ports", "4200-4299")
+
+            # Timers.
+            says("a timer below its RFC is refused", 1, "shorter than its RFC", "rules", "timers", "set",
+                 "udp-two-way", "60s")
+            says("opening may be shorter than closing", 0, "", "rules", "timers", "set", "tcp-opening", "45s")
+            says("and is shown", 0, "45", "rules", "timers", "show")
+
+            # Limits.
+            says("a limit per device", 0, "", "rules", "devices", "allow", LAN_HOST, "--sessions", "5")
+            many = run("lan", SEEN, WAN_HOST, ",".join(map(str, range(4400, 4412))), "9")
+            check("holds", many.count("-") >= 7, f"{12 - many.count('-')} of 12 got through")
+            check("and is counted", drops("QuotaDevice") > 0, drops("QuotaDevice"))
+            says("and is taken back", 0, "", "rules", "devices", "allow", LAN_HOST)
+            says("a limit per second", 0, "", "rules", "limits", "set", "new-sessions-per-second", "2")
+            run("lan", SEEN.replace("0.5", "0.01"), WAN_HOST, ",".join(map(str, range(4500, 4520))), "9")
+            check("is counted", drops("QuotaRate") > 0, drops("QuotaRate"))
+            rules("rules", "limits", "set", "new-sessions-per-second", "automatic")
+
+            # Devices.
+            connection = live("lan", WAN_HOST, 7)
+            says("blocking a device says what ends", 0, "live session", "rules", "devices", "block", LAN_HOST)
+            check("and ends it, and refuses it", not asks("lan", WAN_HOST, 7).startswith("hi"))
+            rules("rules", "devices", "vpn-only", LAN_HOST)
+            check("a device that may only use tunnels has no others", not asks("lan", WAN_HOST, 7).startswith("hi"))
+            rules("rules", "devices", "allow", LAN_HOST)
+            check("and is free again", asks("lan", WAN_HOST, 7).startswith("hi"))
+            stop(connection)
+
+            # 1:1 NAT.
+            says("an address that is not ours: refused", 1, "not one of ours", "rules", "one-to-one", "add", LAN_HOST,
+                 "203.0.113.200")
+            lab.sh("rt", f"ip addr add {OWN}/24 dev ext0")
+            made = wait_for(lambda: rules("rules", "one-to-one", "add", LAN_HOST, OWN)[0] == 0, 5, 0.5)
+            check("1:1 NAT is made", made)
+            check("the device shows its own address, with its own port",
+                  run("lan", SEEN, WAN_HOST, "4600", "9") == [f"{OWN}:4600"])
+            check("and is reached there", wait_for(lambda: asks("srv", OWN, 9999).startswith("hi"), 5, 0.3))
+            rules("rules", "one-to-one", "remove", "1")
+            lab.sh("rt", f"ip addr del {OWN}/24 dev ext0")
+            time.sleep(0.5)
+
+            # Exposed host.
+            check("nobody is exposed", not asks("srv", WAN_ROUTER, 9999).startswith("hi"))
+            says("a device is exposed", 0, "", "rules", "exposed-host", "set", LAN_HOST)
+            check("and is reached", asks("srv", WAN_ROUTER, 9999).startswith("hi"))
+            check("while the host keeps its own", asks("srv", WAN_ROUTER, 8022).startswith("hi"))
+            rules("rules", "exposed-host", "clear")
+
+            # Without translation.
+            lab.sh("srv", f"ip route add 192.168.5.0/24 via {WAN_ROUTER}")
+            says("a destination without translation", 0, "", "rules", "untranslated", "add", WAN_HOST, "--ports", "9")
+            check("sees the device's own address", run("lan", SEEN, WAN_HOST, "4700", "9") == [f"{LAN_HOST}:4700"])
+            check("on that port alone", run("lan", SEEN, WAN_HOST, "4700", "10")[0].startswith(WAN_ROUTER))
+            check("and it opens nothing", not asks("srv", LAN_HOST, 80).startswith("hi"))
+            rules("rules", "untranslated", "remove", WAN_HOST, "--ports", "9")
+            check("translated again", run("lan", SEEN, WAN_HOST, "4701", "9")[0].startswith(WAN_ROUTER))
+
+            # All of it is remembered.
+            rules("rules", "nat-types", "set", LAN_HOST, "--filtering", "endpoint-independent")
+            rules("rules", "untranslated", "add", "198.51.100.0/24")
+            shown = [rules("rules", part, "list")[1] for part in ("nat-types", "untranslated")]
+            check("SIGTERM ends it cleanly", stop(process) == 0)
+            process = lab.router(program)
+            check("a restart remembers", LAN_HOST in shown[0] and "198.51.100.0/24" in shown[1] and
+                  shown == [rules("rules", part, "list")[1] for part in ("nat-types", "untranslated")])
+            check("SIGTERM ends it cleanly", stop(process) == 0)
+        finally:
+            log = (lab.folder / "router.log").read_text().strip()
+            if log:
+                print("the router said:", log[-2000:])
+    return failures != 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

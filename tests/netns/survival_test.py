@@ -1,0 +1,192 @@
+#!/usr/bin/env python3
+"""What live connections go through: survival_test.py UNDERPASSD
+
+A TCP connection and a UDP flow of one device run while the external address, the links and the router itself
+go and come back. One line per check; exit status 1 if one failed, 77 if the machine cannot run it."""
+import json
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+from lab import FAR, TCP_ECHO, WAN_HOST, WAN_ROUTER, Lab, need, stop, wait_for
+
+failures = 0
+SECOND = "203.0.113.77"
+
+# Answers with the endpoint it sees.
+MIRROR = """
+import socket, sys
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.bind((sys.argv[1], 9))
+print('ready', flush=True)
+while True:
+    _, peer = s.recvfrom(65535)
+    try: s.sendto(('%s:%d' % peer).encode(), peer)
+    except OSError: pass  # no way back: the host forwards as it likes while there is no router
+"""
+
+# One TCP connection and one UDP socket, twenty times a second, until standard input ends.
+FLOWS = """
+import json, socket, sys, threading, time
+host, over = sys.argv[1], threading.Event()
+told = {'tcp': 0, 'tcpError': None, 'tcpErrorAt': 0, 'udp': [], 'udpGap': 0}
+def tcp():
+    s = socket.create_connection((host, 7), 5)
+    s.settimeout(20)
+    print('ready', flush=True)
+    while not over.is_set():
+        try:
+            s.sendall(b'tick')
+            if not s.recv(64): raise OSError('closed')
+            told['tcp'] += 1
+        except OSError as problem:
+            told['tcpError'], told['tcpErrorAt'] = type(problem).__name__, time.monotonic()
+            return
+        over.wait(0.05)
+def udp():
+    s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    s.bind(('', 4000))
+    s.settimeout(0.1)
+    last = time.monotonic()
+    while not over.is_set():
+        try:
+            s.sendto(b'who', (host, 9))
+            seen = s.recvfrom(64)[0].decode()
+            told['udpGap'] = max(told['udpGap'], time.monotonic() - last)
+            last = time.monotonic()
+            if seen not in told['udp']: told['udp'].append(seen)
+        except OSError:
+            pass
+        over.wait(0.05)
+    told['udpGap'] = max(told['udpGap'], time.monotonic() - last)
+threads = [threading.Thread(target=f) for f in (udp, tcp)]
+for t in threads: t.start()
+sys.stdin.read()
+over.set()
+for t in threads: t.join()
+print(json.dumps(told))
+"""
+
+
+def check(name, good, detail=""):
+    global failures
+    failures += not good
+    print(f"{'ok  ' if good else 'FAIL'} {name}{': ' + str(detail) if detail != '' else ''}", flush=True)
+
+
+class Flows:
+    def __init__(self, lab):
+        self.client = lab.python("lan", FLOWS, WAN_HOST, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                 stderr=subprocess.DEVNULL)
+        if "ready" not in self.client.stdout.readline():
+            raise RuntimeError("the flows did not start")
+        time.sleep(0.5)
+
+    def end(self, wait=1.5):
+        time.sleep(wait)
+        out, _ = self.client.communicate("", timeout=60)
+        return json.loads(out.strip().splitlines()[-1])
+
+
+def kept(name, flows, gap):
+    """Nobody has noticed more than a pause: the same connection, the same external endpoint."""
+    told = flows.end()
+    check(f"{name}: the TCP connection lives", told["tcpError"] is None and told["tcp"] > 5,
+          told["tcpError"] or f"{told['tcp']} rounds")
+    check(f"{name}: the UDP flow keeps its endpoint", len(told["udp"]) == 1 and told["udpGap"] < gap,
+          f"{told['udp']}, longest pause {told['udpGap']:.2f} s")
+
+
+def main():
+    program = sys.argv[1]
+    ctl = str(pathlib.Path(program).parent / "underpassctl")
+    need("ip", "ping", "nft", "tc")
+    with Lab("upsurv") as lab:
+        for code, *arguments in ((TCP_ECHO, WAN_HOST, 7), (MIRROR, WAN_HOST)):
+            server = lab.python("srv", code, *arguments, stdout=subprocess.PIPE)
+            server.stdout.readline()
+
+        def rt(command):
+            lab.sh("rt", command)
+
+        def route():
+            rt(f"ip route replace default via {WAN_HOST}")
+
+        def pings(count=15):
+            return wait_for(lambda: " 0% packet loss" in lab.sh("lan", f"ping -c 1 -W 1 {WAN_HOST}", check=False),
+                            count, 0.2)
+
+        def told_by_ctl(*words):
+            return subprocess.run(lab.inside("rt", [ctl, "--control", str(lab.folder / "control"), *words]), text=True,
+                                  capture_output=True, timeout=20).stdout
+        try:
+            process = lab.router(program)
+            check("before anything happens", pings())
+
+            flows = Flows(lab)
+            rt("ip link set ext0 down; sleep 1; ip link set ext0 up")
+            route()
+            kept("external link down for a second", flows, 6)
+
+            flows = Flows(lab)
+            rt("ip link set int0 down; sleep 1; ip link set int0 up")
+            kept("internal link down for a second", flows, 6)
+
+            flows = Flows(lab)
+            rt(f"ip addr del {WAN_ROUTER}/24 dev ext0; sleep 2; ip addr add {WAN_ROUTER}/24 dev ext0")
+            route()
+            kept("external address gone for two seconds", flows, 6)
+
+            flows = Flows(lab)
+            rt(f"ip addr add {SECOND}/24 dev ext0; ip addr del {WAN_ROUTER}/24 dev ext0; "
+               f"ip addr flush dev ext0; ip addr add {SECOND}/24 dev ext0")
+            changed = time.monotonic()
+            route()
+            told = flows.end(3)
+            check("another external address: the inside of a TCP connection is told",
+                  told["tcpError"] == "ConnectionResetError" and told["tcpErrorAt"] - changed < 1,
+                  f"{told['tcpError']} after {told['tcpErrorAt'] - changed:.2f} s")
+            check("another external address: the UDP flow goes on from there",
+                  len(told["udp"]) == 2 and told["udp"][-1].startswith(SECOND + ":") and told["udpGap"] < 3,
+                  f"{told['udp']}, longest pause {told['udpGap']:.2f} s")
+            rt(f"ip addr flush dev ext0; ip addr add {WAN_ROUTER}/24 dev ext0")
+            route()
+            check("the first address again", pings())
+
+            flows = Flows(lab)
+            process.send_signal(signal.SIGSTOP)
+            time.sleep(3)
+            process.send_signal(signal.SIGCONT)
+            kept("router asleep for three seconds", flows, 6)
+
+            flows = Flows(lab)
+            check("SIGTERM ends it cleanly", stop(process) == 0)
+            time.sleep(0.5)
+            process = lab.router(program)
+            kept("router ended and started again", flows, 8)
+
+            # RFC 4787 REQ-7: while both networks conflict there is no way out, and everybody is told.
+            rt("ip addr flush dev ext0; ip addr add 192.168.5.77/24 dev ext0")
+            out = [""]
+
+            def refused():
+                out[0] = lab.sh("lan", f"ping -c 1 -W 1 {FAR}", check=False)
+                return "Destination Host Unreachable" in out[0]
+            check("the external network becomes the internal one: refused and told", wait_for(refused, 10, 0.3),
+                  out[0].strip().splitlines()[1:2])
+            check("and counted", "ExternalDown" in told_by_ctl("counters"))
+            rt(f"ip addr flush dev ext0; ip addr add {WAN_ROUTER}/24 dev ext0")
+            route()
+            check("and over with it", pings())
+            check("SIGTERM ends it cleanly", stop(process) == 0)
+        finally:
+            log = (lab.folder / "router.log").read_text().strip()
+            if log:
+                print("the router said:", log[-2000:])
+    return failures != 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
