@@ -49,21 +49,19 @@ def pptp(world):
     echo_together([(client, "10.71.0.1") for client in clients])
 
 
-def l2tp(world):
-    """L2TPv2 without IPsec, both clients from port 1701: xl2tpd."""
-    server, *clients = world.vpn_guests()
+def call_l2tp(server, clients, inner, ports=(1701, 1701)):
+    """Brings up one L2TP call per client: xl2tpd with the kernel's l2tp_ppp."""
     for guest in (server, *clients):
         secrets(guest)
         guest.sh("/run/modprobe l2tp_ppp; : >/run/l2tp-secrets")
     server.write("/run/options", "name lns\nauth\nrequire-chap\nrefuse-pap\nnoccp\nnodefaultroute\nmtu 1400\nmru 1400")
     server.write("/run/l2tp.conf", "[global]\nport = 1701\naccess control = no\n[lns default]\n"
-                 "ip range = 10.72.0.101-10.72.0.120\nlocal ip = 10.72.0.1\nrequire chap = yes\nrefuse pap = yes\n"
+                 f"ip range = {inner}.101-{inner}.120\nlocal ip = {inner}.1\nrequire chap = yes\nrefuse pap = yes\n"
                  "require authentication = yes\npppoptfile = /run/options\nlength bit = yes")
-    serve_echo(server)
-    for client, user in zip(clients, ("one", "two")):
+    for client, user, port in zip(clients, ("one", "two"), ports):
         client.write("/run/options", f"noauth\nnoccp\nnoipdefault\nname {user}\nremotename lns\nnodefaultroute\n"
                      "mtu 1400\nmru 1400")
-        client.write("/run/l2tp.conf", f"[global]\nport = 1701\naccess control = no\n[lac far]\nlns = {GUEST_SERVER}\n"
+        client.write("/run/l2tp.conf", f"[global]\nport = {port}\naccess control = no\n[lac far]\nlns = {GUEST_SERVER}\n"
                      f"name = {user}\npppoptfile = /run/options\nrequire authentication = no\nlength bit = yes\n"
                      "autodial = yes\nredial = yes\nredial timeout = 2")
     for guest in (server, *clients):
@@ -72,7 +70,46 @@ def l2tp(world):
             until(10, "xl2tpd does not listen", lambda: ":1701" in server.sh("ss -lun"))
     for client in clients:
         ppp_up(client)
+
+
+def l2tp(world):
+    """L2TPv2 without IPsec, both clients from port 1701: xl2tpd."""
+    server, *clients = world.vpn_guests()
+    serve_echo(server)
+    call_l2tp(server, clients, "10.72.0")
     echo_together([(client, "10.72.0.1") for client in clients])
+
+
+def l2tp_ipsec(world):
+    """L2TP inside IPsec: xl2tpd over strongSwan's IKEv1 in transport mode, ESP in UDP 4500.
+
+    The clients' L2TP ports differ: a Linux server tells two clients behind one address apart by them, with
+    or without a NAT. The router sees neither.
+    """
+    server, *clients = world.vpn_guests()
+    ports = (1701, 1702)
+    common = "version = 1\n proposals = aes128-sha256-modp2048\n"
+    plans = [(server, f"connections {{ gw {{ {common} local_addrs = {GUEST_SERVER}\n local {{ auth = psk\n id = server }}\n"
+              " remote { auth = psk }\n children { l2tp { mode = transport\n local_ts = dynamic[udp/1701]\n"
+              " remote_ts = dynamic[udp]\n esp_proposals = aes128-sha256 } } } }\n")]
+    for client, port in zip(clients, ports):
+        plans.append((client, f"connections {{ gw {{ {common} remote_addrs = {GUEST_SERVER}\n local {{ auth = psk\n"
+                      f" id = client{port} }}\n remote {{ auth = psk\n id = server }}\n children {{ l2tp {{ mode = transport\n"
+                      f" local_ts = dynamic[udp/{port}]\n remote_ts = dynamic[udp/1701]\n"
+                      " esp_proposals = aes128-sha256 } } } }\n"))
+    for guest, connections in plans:
+        guest.sh("/run/modprobe -a esp4 xfrm_user authenc cbc hmac")
+        guest.write("/run/strongswan.conf", CHARON.format(log="/run/charon.log", ipsec=""))
+        guest.write("/run/swanctl.conf", connections + 'secrets { ike-one { secret = "between-us" } }')
+        guest.start("charon", "STRONGSWAN_CONF=/run/strongswan.conf /usr/lib/ipsec/charon")
+        until(15, f"{guest.name}: charon did not start", lambda: "yes" in guest.sh("test -S /run/charon.vici && echo yes",
+                                                                                  check=False))
+        guest.sh("STRONGSWAN_CONF=/run/strongswan.conf swanctl --load-all --file /run/swanctl.conf")
+    for client in clients:
+        client.sh("STRONGSWAN_CONF=/run/strongswan.conf swanctl --initiate --child l2tp --timeout 25", timeout=40)
+    serve_echo(server)
+    call_l2tp(server, clients, "10.81.0", ports)
+    echo_together([(client, "10.81.0.1") for client in clients])
 
 
 def esp(world):
@@ -110,7 +147,7 @@ def esp(world):
 
 CHARON = """charon {{
   load_modular = no
-  load = random nonce openssl aes sha1 sha2 hmac kdf gcm pem pkcs1 pubkey x509 kernel-libipsec kernel-netlink socket-default updown vici
+  load = random nonce openssl aes sha1 sha2 hmac kdf gcm pem pkcs1 pubkey x509 {ipsec} kernel-netlink socket-default updown vici
   port = 500
   port_nat_t = 4500
   filelog {{ main {{ path = {log}
@@ -140,7 +177,7 @@ def ikev2(world):
     for node, name, connections in plans:
         folder = world.folder / f"ike-{name}"
         folder.mkdir()
-        (folder / "strongswan.conf").write_text(CHARON.format(log=folder / "charon.log"))
+        (folder / "strongswan.conf").write_text(CHARON.format(log=folder / "charon.log", ipsec="kernel-libipsec"))
         (folder / "swanctl.conf").write_text(connections)
         node.ike = f"env STRONGSWAN_CONF={folder}/strongswan.conf"
         node.start("charon", f"{node.ike} /usr/lib/ipsec/charon")
@@ -343,6 +380,7 @@ def sstp(world):
 SCENARIOS = {
     "pptp": pptp,
     "l2tp": l2tp,
+    "l2tp-ipsec": l2tp_ipsec,
     "esp": esp,
     "ike-plain": ike_plain,
     "ikev2": ikev2,
