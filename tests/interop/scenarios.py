@@ -1,7 +1,10 @@
 """One function per VPN: two clients to one and the same server, real data through both tunnels at once."""
+from dataclasses import dataclass, field
+from typing import Callable
+
 import programs
-from world import (GUEST_SERVER, LAN, ROUTER_LAN, ROUTER_WAN, SERVER, GATEWAY, Failed, echo_together, serve_echo,
-                   until)
+from world import (GUEST_SERVER, LAN, ROUTER_LAN, ROUTER_WAN, SERVER, GATEWAY, Failed, echo_together, limit,
+                   serve_echo, together, until)
 
 PPP_COMMON = """nodefaultroute
 mtu 1400
@@ -17,7 +20,7 @@ def ppp_address(guest):
 
 
 def ppp_up(guest, seconds=40):
-    until(seconds, f"{guest.name}: no PPP link came up",
+    until(limit(seconds), f"{guest.name}: no PPP link came up",
           lambda: "peer" in guest.sh("ip -4 -br a | grep '^ppp' || true"))
 
 
@@ -29,15 +32,13 @@ def secrets(guest):
 def pptp(world):
     """PPTP with MS-CHAPv2 and MPPE: pptp-linux against pptpd."""
     server, *clients = world.vpn_guests()
-    secrets(server)
+    together(secrets, (server, *clients))
     server.write("/etc/ppp/pptpd-options", "name pptpd\nauth\nrequire-mschap-v2\nrequire-mppe-128\n"
                  "refuse-pap\nrefuse-chap\nrefuse-mschap\nnodefaultroute\nmtu 1400\nmru 1400")
     server.write("/run/pptpd.conf", "option /etc/ppp/pptpd-options\nlocalip 10.71.0.1\nremoteip 10.71.0.101-120")
     server.start("pptpd", "pptpd -f -c /run/pptpd.conf")
     until(15, "pptpd does not listen", lambda: ":1723" in server.sh("ss -ltn"))
-    serve_echo(server)
     for client, user in zip(clients, ("one", "two")):
-        secrets(client)
         client.write("/run/options", "noauth\nnoipdefault\nrefuse-eap\nrefuse-pap\nrefuse-chap\nrefuse-mschap\n"
                      f"require-mppe-128\nname {user}\nremotename pptpd\n" + PPP_COMMON)
         # Both clients draw the same Call ID: the case that needs rewriting.
@@ -51,9 +52,10 @@ def pptp(world):
 
 def call_l2tp(server, clients, inner, ports=(1701, 1701)):
     """Brings up one L2TP call per client: xl2tpd with the kernel's l2tp_ppp."""
-    for guest in (server, *clients):
+    def ready(guest):
         secrets(guest)
         guest.sh("/run/modprobe l2tp_ppp; : >/run/l2tp-secrets")
+    together(ready, (server, *clients))
     server.write("/run/options", "name lns\nauth\nrequire-chap\nrefuse-pap\nnoccp\nnodefaultroute\nmtu 1400\nmru 1400")
     server.write("/run/l2tp.conf", "[global]\nport = 1701\naccess control = no\n[lns default]\n"
                  f"ip range = {inner}.101-{inner}.120\nlocal ip = {inner}.1\nrequire chap = yes\nrefuse pap = yes\n"
@@ -75,7 +77,6 @@ def call_l2tp(server, clients, inner, ports=(1701, 1701)):
 def l2tp(world):
     """L2TPv2 without IPsec, both clients from port 1701: xl2tpd."""
     server, *clients = world.vpn_guests()
-    serve_echo(server)
     call_l2tp(server, clients, "10.72.0")
     echo_together([(client, "10.72.0.1") for client in clients])
 
@@ -97,7 +98,8 @@ def l2tp_ipsec(world):
                       f" id = client{port} }}\n remote {{ auth = psk\n id = server }}\n children {{ l2tp {{ mode = transport\n"
                       f" local_ts = dynamic[udp/{port}]\n remote_ts = dynamic[udp/1701]\n"
                       " esp_proposals = aes128-sha256 } } } }\n"))
-    for guest, connections in plans:
+    def start(plan):
+        guest, connections = plan
         guest.sh("/run/modprobe -a esp4 xfrm_user authenc cbc hmac")
         guest.write("/run/strongswan.conf", CHARON.format(log="/run/charon.log", ipsec=""))
         guest.write("/run/swanctl.conf", connections + 'secrets { ike-one { secret = "between-us" } }')
@@ -105,9 +107,9 @@ def l2tp_ipsec(world):
         until(15, f"{guest.name}: charon did not start", lambda: "yes" in guest.sh("test -S /run/charon.vici && echo yes",
                                                                                   check=False))
         guest.sh("STRONGSWAN_CONF=/run/strongswan.conf swanctl --load-all --file /run/swanctl.conf")
-    for client in clients:
-        client.sh("STRONGSWAN_CONF=/run/strongswan.conf swanctl --initiate --child l2tp --timeout 25", timeout=40)
-    serve_echo(server)
+    together(start, plans)
+    together(lambda client: client.sh("STRONGSWAN_CONF=/run/strongswan.conf swanctl --initiate --child l2tp "
+                                      f"--timeout {limit(25)}", timeout=40), clients)
     call_l2tp(server, clients, "10.81.0", ports)
     echo_together([(client, "10.81.0.1") for client in clients])
 
@@ -124,8 +126,7 @@ def esp(world):
     def policy(source, target, way, outer_source, outer_target, reqid):
         return (f"ip xfrm policy add src {source} dst {target} dir {way} tmpl src {outer_source} dst {outer_target} "
                 f"proto esp reqid {reqid} mode tunnel; ")
-    for guest in (server, *clients):
-        guest.sh("/run/modprobe -a esp4 xfrm_user authenc cbc hmac")
+    together(lambda guest: guest.sh("/run/modprobe -a esp4 xfrm_user authenc cbc hmac"), (server, *clients))
     server.sh("ip addr add 10.73.0.1/32 dev lo")
     for number, client in enumerate(clients, 1):
         inner, outer = f"10.73.{number}.1", f"{LAN}2{number}"
@@ -138,9 +139,8 @@ def esp(world):
                   + state(outer, GUEST_SERVER, f"0x110{number}", 1) + state(GUEST_SERVER, outer, f"0x220{number}", 1)
                   + policy(inner + "/32", "10.73.0.1/32", "out", outer, GUEST_SERVER, 1)
                   + policy("10.73.0.1/32", inner + "/32", "in", GUEST_SERVER, outer, 1))
-    serve_echo(server)
     for client in clients:
-        until(15, f"{client.name}: nothing comes back through ESP",
+        until(limit(15), f"{client.name}: nothing comes back through ESP",
               lambda: " 0% packet loss" in client.sh("ping -c2 -i0.3 -W1 10.73.0.1", check=False))
     echo_together([(client, "10.73.0.1") for client in clients])
 
@@ -185,7 +185,7 @@ def ikev2(world):
                                                                            check=False))
         node.sh(f"{node.ike} swanctl --load-all --file {folder}/swanctl.conf")
     for client in clients:
-        client.sh(f"{client.ike} swanctl --initiate --child net --timeout 25", timeout=40)
+        client.sh(f"{client.ike} swanctl --initiate --child net --timeout {limit(25)}", timeout=40)
     serve_echo(server)
     echo_together([(client, "10.74.0.1") for client in clients])
 
@@ -193,20 +193,19 @@ def ikev2(world):
 PLUTO = "/run/programs/libreswan"
 
 
-def whack(guest, words, check=True):
-    return guest.sh(f"LD_LIBRARY_PATH={PLUTO}/usr/lib/x86_64-linux-gnu {PLUTO}/usr/libexec/ipsec/whack "
-                    f"--rundir /run/pluto {words} 2>&1", check=check)
+def whack(guest, words):
+    return guest.sh(f"LD_LIBRARY_PATH={PLUTO}/usr/lib/x86_64-linux-gnu timeout {limit(40)} {PLUTO}/usr/libexec/ipsec/whack "
+                    f"--rundir /run/pluto {words} 2>&1", check=False)
 
 
 def negotiate(guest):
-    said = whack(guest, "--name gw --initiate", check=False)
+    said = whack(guest, "--name gw --initiate")
     if "IPsec SA established" not in said:
         raise Failed(f"{guest.name}: no IPsec SA: {said[-200:]}")
 
 
 def ike_plain(world):
     """IKE without NAT-T, its data as plain ESP: libreswan on both sides, which can leave NAT-T off; and a rekey."""
-    programs.libreswan()
     server, *clients = world.vpn_guests()
     common = ("authby=secret\n ikev2=no\n nat-ikev1-method=none\n encapsulation=no\n ike=aes128-sha2_256;modp2048\n "
               "esp=aes128-sha2_256\n type=tunnel\n leftupdown=%disabled\n auto=add\n")
@@ -222,23 +221,23 @@ def ike_plain(world):
                     "--nofork --stderrlog --config /run/ipsec.conf --secretsfile /run/pluto/secrets --nssdir "
                     "/run/pluto/nss --rundir /run/pluto --ipsecdir /run/pluto --no-dnssec --nhelpers 0")
     server.sh(f"ip addr add 10.80.0.1/32 dev lo; ip route add 10.80.0.0/16 via {GATEWAY} src 10.80.0.1")
-    start(server, "\n".join(
+    plans = [(server, "\n".join(
         f"conn c{n}\n {common} left={GUEST_SERVER}\n leftid=@gw\n leftsubnet=10.80.0.1/32\n right=%any\n rightid=@c{n}\n "
-        f"rightsubnet=10.80.{n}.1/32\n" for n in (1, 2)))
+        f"rightsubnet=10.80.{n}.1/32\n" for n in (1, 2)))]
     for n, client in enumerate(clients, 1):
         client.sh(f"ip addr add 10.80.{n}.1/32 dev lo; ip route add 10.80.0.1/32 via {ROUTER_LAN} src 10.80.{n}.1")
-        start(client, f"conn gw\n {common} left={LAN}2{n}\n leftnexthop={ROUTER_LAN}\n leftid=@c{n}\n leftsubnet=10.80.{n}.1/32\n "
-              f"right={GUEST_SERVER}\n rightid=@gw\n rightsubnet=10.80.0.1/32\n")
+        plans.append((client, f"conn gw\n {common} left={LAN}2{n}\n leftnexthop={ROUTER_LAN}\n leftid=@c{n}\n "
+                      f"leftsubnet=10.80.{n}.1/32\n right={GUEST_SERVER}\n rightid=@gw\n rightsubnet=10.80.0.1/32\n"))
+    together(lambda plan: start(*plan), plans)
     for guest, connection in ((server, '"c2"'), (clients[0], '"gw"'), (clients[1], '"gw"')):
-        until(20, f"{guest.name}: pluto does not run", lambda: connection in whack(guest, "--status", check=False))
-    serve_echo(server)
+        until(20, f"{guest.name}: pluto does not run", lambda: connection in whack(guest, "--status"))
     for client in clients:
         negotiate(client)
 
     def both_ways():
         echo_together([(client, "10.80.0.1") for client in clients])
         for n, client in enumerate(clients, 1):
-            until(15, f"{client.name}: the server does not reach it",
+            until(limit(15), f"{client.name}: the server does not reach it",
                   lambda: " 0% packet loss" in server.sh(f"ping -c2 -i0.3 -W1 -I 10.80.0.1 10.80.{n}.1", check=False))
     both_ways()
     # New security associations, both clients' while both are in use.
@@ -268,20 +267,10 @@ def openvpn(world, transport):
             f"cert {pki}/{name}.crt\nkey {pki}/{name}.key\npeer-fingerprint {prints['server']}\nconnect-retry 1 2\n")
         client.start("openvpn", f"openvpn --config {pki}/{name}.conf")
     for client in clients:
-        until(40, f"{client.name}: OpenVPN did not connect",
+        until(limit(40), f"{client.name}: OpenVPN did not connect",
               lambda: "Initialization Sequence Completed" in client.log("openvpn"))
     serve_echo(server)
     echo_together([(client, "10.76.0.1") for client in clients], 1_000_000)
-
-
-def openvpn_udp(world):
-    """OpenVPN over UDP."""
-    openvpn(world, "udp")
-
-
-def openvpn_tcp(world):
-    """OpenVPN over TCP."""
-    openvpn(world, "tcp")
 
 
 def wireguard(world):
@@ -305,7 +294,7 @@ def wireguard(world):
         node.sh(f"wg set wg0 private-key {world.folder}/{name}.key listen-port 51820{peers}; "
                 f"ip addr add {address}/24 dev wg0; ip link set wg0 mtu 1420 up")
     for name in ("c1", "c2"):
-        until(20, f"{name}: no handshake", lambda: "1 received" in world.nodes[name].sh(
+        until(limit(20), f"{name}: no handshake", lambda: "1 received" in world.nodes[name].sh(
             "ping -c1 -W1 10.77.0.1", check=False))
     serve_echo(world.nodes["s1"])
     echo_together([(world.nodes[name], "10.77.0.1") for name in ("c1", "c2")], 1_000_000)
@@ -336,7 +325,7 @@ def anyconnect(world):
                      f"--servercert=pin-sha256:{pin} --interface=vpn0 --script=/usr/share/vpnc-scripts/vpnc-script "
                      f"https://{SERVER}'")
     for client in clients:
-        until(40, f"{client.name}: openconnect did not connect: {client.log('openconnect')[-200:]}",
+        until(limit(40), f"{client.name}: openconnect did not connect: {client.log('openconnect')[-200:]}",
               lambda: "10.78.0." in client.sh("ip -4 -br a show dev vpn0 2>/dev/null || true"))
     inner = server.sh("ip -4 -br a | sed -n 's/^vpns[0-9]* .* \\([0-9.]*\\) peer.*/\\1/p' | head -1").strip()
     if not inner:
@@ -352,9 +341,10 @@ def sstp(world):
     world.nodes["s1"].sh(
         f"openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 -subj /CN={GUEST_SERVER} "
         f"-keyout {folder}/key.pem -out {folder}/cert.pem 2>/dev/null")
-    for guest in (server, *clients):
+    def ready(guest):
         secrets(guest)
         guest.write("/run/cert.pem", (folder / "cert.pem").read_text())
+    together(ready, (server, *clients))
     server.write("/run/key.pem", (folder / "key.pem").read_text())
     # Like Windows' server: MS-CHAPv2, whose keys only bind the call to the TLS connection.
     server.write("/run/options", "name sstp\nauth\nrequire-mschap-v2\nrefuse-pap\nrefuse-chap\nrefuse-mschap\nnomppe\n"
@@ -363,7 +353,6 @@ def sstp(world):
     server.start("sstp", f"/usr/bin/python3 /run/interop/sstp_server.py /run/cert.pem /run/key.pem /run/options "
                  "one=secret1 two=secret2")
     until(15, "the SSTP server does not listen", lambda: ":443" in server.sh("ss -ltn"))
-    serve_echo(server)
     for client, user in zip(clients, ("one", "two")):
         client.write("/run/options", "noauth\nnoipdefault\nrefuse-eap\nrefuse-pap\nrefuse-chap\nrefuse-mschap\nnomppe\n"
                      f"noccp\nname {user}\nremotename sstp\nplugin sstp-pppd-plugin.so\nsstp-sock /run/sstpc/sstpc-far\n"
@@ -377,16 +366,39 @@ def sstp(world):
     echo_together([(client, "10.79.0.1") for client in clients])
 
 
+@dataclass
+class Scenario:
+    run: Callable
+    protocol: str  # as underpassctl calls it: two tunnels of it must be listed
+    wire: str  # what carries the data outside, in nft's words
+    programs: list
+    guests: bool = True  # needs User-Mode Linux
+    fetch: Callable = None  # what cannot be installed
+    # (the words after "passthrough set", the reason that the counters must name)
+    controls: list = field(default_factory=list)
+
+
+OFF, ONE = "PassthroughOff", "OneClientPerServer"
 SCENARIOS = {
-    "pptp": pptp,
-    "l2tp": l2tp,
-    "l2tp-ipsec": l2tp_ipsec,
-    "esp": esp,
-    "ike-plain": ike_plain,
-    "ikev2": ikev2,
-    "openvpn-udp": openvpn_udp,
-    "openvpn-tcp": openvpn_tcp,
-    "wireguard": wireguard,
-    "anyconnect": anyconnect,
-    "sstp": sstp,
+    "pptp": Scenario(pptp, "pptp", "ip protocol gre", ["pppd", "pptp", "pptpd"],
+                     controls=[("pptp block", OFF), ("pptp plain", ONE)]),
+    "l2tp": Scenario(l2tp, "l2tp", "udp dport 1701", ["pppd", "xl2tpd"], controls=[("l2tp block", OFF)]),
+    "l2tp-ipsec": Scenario(l2tp_ipsec, "ipsec-natt", "udp dport 4500", ["pppd", "xl2tpd", "swanctl"],
+                           controls=[("ipsec-natt block", OFF)]),
+    "esp": Scenario(esp, "ipsec", "ip protocol esp", [], controls=[("ipsec block", OFF), ("ipsec plain", ONE)]),
+    "ike-plain": Scenario(ike_plain, "ipsec", "ip protocol esp", ["certutil"], fetch=programs.libreswan,
+                          controls=[("ipsec block", OFF), ("ipsec plain", ONE)]),
+    "ikev2": Scenario(ikev2, "ipsec-natt", "udp dport 4500", ["swanctl"], guests=False,
+                      controls=[("ipsec-natt block", OFF)]),
+    "openvpn-udp": Scenario(lambda world: openvpn(world, "udp"), "openvpn", "udp dport 1194", ["openvpn", "openssl"],
+                            guests=False, controls=[("openvpn block", OFF)]),
+    "openvpn-tcp": Scenario(lambda world: openvpn(world, "tcp"), "openvpn", "tcp dport 1194", ["openvpn", "openssl"],
+                            guests=False, controls=[("openvpn block", OFF)]),
+    "wireguard": Scenario(wireguard, "wireguard", "udp dport 51820", ["wireguard-go", "wg"], guests=False,
+                          controls=[("wireguard block", OFF)]),
+    # What TLS hides is blocked where the user has named the server.
+    "anyconnect": Scenario(anyconnect, "anyconnect", "udp dport 443", ["ocserv", "openconnect", "openssl"], guests=False,
+                           controls=[(f"anyconnect block --server {SERVER}", OFF)]),
+    "sstp": Scenario(sstp, "sstp", "tcp dport 443", ["pppd", "sstpc", "openssl"],
+                     controls=[(f"sstp block --server {GUEST_SERVER}", OFF)]),
 }

@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 import json
 import os
 import pathlib
+import re
 import shutil
 import signal
 import subprocess
@@ -20,6 +21,7 @@ import tempfile
 import threading
 import time
 
+import echo
 import programs
 
 LAN = "192.168.9."
@@ -30,6 +32,20 @@ HERE = pathlib.Path(__file__).resolve().parent
 
 class Failed(Exception):
     """What was expected did not happen: the scenario's verdict, not a broken test."""
+
+
+# How long a tunnel and its data are waited for, at most: shorter where failing is what is expected.
+patience = 600
+
+
+def limit(seconds):
+    return min(seconds, patience)
+
+
+def together(function, items):
+    """Side by side; the results, or the first exception."""
+    with ThreadPoolExecutor() as pool:
+        return list(pool.map(function, items))
 
 
 def until(seconds, what, test, pause=0.3):
@@ -83,6 +99,9 @@ class Node:
         log = open(self.folder / f"{self.name}-{tag}.log", "w")
         return subprocess.Popen(self.inside(["sh", "-c", "exec " + command]), stdin=subprocess.DEVNULL,
                                 stdout=log, stderr=log)
+
+    def echo(self, address, octets, timeout):
+        return self.sh(f"/usr/bin/python3 {HERE}/echo.py {address} {octets}", timeout, check=False)
 
     def log(self, tag):
         return (self.folder / f"{self.name}-{tag}.log").read_text(errors="replace")
@@ -153,6 +172,10 @@ class Guest:
     def start(self, tag, command):
         self.wait(self.order(sh=command, background=tag), 20)
 
+    def echo(self, address, octets, timeout):
+        reply = self.wait(self.order(echo=address, octets=octets), timeout)
+        return base64.b64decode(reply["out"]).decode()
+
     def write(self, path, text):
         self.sh(f"cat >{path} <<'END_OF_FILE'\n{text}\nEND_OF_FILE")
 
@@ -168,7 +191,9 @@ class Guest:
 
 
 class World:
-    def __init__(self, router):
+    def __init__(self, router, wire="ip protocol icmp"):
+        """`wire`: what the tunnels look like on the wire outside, in nft's words."""
+        self.wire_match = wire
         self.prefix = f"ui{os.getpid() % 100000}"
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="interop-"))
         self.nodes = {}
@@ -190,6 +215,18 @@ class World:
             rt = self.nodes["rt"]
             rt.sh(f"ip addr add {ROUTER_LAN}/24 dev lan0; ip addr add {ROUTER_WAN}/24 dev wan0; "
                   f"ip route add default via {GATEWAY}")
+            self.nodes["wan"].sh(f"""nft -f - <<'RULES'
+table netdev sensor {{
+  counter tunnel {{ }}
+  counter inside {{ }}
+  counter bare {{ }}
+  chain outward {{ type filter hook ingress device "to-rt" priority 0;
+    {self.wire_match} counter name "tunnel"
+    ip saddr {{ 10.0.0.0/8, 192.168.0.0/16 }} counter name "inside"
+    tcp dport {echo.PORT} counter name "bare"
+  }}
+}}
+RULES""")
             self.router.up(rt, self.folder)
             until(30, "the router does not forward", lambda: "1 received" in self.nodes["c1"].sh(
                 f"ping -c1 -W1 {SERVER}", check=False))
@@ -212,11 +249,18 @@ class World:
         self.guests.append(guest)
         return guest
 
+    def check_wire(self):
+        """The data went through tunnels, and nothing left the router untranslated."""
+        said = self.nodes["wan"].sh("nft list counters table netdev sensor")
+        count = {name: int(number) for name, number in re.findall(r"counter (\w+) {\s+packets (\d+)", said)}
+        if count["tunnel"] < 100 or count["inside"] or count["bare"]:
+            raise Failed(f"on the wire outside: {count['tunnel']} packets of the tunnels, {count['bare']} of bare data, "
+                         f"{count['inside']} from inside addresses")
+
     def vpn_guests(self):
         """Two clients inside, one server outside."""
-        with ThreadPoolExecutor() as pool:
-            return tuple(pool.map(lambda plan: self.guest(*plan), (
-                ("gs", "wan", GUEST_SERVER), ("g1", "lan", LAN + "21"), ("g2", "lan", LAN + "22"))))
+        return together(lambda plan: self.guest(*plan), (
+            ("gs", "wan", GUEST_SERVER), ("g1", "lan", LAN + "21"), ("g2", "lan", LAN + "22")))
 
     def __exit__(self, *_):
         try:
@@ -235,6 +279,7 @@ class Underpass:
     name = "underpass"
 
     def __init__(self, bin_folder, switches=()):
+        """`switches`: the words after "passthrough set"."""
         self.bin = pathlib.Path(bin_folder).resolve()
         self.switches = switches
         self.process = None
@@ -246,8 +291,8 @@ class Underpass:
         self.process = node.start("underpassd", f"{self.bin}/underpassd --internal lan0 --external wan0 --state "
                                   "/run/underpass-state --control /run/underpass-control --no-dhcp --no-dns")
         until(20, "underpassd did not become ready", lambda: "ready" in node.log("underpassd"))
-        for protocol, mode in self.switches:
-            self.ctl(node, "passthrough", "set", protocol, mode)
+        for words in self.switches:
+            self.ctl(node, "passthrough", "set", words)
 
     def down(self, node):
         if self.process:
@@ -279,46 +324,10 @@ sysctl -qw net.ipv4.ip_forward=1""")
         node.sh("sysctl -qw net.ipv4.ip_forward=0; nft delete table ip router", check=False)
 
 
-# Data through a tunnel: a random stream there and back, compared by its digest.
-ECHO_SERVER = r"""
-import hashlib, socket, sys, threading
-def serve(c):
-    digest, left = hashlib.sha256(), int.from_bytes(c.recv(8, socket.MSG_WAITALL), 'big')
-    data = bytearray()
-    while left:
-        part = c.recv(min(left, 65536))
-        if not part: return
-        data += part; left -= len(part)
-    c.sendall(data); c.close()
-s = socket.socket(); s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-s.bind(('0.0.0.0', 7788)); s.listen(16)
-while True: threading.Thread(target=serve, args=(s.accept()[0],), daemon=True).start()
-"""
-ECHO_CLIENT = r"""
-import hashlib, os, socket, sys, threading
-n = int(sys.argv[2]); data = os.urandom(n)
-c = socket.create_connection((sys.argv[1], 7788), 20); c.settimeout(30)
-threading.Thread(target=lambda: c.sendall(n.to_bytes(8, 'big') + data), daemon=True).start()
-back = bytearray()
-while len(back) < n:
-    part = c.recv(65536)
-    if not part: break
-    back += part
-same = hashlib.sha256(back).digest() == hashlib.sha256(data).digest()
-print('same' if same else 'different'); sys.exit(0 if same else 1)
-"""
-
-
 def serve_echo(node):
-    node.start("echo", f"/usr/bin/python3 -c \"{ECHO_SERVER}\"" if isinstance(node, Guest)
-               else "/usr/bin/python3 -c '" + ECHO_SERVER.replace("'", '"') + "'")
-    until(20, f"{node.name}: the echo server does not listen", lambda: ":7788" in node.sh("ss -ltn"))
-
-
-def echo(node, address, octets=300_000):
-    code = ECHO_CLIENT.replace("'", '"')
-    if "same" not in node.sh(f"/usr/bin/python3 -c '{code}' {address} {octets}", timeout=90):
-        raise Failed(f"data through the tunnel of {node.name} came back different")
+    """Guests serve by themselves."""
+    node.start("echo", f"/usr/bin/python3 {HERE}/echo.py serve")
+    until(20, f"{node.name}: the echo server does not listen", lambda: f":{echo.PORT}" in node.sh("ss -ltn"))
 
 
 def echo_together(pairs, octets=300_000):
@@ -327,13 +336,11 @@ def echo_together(pairs, octets=300_000):
 
     def one(node, address):
         try:
-            echo(node, address, octets)
+            word = node.echo(address, octets, limit(90))
         except (Failed, subprocess.SubprocessError) as problem:
-            problems.append(str(problem))
-    threads = [threading.Thread(target=one, args=pair) for pair in pairs]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+            word = str(problem)
+        if word.strip() != "same":
+            problems.append(f"data through the tunnel of {node.name}: {word.strip()}")
+    together(lambda pair: one(*pair), pairs)
     if problems:
         raise Failed("; ".join(problems))
