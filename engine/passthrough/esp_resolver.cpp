@@ -565,9 +565,8 @@ void EspResolver::roundTrip(EspPair pair, Duration duration)
 {
     Group* const group = find(pair);
     if (group == nullptr) return;
-    if (group->roundTrip == Duration{0} || group->estimated || duration < group->roundTrip) {
-        group->roundTrip = duration;
-        group->estimated = false;
+    if (group->ikeRoundTrip == Duration{0} || duration < group->ikeRoundTrip) {
+        group->ikeRoundTrip = duration;
     }
 }
 
@@ -876,11 +875,11 @@ std::int32_t EspResolver::weightOf(Instant now, const Group& group, const Host& 
     return weight;
 }
 
-/// Answers have one age, coincidences have all ages: with IKE out of sight the age that comes again
-/// and again is the round trip.
+/// Answers have one age, coincidences have all ages: the age that comes again and again is the
+/// round trip.
 void EspResolver::estimateRoundTrip(Instant now, Group& group)
 {
-    if (group.roundTrip != Duration{0} || group.hosts.size() < 2) return;
+    if (group.hosts.size() < 2) return;
     constexpr auto kSteps = static_cast<std::size_t>(kLatestAnswer / kAgeStep);
     group.ages.resize(kSteps);
     for (const Host& host : group.hosts) {
@@ -905,24 +904,34 @@ void EspResolver::estimateRoundTrip(Instant now, Group& group)
         if (i + 1 >= best && i <= best + 1) continue;
         next = std::max(next, std::uint32_t{group.ages[i]} + group.ages[i + 1]);
     }
-    if (most * 2 >= group.agesCounted && most >= 2 * next) {
-        group.roundTrip = kAgeStep * static_cast<std::int64_t>(std::max<std::size_t>(best, 1));
-        group.estimated = true;
+    const bool clear = most * 2 >= group.agesCounted && most >= 2 * next;
+    if (clear) {
+        group.espRoundTrip =
+            std::max<Duration>(kAgeStep * static_cast<std::int64_t>(best), Duration{1});
     }
-    if (group.estimated || group.agesCounted >= 16 * kAgesWanted) {
+    if (clear || group.agesCounted >= 16 * kAgesWanted) {
         group.ages.clear();
         group.agesCounted = 0;
     }
 }
 
+Duration EspResolver::tripOf(const Group& group)
+{
+    if (group.espRoundTrip != Duration{0}) return group.espRoundTrip;
+    return group.ikeRoundTrip != Duration{0} ? group.ikeRoundTrip : kUsualRoundTrip;
+}
+
 EspResolver::Fit EspResolver::fitOf(Instant now, const Group& group, const Host& host,
                                     Instant since)
 {
-    const bool known = group.roundTrip != Duration{0};
-    const Duration trip = known ? group.roundTrip : kUsualRoundTrip;
-    // Nothing is answered before a packet has been there and back.
-    const Duration earliest = known ? trip - trip / 8 : Duration{0};
-    const Duration slack = group.estimated ? 2 * kAgeStep : kAgeStep;
+    const bool measured = group.espRoundTrip != Duration{0};
+    const bool known = measured || group.ikeRoundTrip != Duration{0};
+    const Duration trip = tripOf(group);
+    const Duration slack = measured ? 2 * kAgeStep : kAgeStep;
+    // Nothing is answered before a packet has been there and back; IKE only shows how long that
+    // takes at most.
+    const Duration likely = known ? trip - std::max(trip / 8, slack) : Duration{0};
+    const Duration earliest = measured ? likely : Duration{0};
     const Duration prompt = known ? trip + std::max(trip / 8, slack) : Duration{0};
     const Duration latest = std::clamp<Duration>(2 * trip + 30ms, 60ms, kLatestAnswer);
     Fit best = Fit::None;
@@ -930,7 +939,7 @@ EspResolver::Fit EspResolver::fitOf(Instant now, const Group& group, const Host&
         if (at == Instant{} || at <= since) continue;
         const Duration age = now - at;
         if (age < earliest || age > latest) continue;
-        best = std::max(best, age <= prompt ? Fit::Tight : Fit::Loose);
+        best = std::max(best, age >= likely && age <= prompt ? Fit::Tight : Fit::Loose);
     }
     return best;
 }
@@ -940,7 +949,7 @@ Duration EspResolver::distanceOf(Instant now, const Group& group, const Host& ho
     Duration best = Duration::max();
     for (const Instant at : host.spoke) {
         if (at == Instant{}) continue;
-        const Duration distance = now - at - group.roundTrip;
+        const Duration distance = now - at - tripOf(group);
         best = std::min(best, distance < Duration{0} ? -distance : distance);
     }
     return best;

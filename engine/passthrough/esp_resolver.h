@@ -200,9 +200,12 @@ private:
         std::vector<Trial> trials;
         std::vector<Held> held;
         std::vector<Shared> shared;
-        Duration roundTrip{0};   ///< the shortest that IKE has shown, or as ESP suggests
-        bool estimated = false;  ///< from ESP
-        /// Without IKE: how old the clients' packets are when one comes from the server.
+        /// The shortest that IKE has shown. ESP's may be shorter, never longer: who answers IKE
+        /// computes first.
+        Duration ikeRoundTrip{0};
+        /// As ESP itself suggests, by the ages below; at least 1 ns once it does.
+        Duration espRoundTrip{0};
+        /// How old the clients' packets are when one comes from the server.
         std::vector<std::uint16_t> ages;
         std::uint32_t agesCounted = 0;
         net::Ipv4Address turn;  ///< whose negotiation may finish; unspecified: anybody's
@@ -244,6 +247,8 @@ private:
     [[nodiscard]] static Fit fitOf(Instant now, const Group& group, const Host& host,
                                    Instant since);
     static void estimateRoundTrip(Instant now, Group& group);
+    /// The best that is known of the round trip.
+    [[nodiscard]] static Duration tripOf(const Group& group);
     /// How far the client's best packet is from one round trip ago.
     [[nodiscard]] static Duration distanceOf(Instant now, const Group& group, const Host& host);
     [[nodiscard]] bool isTurnedOff(const Host& host, EspPair pair) const;

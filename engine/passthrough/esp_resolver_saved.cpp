@@ -12,7 +12,7 @@ namespace {
 constexpr std::size_t kMostSaved = 4096;
 constexpr std::size_t kMostOfGroup = 64;
 constexpr std::size_t kMostSpisOfHost = 64;
-constexpr std::size_t kShortestGroup = 4 + 4 + 8 + 1 + 4 + 4;
+constexpr std::size_t kShortestGroup = 4 + 4 + 8 + 8 + 4 + 4;
 constexpr std::size_t kShortestHost = 4 + 1 + 4 + 8 + 4 + 4;
 constexpr std::size_t kOutbound = 4 + 4 + 4 + 1;
 constexpr std::size_t kInbound = 4 + 4 + 1 + 4 + 4 + 8;
@@ -68,8 +68,8 @@ void EspResolver::save(StateWriter& out) const
     for (const auto& [pair, group] : m_groups) {
         out.u32(pair.external.hostOrder());
         out.u32(pair.server.hostOrder());
-        out.u64(static_cast<std::uint64_t>(group.roundTrip.count()));
-        out.flag(group.estimated);
+        out.u64(static_cast<std::uint64_t>(group.ikeRoundTrip.count()));
+        out.u64(static_cast<std::uint64_t>(group.espRoundTrip.count()));
         out.u32(static_cast<std::uint32_t>(group.hosts.size()));
         for (const Host& host : group.hosts) {
             out.u32(host.client.hostOrder());
@@ -111,13 +111,13 @@ bool EspResolver::restore(Instant now, StateReader& in)
     for (std::uint32_t g = 0; g < groups && !in.failed(); ++g) {
         const net::Ipv4Address external{in.u32()};
         const EspPair pair{external, net::Ipv4Address{in.u32()}};
-        const Duration roundTrip{static_cast<std::int64_t>(in.u64())};
-        const bool estimated = in.flag();
+        const Duration ikeRoundTrip{static_cast<std::int64_t>(in.u64())};
+        const Duration espRoundTrip{static_cast<std::int64_t>(in.u64())};
         // Only what has come back as a session is filled in; what is left over is read past.
         Group* const group = find(pair);
-        if (group != nullptr && roundTrip > Duration{0}) {
-            group->roundTrip = roundTrip;
-            group->estimated = estimated;
+        if (group != nullptr) {
+            group->ikeRoundTrip = std::max(ikeRoundTrip, Duration{0});
+            group->espRoundTrip = std::max(espRoundTrip, Duration{0});
         }
         const std::uint32_t hosts = in.count(kMostOfGroup, kShortestHost);
         for (std::uint32_t h = 0; h < hosts && !in.failed(); ++h) {

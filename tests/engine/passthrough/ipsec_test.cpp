@@ -82,6 +82,8 @@ private Q_SLOTS:
     void sameCalls_giveSameAnswers();
     void plainEsp_ofEightClients_reachesItsOwner_data();
     void plainEsp_ofEightClients_reachesItsOwner();
+    void slowIke_beforeQuickEsp_misleadsNobody_data();
+    void slowIke_beforeQuickEsp_misleadsNobody();
     void manualKeys_ofSeveralClients_findTheirOwner_data();
     void manualKeys_ofSeveralClients_findTheirOwner();
     void plainEsp_duringADayOfRekeys_neverReachesAnotherClient_data();
@@ -128,6 +130,45 @@ void IpsecTest::plainEsp_ofEightClients_reachesItsOwner()
     tally.print();
     QVERIFY(tally.firstRight * 100 >= tally.sas * 99);
     QCOMPARE(tally.late, std::uint64_t{0});
+}
+
+void IpsecTest::slowIke_beforeQuickEsp_misleadsNobody_data()
+{
+    QTest::addColumn<int>("roundTrip");
+    QTest::addColumn<int>("computing");
+    for (const int roundTrip : {1, 20}) {
+        for (const int computing : {3, 20, 150}) {
+            QTest::addRow("round trip %d ms, IKE takes up to %d ms longer", roundTrip, computing)
+                << roundTrip << computing;
+        }
+    }
+}
+
+/// IKE's answers wait for a gateway that computes; ESP's do not.
+void IpsecTest::slowIke_beforeQuickEsp_misleadsNobody()
+{
+    QFETCH(int, roundTrip);
+    QFETCH(int, computing);
+    const policy::PassthroughPolicy policy;
+    Tally tally;
+    for (const std::uint8_t version : {std::uint8_t{1}, std::uint8_t{2}}) {
+        for (std::uint64_t seed = 1; seed <= 40; ++seed) {
+            Habits habits;
+            habits.version = version;
+            habits.clients = 2 + seed % 3;
+            habits.stagger = std::chrono::milliseconds(100 * (seed % 4));
+            habits.roundTrip = std::chrono::milliseconds(roundTrip);
+            habits.computing = std::chrono::milliseconds(computing);
+            habits.shortestPeriod = 200ms;
+            habits.longestPeriod = 1s;
+            World world(habits, policy, seed);
+            world.runFor(2min);
+            tally.add(world);
+        }
+    }
+    tally.print();
+    QCOMPARE(tally.late, std::uint64_t{0});
+    QCOMPARE(tally.wrong, std::uint64_t{0});
 }
 
 void IpsecTest::manualKeys_ofSeveralClients_findTheirOwner_data()

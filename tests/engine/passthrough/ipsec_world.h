@@ -391,6 +391,7 @@ struct Habits {
     std::size_t clients = 8;
     Duration stagger{0};
     Duration roundTrip = 20ms;
+    Duration computing{0};  ///< what the gateway's IKE answers take longer than its ESP, at most
     Duration shortestPeriod = 500ms;  ///< between a client's requests
     Duration longestPeriod = 5s;
     Duration shortestRekey = 40min;
@@ -737,7 +738,10 @@ private:
         if (step.fromClient) {
             if (nat.udp(now, index, Direction::Outbound, bytes)) toGateway(index, bytes);
         } else {
-            after(habits.roundTrip / 2, [this, index, bytes, at] {
+            const Duration computing = habits.computing == Duration{0}
+                                           ? Duration{0}
+                                           : between(habits.computing / 2, habits.computing);
+            after(computing + habits.roundTrip / 2, [this, index, bytes, at] {
                 nat.udp(now, index, Direction::Inbound, bytes);
                 arrived(index, at);
             });
