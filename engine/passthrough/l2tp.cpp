@@ -115,6 +115,12 @@ bool isPort1701(const Flow& flow)
            flow.external.port.hostOrder() == kPort;
 }
 
+/// RFC 3931 §4.1.2.1: flags and version, 16 reserved bits, the session ID.
+bool isVersion3Data(wire::ConstBytes payload)
+{
+    return payload.size() >= 8 && (payload[0] & 0x80U) == 0 && (payload[1] & 15U) == 3;
+}
+
 Edit edit16(std::size_t offset, std::uint16_t value)
 {
     return {.offset = static_cast<std::uint32_t>(offset),
@@ -178,6 +184,10 @@ struct L2tpInspector::State {
                       wire::ConstBytes payload, wire::ConstBytes packet, Actions& actions);
     Attention data(Instant now, Link& link, Direction direction, wire::ConstBytes payload,
                    wire::ConstBytes packet, Actions& actions);
+    /// Version 3 data names a session and no tunnel (RFC 3931 §4.1.2): whose client has assigned
+    /// it, among those of the server; null if nobody's, or more than one's.
+    TunnelState* ownerOfSession(net::Ipv4Address external, net::Ipv4Address server,
+                                std::uint32_t sessionId) const;
     void follow(Instant now, const Link& link, TunnelState& tunnel, Direction direction,
                 const ControlMessage& message, Actions& actions);
     void followCall(TunnelState& tunnel, Direction direction, const ControlMessage& message);
@@ -500,10 +510,45 @@ Attention L2tpInspector::State::control(Instant now, Link& link, const Flow& flo
     return kPass;
 }
 
+TunnelState* L2tpInspector::State::ownerOfSession(net::Ipv4Address external,
+                                                  net::Ipv4Address server,
+                                                  std::uint32_t sessionId) const
+{
+    TunnelState* owner = nullptr;
+    for (auto it = strays.lower_bound({external, server, 0});
+         it != strays.end() && it->first.external == external && it->first.server == server; ++it) {
+        TunnelState* const tunnel = it->second;
+        if (tunnel->version != 3 ||
+            std::ranges::find(tunnel->sessions, sessionId, &Session::clientId) ==
+                tunnel->sessions.end()) {
+            continue;
+        }
+        if (owner != nullptr) return nullptr;
+        owner = tunnel;
+    }
+    return owner;
+}
+
 Attention L2tpInspector::State::data(Instant, Link& link, Direction direction,
                                      wire::ConstBytes payload, wire::ConstBytes packet,
                                      Actions& actions)
 {
+    if (isVersion3Data(payload)) {
+        if (direction == Direction::Outbound || link.flow.external.port.hostOrder() != kPort) {
+            return kPass;
+        }
+        const std::uint32_t session = wire::load32(payload, 4);
+        const bool isOwn = std::ranges::any_of(link.tunnels, [&](const auto& tunnel) {
+            return std::ranges::find(tunnel->sessions, session, &Session::clientId) !=
+                   tunnel->sessions.end();
+        });
+        const TunnelState* const theirs =
+            isOwn ? nullptr
+                  : ownerOfSession(link.flow.external.address, link.flow.remote.address, session);
+        Attention attention = kPass;
+        if (theirs != nullptr) attention.redirect = links.at(theirs->flow)->flow.id;
+        return attention;
+    }
     if (payload.empty() || (payload.size() > 1 && (payload[1] & 15U) != 2)) return kPass;
     const auto parsed = DataHeader::parse(payload);
     if (!parsed) return drop(DropReason::MalformedL2tp);
@@ -684,6 +729,12 @@ std::optional<UdpRedirect> L2tpInspector::unmatchedUdp(Instant now, net::Endpoin
 {
     State& state = *m_state;
     if (external.port.hostOrder() != kPort || payload.size() < 6) return std::nullopt;
+    if (isVersion3Data(payload)) {
+        const TunnelState* const owner =
+            state.ownerOfSession(external.address, remote.address, wire::load32(payload, 4));
+        if (owner == nullptr) return std::nullopt;
+        return UdpRedirect{state.links.at(owner->flow)->flow.id};
+    }
     const bool isControl = (payload[0] & 0x80U) != 0;
     std::uint32_t tunnelId = 0;
     std::uint8_t version = 2;

@@ -92,7 +92,10 @@ bool L2tpOverIp::learnAssigned(const Place& place, net::Ipv4Address client,
         bind(place, client, std::nullopt, inbound, actions);
         return true;
     };
-    state.devices[client].hasControl = true;
+    Device& device = state.devices[client];
+    device.hasControl = true;
+    device.hidesIds = device.hidesIds || (message.tunnel && message.tunnel->hidden) ||
+                      (message.session && message.session->hidden);
     const bool tunnelFree = claim(message.tunnel, Variant::ControlId);
     return claim(message.session, Variant::SessionId) && tunnelFree;
 }
@@ -216,7 +219,8 @@ PortlessDecision L2tpOverIp::decideInbound(Instant now, const PortlessPacket& pa
     net::Ipv4Address client;
     if (const auto owner = state.owners.find(*id); owner != state.owners.end()) {
         client = owner->second;
-    } else if (state.devices.size() == 1 && !state.devices.begin()->second.hasControl) {
+    } else if (state.devices.size() == 1 && (!state.devices.begin()->second.hasControl ||
+                                             state.devices.begin()->second.hidesIds)) {
         client = state.devices.begin()->first;
     } else {
         return refuse(DropReason::NoMapping);

@@ -37,6 +37,7 @@ private:
         tunnel::TunnelKey key;
         std::uint32_t bindings = 0;
         bool hasControl = false;
+        bool hidesIds = false;  ///< what it assigns cannot be read
         bool sent = false;
         bool received = false;
         bool dataSent = false;

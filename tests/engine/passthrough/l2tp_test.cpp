@@ -616,6 +616,59 @@ private Q_SLOTS:
         QVERIFY(clash.second == DropReason::L2tpIdClash);
     }
 
+    // RFC 3931 §4.1.2: over UDP the same control messages behind no zero session, and data that
+    // names a session only.
+    void version3OverUdp_dataToPort1701_findsItsClientBySessionId()
+    {
+        Rig rig;
+        const auto bare = [](const Bytes& message) {
+            return Bytes(message.begin() + 4, message.end());
+        };
+        const auto dataV3 = [](std::uint32_t session, std::size_t cookie) {
+            return value16(0x0003) + value16(0) + value32(session) + Bytes(cookie, 0xcc) +
+                   Bytes(24, 0x11);
+        };
+        Conversation anna(rig, 0);
+        Conversation bert(rig, 1);
+        std::uint32_t number = 0;
+        for (Conversation* const one : {&anna, &bert}) {
+            const std::uint32_t mine = 0x10000 + number;
+            const std::uint32_t theirs = 0x20000 + number;
+            one->out(bare(
+                controlV3(0, {0, 0}, type(MessageType::StartRequest) + avp(61, value32(mine)))));
+            // From the start the server sends to 1701 only.
+            QCOMPARE(Conversation::stray(rig, bare(controlV3(mine, {0, 1},
+                                                             type(MessageType::StartReply) +
+                                                                 avp(61, value32(theirs)))))
+                         .first,
+                     one->flow.id);
+            one->out(bare(controlV3(theirs, {1, 1}, type(MessageType::StartConnected))));
+            // Two sessions each, one with a cookie of four and one with a cookie of eight octets.
+            for (const std::uint32_t session : {0x30000 + number, 0x40000 + number}) {
+                one->out(bare(controlV3(theirs, {2, 1},
+                                        type(MessageType::IncomingCallRequest) +
+                                            avp(63, value32(session)) + avp(64, value32(0)))));
+            }
+            ++number;
+        }
+        QCOMPARE(Conversation::stray(rig, dataV3(0x30000, 4)).first, anna.flow.id);
+        QCOMPARE(Conversation::stray(rig, dataV3(0x40001, 8)).first, bert.flow.id);
+        QCOMPARE(Conversation::stray(rig, dataV3(0x30001, 0)).first, bert.flow.id);
+        QCOMPARE(Conversation::stray(rig, dataV3(0x30002, 0)).first, FlowId{0});
+    }
+
+    void overIp_hiddenIds_reachTheOnlyClient_andNobodyBesideAnother()
+    {
+        IpRig rig;
+        const Bytes hidden = type(MessageType::StartRequest) + avp(61, Bytes(16, 0xaa), true);
+        QVERIFY(rig.out(0, controlV3(0, {0, 0}, hidden)).first);
+        QCOMPARE(rig.in(value32(77) + Bytes(20)).first, std::optional(client(0)));
+        QVERIFY(
+            rig.out(1, controlV3(0, {0, 0}, type(MessageType::StartRequest) + avp(61, value32(5))))
+                .first);
+        QVERIFY(!rig.in(value32(78) + Bytes(20)).first);
+    }
+
     void overIp_withoutControl_letsOneClientThrough()
     {
         IpRig rig;
