@@ -171,7 +171,11 @@ bool Engine::State::restore(Instant now, std::span<const std::uint8_t> body)
         const bool isOdd =
             isPortlessKind != isPortless(one.session.protocol) ||
             (one.isBinding && !isPortlessKind) || (!one.hasOut && !one.hasIn) ||
-            one.session.lastPacket > now || one.created > now ||
+            // What loops does so by an address of ours, and only UDP leaves by another's port.
+            (one.session.has(sf::kHairpin) && !slotOf(one.session.remote)) ||
+            (one.session.has(sf::kSendAlias) && one.session.protocol != IpProtocol::Udp) ||
+            one.session.lastPacket > now || one.session.lastPacket < Instant{} ||
+            one.created < Instant{} || one.created > now ||
             (isPortlessKind && (rewrite.outboundVariant >= kVariants ||
                                 rewrite.inboundVariant >= kVariants || rewrite.active > 1));
         // All or nothing: a session of an address we do not have means another network.

@@ -12,9 +12,18 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
 {
     using namespace engine;
     using namespace engine::passthrough;
-    constexpr std::uint16_t kPorts[8] = {443, 51820, 1194, 4500, 500, 1701, 9993, 1723};
+    constexpr std::uint16_t kPorts[16] = {443,  51820, 1194, 4500, 500,   1701,  9993, 1723,
+                                          4501, 3544,  5004, 655,  10443, 41641, 2408, 4242};
 
     Passthrough passthrough{HashKey{1, 2}};
+    // Every other input meets switches that say no: refusals, and recognition at first sight.
+    if (size > 0 && (data[size - 1] & 1) != 0) {
+        policy::PassthroughPolicy blocked;
+        for (const net::VpnProtocolText& text : net::kVpnProtocols) {
+            blocked.set(text.protocol, {policy::PassthroughMode::Block, {}});
+        }
+        passthrough.setPolicy(blocked);
+    }
     tunnel::TunnelTable table{HashKey{3, 4}};
     std::map<FlowId, tunnel::AttachmentId> attached;
     std::map<FlowId, std::uint32_t> sequences;
@@ -38,9 +47,10 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
         const wire::ConstBytes payload = rest.subspan(4, length);
         rest = rest.subspan(4 + length);
         const bool isTcp = (who & 0x10) != 0;
-        const std::uint16_t port = kPorts[who & 0x07];
+        const bool isUpper = !isTcp && (flags & 1) != 0;
+        const std::uint16_t port = kPorts[(who & 0x07) + (isUpper ? 8 : 0)];
         Flow flow;
-        flow.id = 1 + (who & 0x1fU);
+        flow.id = 1 + (who & 0x1fU) + (isUpper ? 32U : 0U);
         flow.protocol = isTcp ? net::IpProtocol::Tcp : net::IpProtocol::Udp;
         flow.internal = {net::Ipv4Address{192, 0, 2, 10}, net::Port{40000}};
         flow.external = {net::Ipv4Address{198, 51, 100, 1}, net::Port{50000}};
