@@ -14,6 +14,7 @@
 #include "app/version.h"
 #include "app/window_values.h"
 #include "app/words.h"
+#include "engine/io/host_guard.h"
 
 #include <QApplication>
 #include <QCommandLineParser>
@@ -144,6 +145,13 @@ void Application::start()
         return;
     }
     m_window.show();
+    if (!m_options.lab && ::geteuid() == 0) {
+        m_window.showMessage(
+            {ui::Message::Severity::Warning,
+             tr("This window has administrator rights, which sharing needs: do not leave it open "
+                "to others. The service (underpassd) shares without a window."),
+             QString()});
+    }
 }
 
 bool Application::eventFilter(QObject* watched, QEvent* event)
@@ -334,11 +342,29 @@ void Application::attachOrWait()
                     // No service: this process may share by itself.
                     setState({});
                     showInterfaces();
+                    leftovers();
                     return;
                 }
             });
     use(std::move(router), {ui::RouterState::Kind::NotSharing});
     showInterfaces();
+}
+
+/// A window that was killed while it shared must not leave its guard until it shares again.
+void Application::leftovers()
+{
+    if (::geteuid() != 0) return;
+    const auto restored = engine::io::restoreHost(m_options.state.toStdString());
+    if (restored && restored->empty()) return;
+    m_window.showMessage(
+        restored ? ui::Message{ui::Message::Severity::Information,
+                               tr("Sharing had ended without tidying up. This computer is as it "
+                                  "was before again."),
+                               QString()}
+                 : ui::Message{ui::Message::Severity::Warning,
+                               tr("Sharing had ended without tidying up, and that could not be "
+                                  "done now."),
+                               qt(restored.error())});
 }
 
 void Application::startSharing(const QString& internal, const QString& external)
@@ -558,6 +584,7 @@ void Application::takeScreenshots()
 int runApplication(int argc, char** argv)
 {
     const qint64 began = QDateTime::currentMSecsSinceEpoch();
+    EndSignal::holdBack();
     QApplication application(argc, argv);
     application.setProperty("began", began);
     QApplication::setApplicationName(QStringLiteral("underpass"));

@@ -44,6 +44,7 @@ private:
     void connectIntents();
     void connectRules();
     void attachOrWait();
+    void leftovers();
     void startLab();
     void startSharing(const QString& internal, const QString& external);
     void stopSharing();

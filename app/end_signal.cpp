@@ -8,13 +8,29 @@
 
 namespace app {
 
-EndSignal::EndSignal(QObject* parent) : QObject(parent)
+namespace {
+
+sigset_t endSignals()
 {
     sigset_t signals;
     sigemptyset(&signals);
-    sigaddset(&signals, SIGTERM);
-    sigaddset(&signals, SIGINT);
+    for (const int number : {SIGTERM, SIGINT, SIGHUP})
+        sigaddset(&signals, number);
+    return signals;
+}
+
+}  // namespace
+
+void EndSignal::holdBack()
+{
+    const sigset_t signals = endSignals();
     pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+}
+
+EndSignal::EndSignal(QObject* parent) : QObject(parent)
+{
+    holdBack();
+    const sigset_t signals = endSignals();
     m_descriptor = ::signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
     m_notifier = std::make_unique<QSocketNotifier>(m_descriptor, QSocketNotifier::Read);
     connect(m_notifier.get(), &QSocketNotifier::activated, this, [this] {

@@ -1,0 +1,123 @@
+#!/usr/bin/env python3
+"""Do the numbers agree? window_test.py UNDERPASSD UNDERPASSCTL WINDOW_READER
+
+A device downloads with curl and talks WireGuard through underpassd while the real window, attached to it, is open.
+What curl and the peers say they have moved, what underpassctl says, and what the window's tables say must be the same
+but for headers and rounding. Exit status 1 if not, 77 if the machine cannot run it."""
+import argparse
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+
+from lab import FAR, FILE_SERVER, LAN_HOST, Lab, WAN_HOST, need, stop
+
+failures = 0
+WIREGUARD_PORT, PACKETS, PAYLOAD = 51820, 500, 1000
+
+# WireGuard's messages with sealed parts of zeros: an initiation, its answer, and data both ways.
+PEER = """
+import socket, sys
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.bind((sys.argv[1], int(sys.argv[2])))
+print('ready', flush=True)
+while True:
+    data, peer = s.recvfrom(2048)
+    if data[0] == 1: s.sendto(b'\\2\\0\\0\\0' + b'\\1\\2\\3\\4' + data[4:8] + bytes(80), peer)
+    else: s.sendto(b'\\4\\0\\0\\0' + b'\\x0a\\x0b\\x0c\\x0d' + data[8:16] + bytes(len(data) - 16), peer)
+"""
+CLIENT = """
+import socket, struct, sys
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.settimeout(5)
+s.connect((sys.argv[1], int(sys.argv[2])))
+sent = got = 0
+def turn(message):
+    global sent, got
+    s.send(message)
+    sent += len(message) + 28
+    got += len(s.recv(2048)) + 28
+turn(b'\\1\\0\\0\\0' + b'\\x0a\\x0b\\x0c\\x0d' + bytes(140))
+for i in range(int(sys.argv[3])): turn(b'\\4\\0\\0\\0' + b'\\1\\2\\3\\4' + struct.pack('<Q', i) + bytes(int(sys.argv[4])))
+print(sent, got)
+"""
+
+
+def check(name, good, detail=""):
+    global failures
+    failures += not good
+    print(f"{'ok  ' if good else 'FAIL'} {name}{': ' + str(detail) if detail != '' else ''}", flush=True)
+
+
+def octets(text):
+    """What "↓ 34.1 MB" or "34.1 MB / 2 kB" says, as numbers; thousands are 1000."""
+    units = {"B": 1, "kB": 1e3, "MB": 1e6, "GB": 1e9}
+    return [float(number.replace(",", ".")) * units[unit]
+            for number, unit in re.findall(r"([\d.,]+)\s*(GB|MB|kB|B)\b", text.replace("\u00a0", " ").replace("\u202f", " "))]
+
+
+def says(text, wanted):
+    """One of the numbers is this one, rounded to three digits."""
+    return any(abs(number - wanted) <= wanted * 0.006 + 1 for number in octets(text))
+
+
+def main():
+    arguments = argparse.ArgumentParser()
+    arguments.add_argument("underpassd")
+    arguments.add_argument("underpassctl")
+    arguments.add_argument("reader")
+    arguments.add_argument("--size", type=int, default=48, help="megabytes to download")
+    options = arguments.parse_args()
+    need("ip", "curl")
+    with Lab("upwin") as lab:
+        file = lab.folder / "file"
+        file.write_bytes(os.urandom(options.size << 20))
+        lab.python("srv", FILE_SERVER, FAR, 80, file, stdout=subprocess.PIPE).stdout.readline()
+        lab.python("srv", PEER, WAN_HOST, WIREGUARD_PORT, stdout=subprocess.PIPE).stdout.readline()
+        router = lab.router(options.underpassd)
+        shown = open(lab.folder / "shown", "w+")
+        window = lab.start("rt", [options.reader, str(lab.folder / "control"), "120"], stdout=shown,
+                           stderr=subprocess.DEVNULL, env=dict(os.environ, QT_QPA_PLATFORM="offscreen"))
+
+        def ctl(*words):
+            return json.loads(lab.sh("rt", " ".join([options.underpassctl, "--control", str(lab.folder / "control"),
+                                                     "--json", *words])))
+        told = lab.sh("lan", f"curl -s -o /dev/null -w '%{{size_download}} %{{size_header}}' http://{FAR}/", timeout=100)
+        body, header = map(int, told.split())
+        said = lab.python("lan", CLIENT, WAN_HOST, WIREGUARD_PORT, PACKETS, PAYLOAD,
+                          stdout=subprocess.PIPE).communicate(timeout=60)[0]
+        sent, got = map(int, said.split())
+
+        session = [s for s in ctl("connections", "list") if s["remote"].endswith(":80")][0]
+        moved = session["inbound"]["bytes"]
+        # Between one header of 52 octets per 64 KB and one per segment of 1,448, and a handshake.
+        least, most = body + header, (body + header) * (1 + 60 / 1400) + 1000
+        check("connections list agrees with curl", least <= moved <= most, f"curl {body}+{header}, router {moved}")
+        tunnel = ctl("tunnels", "list")[0]
+        check("tunnels list agrees with the peers", (tunnel["outbound"]["bytes"], tunnel["inbound"]["bytes"]) == (sent, got),
+              f"peers {sent}/{got}, router {tunnel['outbound']['bytes']}/{tunnel['inbound']['bytes']}")
+        total = ctl("counters")["inbound"]["bytes"]
+        check("counters agree with both", total == moved + got, f"{total} = {moved} + {got}")
+
+        begun = shown.tell()
+        time.sleep(8)  # every page has had its turn
+        shown.seek(begun)
+        pages = {page["page"]: page for page in map(json.loads, filter(str.strip, shown.read().splitlines()))}
+        rows = {page: [row for table in pages.get(page, {}).get("tables", []) for row in table] for page in
+                ("connections", "devices", "tunnels")}
+        found = [" ".join(map(str, row.values())) for row in rows["connections"] if ":80" in str(row)]
+        check("the window's connection agrees with curl", len(found) == 1 and says(found[0], moved), found)
+        found = [" ".join(map(str, row.values())) for row in rows["tunnels"] if "WireGuard" in str(row)]
+        check("the window's tunnel agrees with the peers", len(found) == 1 and says(found[0], sent) and says(found[0], got), found)
+        found = [" ".join(map(str, row.values())) for row in rows["devices"] if LAN_HOST in str(row)]
+        check("the window's device agrees with both", len(found) == 1 and
+              (says(found[0], moved + got) or says(found[0], moved + got + session["outbound"]["bytes"] + sent)), found)
+        check("the window ends on SIGTERM", stop(window) == 0)
+        check("and the router goes on", router.poll() is None)
+    return failures != 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
