@@ -19,6 +19,7 @@
 #include <CLI/Config.hpp>
 #include <CLI/Formatter.hpp>
 #include <CLI/Validators.hpp>
+#include <map>
 #include <memory>
 #include <string>
 
@@ -38,6 +39,7 @@ struct Options {
     std::string state;
     std::string control = control::kDefaultSocket;
     std::uint32_t sessions = 262144;
+    engine::io::DeviceKind device = engine::io::DeviceKind::Native;
     bool noDhcp = false;
     bool noDns = false;
 };
@@ -86,6 +88,7 @@ int serve(const Options& options)
     wanted.internal = options.internal;
     wanted.external = options.external;
     wanted.state = directory;
+    wanted.device = options.device;
     wanted.config.maxSessions = options.sessions;
     copyInto(wanted.config, rules);
     auto router = engine::io::Router::open(std::move(wanted));
@@ -170,6 +173,13 @@ int runDaemon(int argc, char** argv)
     app.add_option("--sessions", options.sessions, "At most so many sessions")
         ->capture_default_str()
         ->check(CLI::Range(1024U, 16'777'216U));
+    const std::map<std::string, engine::io::DeviceKind> devices{
+        {"native", engine::io::DeviceKind::Native}, {"pcap", engine::io::DeviceKind::Pcap}};
+    app.add_option_function<std::string>(
+           "--device", [&](const std::string& word) { options.device = devices.at(word); },
+           "How the cards are opened: native (AF_PACKET, with offloads) or pcap (libpcap, without)")
+        ->check(CLI::IsMember({"native", "pcap"}))
+        ->default_str("native");
     app.add_flag("--no-dhcp", options.noDhcp, "Serve no addresses to the shared side");
     app.add_flag("--no-dns", options.noDns, "Serve no names to the shared side");
     try {

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <string>
 #include <string_view>
 
 namespace engine::io {
@@ -37,6 +38,13 @@ struct DeviceCounters {
     std::uint64_t receiveLost = 0;     ///< the kernel had to throw away before we read
     std::uint64_t receiveRefused = 0;  ///< frames whose offload description we cannot carry
     std::uint64_t sendLost = 0;        ///< the card or its queue was full
+};
+
+/// What an open() of a device needs to say when it fails.
+struct DeviceError {
+    enum class Kind : std::uint8_t { NoPrivilege, NoSuchInterface, Other };
+    Kind kind = Kind::Other;
+    std::string detail;  ///< English, one clause
 };
 
 /// A network card, a tunnel, a file or memory: reads and writes batches of frames.

@@ -34,6 +34,14 @@ net::Ipv4Address addressOf(const sockaddr* from)
 
 void readLink(const ifaddrs& entry, Interface& into)
 {
+    into.up = (entry.ifa_flags & IFF_UP) != 0;
+    into.carrier = (entry.ifa_flags & IFF_RUNNING) != 0;
+    into.loopback = (entry.ifa_flags & IFF_LOOPBACK) != 0;
+    // A link without hardware addresses (TUN, PPP) comes without any.
+    if (entry.ifa_addr == nullptr) {
+        into.index = static_cast<int>(::if_nametoindex(into.name.c_str()));
+        return;
+    }
     sockaddr_ll link{};
     std::memcpy(&link, entry.ifa_addr, sizeof link);
     into.index = link.sll_ifindex;
@@ -94,15 +102,10 @@ std::vector<Interface> listInterfaces()
         return all.back();
     };
     for (const ifaddrs* entry = first; entry != nullptr; entry = entry->ifa_next) {
-        if (entry->ifa_addr == nullptr) continue;
         // An address may carry a label ("eth0:1") of its interface.
         const std::string name{entry->ifa_name, std::strcspn(entry->ifa_name, ":")};
-        if (entry->ifa_addr->sa_family == AF_PACKET) {
-            Interface& interface = named(name.c_str());
-            readLink(*entry, interface);
-            interface.up = (entry->ifa_flags & IFF_UP) != 0;
-            interface.carrier = (entry->ifa_flags & IFF_RUNNING) != 0;
-            interface.loopback = (entry->ifa_flags & IFF_LOOPBACK) != 0;
+        if (entry->ifa_addr == nullptr || entry->ifa_addr->sa_family == AF_PACKET) {
+            readLink(*entry, named(name.c_str()));
         } else if (entry->ifa_addr->sa_family == AF_INET && entry->ifa_netmask != nullptr) {
             const auto mask = addressOf(entry->ifa_netmask).hostOrder();
             const auto address = addressOf(entry->ifa_addr);

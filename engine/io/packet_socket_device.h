@@ -11,20 +11,13 @@
 
 namespace engine::io {
 
-/// What an open() of a device needs to say when it fails.
-struct DeviceError {
-    enum class Kind : std::uint8_t { NoPrivilege, NoSuchInterface, Other };
-    Kind kind = Kind::Other;
-    std::string detail;  ///< English, one clause
-};
-
 /// A network card through an AF_PACKET socket. Segmentation and checksum offloads of the kernel
 /// travel with the frames (PACKET_VNET_HDR), so a 64 KB TCP packet is one frame both ways. Sees
 /// IPv4 and ARP that the card received for us or for everybody, without VLAN tag; never what this
 /// host sends itself.
 ///
-/// recvmmsg and sendmmsg rather than a mapped ring: as good for TCP and for latency, and no slot of
-/// 64 KB is held for every small packet. Measured in tests/netns/README.md.
+/// recvmmsg and sendmmsg rather than a mapped ring: a ring would hold a slot of 64 KB for every
+/// small packet, and calls transmitted pages free again while the receiver still reads them.
 class PacketSocketDevice final : public Device {
 public:
     /// The socket is made here; needs CAP_NET_RAW.

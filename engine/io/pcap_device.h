@@ -2,7 +2,6 @@
 
 #include "engine/base/result.h"
 #include "engine/io/device.h"
-#include "engine/io/packet_socket_device.h"
 
 #include <memory>
 #include <string>
@@ -10,9 +9,9 @@
 
 namespace engine::io {
 
-/// A network card through libpcap: works wherever libpcap does (Linux, Npcap on Windows, macOS), at
-/// the price of offloads: large packets are cut and checksums finished here. What a capture does
-/// not say about offloads is found out by arithmetic.
+/// An Ethernet card through libpcap, the portable way (tried on Linux only), at the price of
+/// offloads: large packets are cut and checksums finished here. What a capture does not say about
+/// offloads is found out by arithmetic.
 class PcapDevice final : public Device {
 public:
     /// `mtu` is the link's: longer packets are cut to it when sent.

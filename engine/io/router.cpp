@@ -4,7 +4,6 @@
 #include "engine/io/card_lock.h"
 #include "engine/io/clock.h"
 #include "engine/io/netlink.h"
-#include "engine/io/packet_socket_device.h"
 #include "engine/nat/mapping_table.h"
 
 #include <algorithm>
@@ -182,8 +181,7 @@ bool Router::watch(int descriptor)
 Result<void, OpenFailure> Router::openDevice(PortId id)
 {
     Side& to = side(id);
-    const auto link = to.facts.ethernet ? LinkKind::Ethernet : LinkKind::RawIp;
-    auto device = PacketSocketDevice::open(to.facts.name, link);
+    auto device = io::openDevice(to.facts, m_options.device);
     if (!device) {
         const auto& error = device.error();
         const auto kind = error.kind == DeviceError::Kind::NoPrivilege ? OpenError::NoPrivilege
@@ -193,7 +191,7 @@ Result<void, OpenFailure> Router::openDevice(PortId id)
         return Err{OpenFailure{kind, to.facts.name, error.detail}};
     }
     to.device = std::move(*device);
-    to.port = link == LinkKind::Ethernet
+    to.port = to.device->linkKind() == LinkKind::Ethernet
                   ? std::make_unique<link::EthernetPort>(m_key, link::EthernetConfig{})
                   : nullptr;
     if (!watch(to.device->descriptor())) {

@@ -6,6 +6,7 @@
 #include "engine/io/host_guard.h"
 #include "engine/io/host_ports.h"
 #include "engine/io/interfaces.h"
+#include "engine/io/open_device.h"
 #include "engine/link/ethernet_port.h"
 
 #include <array>
@@ -48,6 +49,7 @@ struct RouterOptions {
     EngineConfig config;
     /// Ports on the internal address that the engine serves itself: the host does not see them.
     std::vector<net::PortRange> internalUdp;
+    DeviceKind device = DeviceKind::Native;
     /// Refuse packets whose source address belongs to another station inside.
     link::SourceCheck sourceCheck = link::SourceCheck::On;
 };

@@ -3,7 +3,6 @@
 #include "engine/base/result.h"
 #include "engine/io/descriptor.h"
 #include "engine/io/device.h"
-#include "engine/io/packet_socket_device.h"
 
 #include <memory>
 #include <string>

@@ -42,15 +42,17 @@ complain() {
     exit 2
 }
 
+# Names, with one space between two.
 missing_of() {
-    local package
+    local package names=()
     for package in "$@"; do
         # "ii " and "hi ": installed, the second one held back.
         case $(dpkg-query -W -f '${db:Status-Abbrev}' "$package" 2>/dev/null || true) in
         ?i*) ;;
-        *) printf '%s ' "$package" ;;
+        *) names+=("$package") ;;
         esac
     done
+    echo "${names[*]-}"
 }
 
 # Packages bring servers that Debian starts at once; here they are only started by tests, on networks
@@ -58,10 +60,11 @@ missing_of() {
 policy=/usr/sbin/policy-rc.d
 install_packages() {
     local missing sudo=()
-    command -v apt-get >/dev/null && command -v dpkg-query >/dev/null ||
-        complain "this needs Debian's apt-get; install by hand: $*"
+    command -v dpkg-query >/dev/null ||
+        complain "this is no Debian, so nothing is known about its packages; Debian's names of those needed: $*"
     missing=$(missing_of "$@")
     [ -n "$missing" ] || return 0
+    command -v apt-get >/dev/null || complain "these packages are missing, and there is no apt-get to install them: $missing"
     if [ "$(id -u)" -ne 0 ]; then
         command -v sudo >/dev/null || complain "these packages are missing, and only root can install them: $missing"
         sudo=(sudo)
@@ -124,10 +127,17 @@ run_tests() {
     cd "$root" && exec ctest --preset dev
 }
 
+list_missing() {
+    local missing
+    [ $# -eq 0 ] || complain "packages takes no options (see --help)"
+    missing=$(missing_of "${build_packages[@]}" "${test_packages[@]}")
+    [ -z "$missing" ] || tr ' ' '\n' <<<"$missing"
+}
+
 case ${1:-} in
 run) shift && run "$@" ;;
 test) shift && run_tests "$@" ;;
-packages) missing_of "${build_packages[@]}" "${test_packages[@]}" | tr ' ' '\n' ;;
+packages) shift && list_missing "$@" ;;
 -h | --help | help) help ;;
 '') help >&2 && exit 2 ;;
 *) complain "unknown verb $1 (see --help)" ;;

@@ -1,0 +1,178 @@
+#include "engine/io/pcap_device.h"
+
+#include <QtTest>
+
+#include <array>
+#include <vector>
+
+#include <poll.h>
+
+#include "tests/engine/io/own_namespace.h"
+
+using namespace engine;
+using namespace engine::io;
+
+namespace {
+
+using Bytes = std::vector<std::uint8_t>;
+
+constexpr std::uint16_t kMtu = 1500;
+
+/// A broadcast frame of some EtherType around a UDP packet, with room in front.
+struct Outgoing {
+    Bytes buffer;
+    std::size_t length;
+
+    explicit Outgoing(std::uint16_t type, std::size_t payload = 30)
+        : buffer(kHeadroom), length(14 + 28 + payload)
+    {
+        buffer.insert(buffer.end(), 6, 0xff);
+        buffer.insert(buffer.end(), {2, 0, 0, 0, 0, 9});
+        buffer.push_back(static_cast<std::uint8_t>(type >> 8));
+        buffer.push_back(static_cast<std::uint8_t>(type));
+        buffer.insert(buffer.end(),
+                      {0x45, 0, 0, 0, 0, 0, 0, 0, 64, 17, 0, 0, 192, 0, 2, 1, 192, 0, 2, 255});
+        buffer.insert(buffer.end(), {0, 1, 0, 2, 0, 0, 0, 0});
+        buffer.resize(kHeadroom + length, 0x61);
+        const auto ip = wire::MutableBytes{buffer}.subspan(kHeadroom + 14);
+        wire::store16(ip, 2, static_cast<std::uint16_t>(ip.size()));
+        wire::store16(ip, 24, static_cast<std::uint16_t>(ip.size() - 20));
+    }
+    [[nodiscard]] Frame frame(std::uint16_t segment = 0)
+    {
+        return {buffer.data() + kHeadroom, static_cast<std::uint32_t>(length),
+                segment != 0 ? wire::ChecksumState::Partial : wire::ChecksumState::Complete,
+                segment};
+    }
+};
+
+}  // namespace
+
+class PcapDeviceTest final : public QObject {
+    Q_OBJECT
+
+private:
+    std::unique_ptr<PcapDevice> m_a;
+    std::unique_ptr<PcapDevice> m_b;
+    std::array<Frame, kBatch> m_frames;
+
+    std::size_t receive()
+    {
+        pollfd readable{m_b->descriptor(), POLLIN, 0};
+        (void)::poll(&readable, 1, 1000);
+        return m_b->receive(m_frames);
+    }
+
+private Q_SLOTS:
+    void initTestCase()
+    {
+        if (!tests::enterOwnNamespace()) QSKIP("needs the right to make network namespaces (root)");
+        QVERIFY(tests::run(
+            "sysctl -qw net.ipv6.conf.all.disable_ipv6=1 net.ipv6.conf.default.disable_ipv6=1;"
+            "ip link add pa type veth peer name pb && ip link set pa up && ip link set pb up"));
+        auto a = PcapDevice::open("pa", kMtu);
+        auto b = PcapDevice::open("pb", kMtu);
+        QVERIFY2(a.has_value(), a ? "" : a.error().detail.c_str());
+        QVERIFY(b.has_value());
+        m_a = std::move(*a);
+        m_b = std::move(*b);
+    }
+
+    void unknownInterface_isSaid()
+    {
+        const auto none = PcapDevice::open("no-such", kMtu);
+        QVERIFY(!none.has_value());
+        QCOMPARE(none.error().kind, DeviceError::Kind::NoSuchInterface);
+        QVERIFY(!none.error().detail.empty());
+    }
+
+    void cardWithoutEthernet_isRefused()
+    {
+        QVERIFY(tests::run("ip tuntap add dev put mode tun && ip link set put up"));
+        const auto none = PcapDevice::open("put", kMtu);
+        QVERIFY(!none.has_value());
+        QCOMPARE(none.error().detail, std::string("the card is not Ethernet"));
+    }
+
+    void frame_arrivesAsItWasSent_andIsNotHeardByItsSender()
+    {
+        Outgoing out(0x0800);
+        const Frame frame = out.frame();
+        QCOMPARE(m_a->send({&frame, 1}), std::size_t{1});
+        QCOMPARE(receive(), std::size_t{1});
+        QCOMPARE(m_frames[0].length, frame.length);
+        QVERIFY(std::equal(frame.data, frame.data + frame.length, m_frames[0].data));
+        QCOMPARE(m_a->receive(m_frames), std::size_t{0});
+    }
+
+    void otherEtherTypes_areNotSeen()
+    {
+        for (const std::uint16_t type : std::array<std::uint16_t, 3>{0x86dd, 0x8100, 0x1234}) {
+            Outgoing out(type);
+            const Frame frame = out.frame();
+            QCOMPARE(m_a->send({&frame, 1}), std::size_t{1});
+        }
+        Outgoing arp(0x0806);
+        const Frame frame = arp.frame();
+        QCOMPARE(m_a->send({&frame, 1}), std::size_t{1});
+        QCOMPARE(receive(), std::size_t{1});
+        QCOMPARE(m_frames[0].data[13], std::uint8_t{6});
+    }
+
+    void largePacket_isCutToTheLinkAndFinished()
+    {
+        // Forty segments of 1,400 octets and a last one of 100.
+        Outgoing out(0x0800, 40 * 1400 + 100);
+        const Frame frame = out.frame(1400);
+        QCOMPARE(m_a->send({&frame, 1}), std::size_t{1});
+        std::size_t parts = 0;
+        std::size_t octets = 0;
+        while (parts < 41) {
+            const auto now = receive();
+            QVERIFY(now > 0);
+            for (std::size_t i = 0; i < now; ++i) {
+                QVERIFY(m_frames[i].length <= 14U + kMtu);
+                QCOMPARE(m_frames[i].checksum, wire::ChecksumState::Complete);
+                octets += m_frames[i].length - 42;
+            }
+            parts += now;
+        }
+        QCOMPARE(parts, std::size_t{41});
+        QCOMPARE(octets, std::size_t{40 * 1400 + 100});
+        QCOMPARE(m_a->counters().sendLost, std::uint64_t{0});
+    }
+
+    void batch_keepsItsOrder()
+    {
+        std::vector<Outgoing> many(150, Outgoing(0x0800));
+        std::vector<Frame> frames;
+        for (std::size_t i = 0; i < many.size(); ++i) {
+            frames.push_back(many[i].frame());
+            frames.back().data[50] = static_cast<std::uint8_t>(i);
+        }
+        QCOMPARE(m_a->send(frames), many.size());
+        std::size_t got = 0;
+        while (got < many.size()) {
+            const auto now = receive();
+            QVERIFY(now > 0);
+            for (std::size_t i = 0; i < now; ++i)
+                QCOMPARE(m_frames[i].data[50], std::uint8_t(got++));
+        }
+        QCOMPARE(m_b->counters().receiveLost, std::uint64_t{0});
+    }
+
+    // Last: takes the card away.
+    void cardThatIsGone_isSaid()
+    {
+        QVERIFY(tests::run("ip link del pa"));
+        for (int i = 0; i < 5 && m_b->failure().empty(); ++i)
+            (void)receive();
+        QVERIFY(!m_b->failure().empty());
+        Outgoing out(0x0800);
+        const Frame frame = out.frame();
+        QCOMPARE(m_b->send({&frame, 1}), std::size_t{0});
+    }
+};
+
+QTEST_APPLESS_MAIN(PcapDeviceTest)
+#include "pcap_device_test.moc"
