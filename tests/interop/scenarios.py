@@ -356,6 +356,8 @@ def sstp(world):
     for client, user in zip(clients, ("one", "two")):
         client.write("/run/options", "noauth\nnoipdefault\nrefuse-eap\nrefuse-pap\nrefuse-chap\nrefuse-mschap\nnomppe\n"
                      f"noccp\nname {user}\nremotename sstp\nplugin sstp-pppd-plugin.so\nsstp-sock /run/sstpc/sstpc-far\n"
+                     # Dials again, as people do: once in a dozen calls on a busy machine no link came up.
+                     "persist\nmaxfail 0\nholdoff 1\nlcp-restart 1\n"
                      + PPP_COMMON)
         client.start("pppd", "pppd pty 'sstpc --ipparam far --nolaunchpppd --log-stderr "
                      f"--log-level 4 --ca-cert /run/cert.pem {GUEST_SERVER}' file /run/options")
