@@ -14,6 +14,7 @@ import os
 import pathlib
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -97,6 +98,8 @@ def control(name, number, bin_folder):
 
 
 def main():
+    # Ended from outside, it takes its namespaces along.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     parser = argparse.ArgumentParser()
     parser.add_argument("bin")
     parser.add_argument("--router", default="underpass", choices=["underpass", "kernel", "both"])
