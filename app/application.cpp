@@ -195,6 +195,14 @@ void Application::connectIntents()
                                   engine::Instant at) { m_window.setSessions(sessions, at); });
     });
     connect(&m_window, &Window::historyRequested, this, &Application::showHistory);
+    connect(&m_window, &Window::earlierTunnelsRequested, this,
+            [this](const ui::HistoryQuery& query) {
+                if (!m_router) return;
+                m_router->historyTunnels(
+                    historyQuery(query), this, [this, query](const auto& rows, const QString&) {
+                        m_window.setEarlierTunnels(query, historyTunnels(rows, m_devices));
+                    });
+            });
     connect(&m_window, &Window::exportRequested, this, &Application::exportHistory);
     connect(&m_window, &Window::settingsChanged, this, &Application::changeSettings);
 }

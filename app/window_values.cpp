@@ -39,6 +39,25 @@ QString nameOf(engine::net::Ipv4Address address, const std::vector<DeviceIdentit
     return found == devices.end() ? QString() : found->name;
 }
 
+/// Pins and notes: "mark DEVICE SERVER PROTOCOL" is "+note" with a pin, "-note" without.
+constexpr std::string_view kMarkPrefix = "mark ";
+
+ui::TunnelMarks marksOf(const Settings& settings)
+{
+    ui::TunnelMarks marks;
+    for (const auto& [name, value] : settings.window) {
+        if (!name.starts_with(kMarkPrefix) || value.empty()) continue;
+        const QStringList words = qt(name).split(QLatin1Char(' '));
+        if (words.size() != 4) continue;
+        const auto device = engine::net::Ipv4Address::parse(words[1].toStdString());
+        const auto server = engine::net::Ipv4Address::parse(words[2].toStdString());
+        const auto protocol = engine::net::vpnProtocolFromWord(words[3].toStdString());
+        if (device && server && protocol)
+            marks[{*device, *server, *protocol}] = {value.front() == '+', qt(value.substr(1))};
+    }
+    return marks;
+}
+
 std::string valueOf(const Settings& settings, const std::string& name)
 {
     const auto found = settings.window.find(name);
@@ -70,6 +89,7 @@ ui::WindowSettings windowSettings(const Settings& settings)
     if (valueOf(settings, "units") == "binary") window.units = ui::ByteUnits::Binary;
     window.ratesInBits = valueOf(settings, "rates") != "bytes";
     window.reducedMotion = valueOf(settings, "motion") == "reduced";
+    window.marks = marksOf(settings);
     window.retentionDays = settings.retentionDays;
     window.retentionMegabytes = settings.retentionMegabytes;
     window.onLive = settings.onLive;
@@ -88,6 +108,16 @@ Settings settingsOf(Settings former, const ui::WindowSettings& window)
     }
     former.window["units"] = window.units == ui::ByteUnits::Binary ? "binary" : "decimal";
     former.window["rates"] = window.ratesInBits ? "bits" : "bytes";
+    // The store keeps every name that it has seen; what is gone is empty.
+    for (auto& [name, value] : former.window) {
+        if (name.starts_with(kMarkPrefix)) value.clear();
+    }
+    for (const auto& [key, mark] : window.marks) {
+        const std::string name = std::string{kMarkPrefix} + key.device.toString() + ' ' +
+                                 key.server.toString() + ' ' +
+                                 std::string{engine::net::textOf(key.protocol).word};
+        former.window[name] = (mark.pinned ? "+" : "-") + mark.note.toStdString();
+    }
     former.window["motion"] = window.reducedMotion ? "reduced" : "full";
     return former;
 }

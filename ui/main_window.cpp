@@ -17,18 +17,26 @@
 #include "ui/text/words.h"
 #include "ui/theme/symbol.h"
 #include "ui/theme/theme.h"
+#include "ui/widgets/help_pane.h"
+#include "ui/widgets/keep_bar.h"
+#include "ui/widgets/search_box.h"
 #include "ui/widgets/sidebar.h"
 #include "ui/widgets/table.h"
 
 #include <QAccessible>
 #include <QApplication>
+#include <QCheckBox>
+#include <QComboBox>
 #include <QEvent>
 #include <QHBoxLayout>
 #include <QPointer>
+#include <QScrollArea>
 #include <QShortcut>
+#include <QSpinBox>
 #include <QStackedWidget>
 #include <QStyleFactory>
 #include <QTimer>
+#include <QToolButton>
 
 namespace ui {
 
@@ -63,22 +71,36 @@ Symbol symbolOf(Page page)
     return Symbol::Overview;
 }
 
-QString nameOf(Page page)
+/// Ours: time to notice that one has locked oneself out, and to say so.
+constexpr std::chrono::seconds kTimeToKeep{90};
+/// Ours: with reduced motion numbers and curves move so often at most.
+constexpr engine::Duration kCalmInterval = std::chrono::milliseconds(950);
+
+/// The controls of a form that somebody may look for by name.
+QList<QWidget*> controlsOf(const QWidget* page)
 {
-    switch (page) {
-    case Page::Start: return MainWindow::tr("Start sharing");
-    case Page::Overview: return MainWindow::tr("Overview");
-    case Page::Tunnels: return MainWindow::tr("Tunnels");
-    case Page::Connections: return MainWindow::tr("Connections");
-    case Page::Devices: return MainWindow::tr("Devices");
-    case Page::History: return MainWindow::tr("History");
-    case Page::Passthrough: return MainWindow::tr("Passthrough");
-    case Page::PortForwards: return MainWindow::tr("Port forwards");
-    case Page::Network: return MainWindow::tr("Network");
-    case Page::Events: return MainWindow::tr("Events");
-    case Page::Settings: return MainWindow::tr("Settings");
+    QList<QWidget*> controls;
+    for (QWidget* one : page->findChildren<QWidget*>()) {
+        const bool control = qobject_cast<SegmentedSwitch*>(one) != nullptr ||
+                             qobject_cast<QSpinBox*>(one) != nullptr ||
+                             qobject_cast<QComboBox*>(one) != nullptr ||
+                             qobject_cast<QCheckBox*>(one) != nullptr;
+        if (control && !one->accessibleName().isEmpty()) controls << one;
     }
-    return {};
+    return controls;
+}
+
+/// Scrolls to a control, if it still is, and gives it, or its first part, the focus.
+void reveal(QWidget* control)
+{
+    if (control == nullptr) return;
+    for (QWidget* one = control->parentWidget(); one != nullptr; one = one->parentWidget()) {
+        if (auto* area = qobject_cast<QScrollArea*>(one)) area->ensureWidgetVisible(control);
+    }
+    QWidget* part = control;
+    if (auto* segments = qobject_cast<SegmentedSwitch*>(control))
+        part = segments->button(segments->position());
+    part->setFocus(Qt::ShortcutFocusReason);
 }
 
 bool isRunning(RouterState::Kind kind)
@@ -127,30 +149,18 @@ struct MainWindow::Parts {
     QPushButton* undo = nullptr;
     QPushButton* redo = nullptr;
     QTimer* asking = nullptr;
+    SearchBox* search = nullptr;
+    HelpPane* help = nullptr;
+    KeepBar* keep = nullptr;
+    engine::nat::NatConfig nat;     ///< in force
+    engine::nat::NatConfig before;  ///< what the keep bar goes back to
+    engine::Instant shown;          ///< the snapshot on screen
     QList<QPointer<TunnelDetail>> windows;
 
     Page page = Page::Start;
     QList<Page> past;  ///< for Alt+Left
     QList<Page> future;
 };
-
-QString wordOf(Page page)
-{
-    switch (page) {
-    case Page::Start: return QStringLiteral("start");
-    case Page::Overview: return QStringLiteral("overview");
-    case Page::Tunnels: return QStringLiteral("tunnels");
-    case Page::Connections: return QStringLiteral("connections");
-    case Page::Devices: return QStringLiteral("devices");
-    case Page::History: return QStringLiteral("history");
-    case Page::Passthrough: return QStringLiteral("passthrough");
-    case Page::PortForwards: return QStringLiteral("port-forwards");
-    case Page::Network: return QStringLiteral("network");
-    case Page::Events: return QStringLiteral("events");
-    case Page::Settings: return QStringLiteral("settings");
-    }
-    return {};
-}
 
 MainWindow::MainWindow(QWidget* parent) : QMainWindow(parent)
 {
@@ -196,9 +206,19 @@ void MainWindow::buildPages()
     p.message->hide();
     messageRow->addWidget(p.message);
     right->addLayout(messageRow);
+    auto* keepRow = new QHBoxLayout;
+    keepRow->setContentsMargins(kGapPage, 0, kGapPage, 0);
+    p.keep = new KeepBar(p.presentation.format, central);
+    keepRow->addWidget(p.keep);
+    right->addLayout(keepRow);
+    connect(p.keep, &KeepBar::revertAsked, this,
+            [this] { Q_EMIT natConfigSaved(m_parts->before); });
     p.stack = new QStackedWidget(central);
     right->addWidget(p.stack, 1);
     upper->addLayout(right, 1);
+    p.help = new HelpPane(central);
+    upper->addWidget(p.help);
+    p.search = new SearchBox(central);
     outer->addLayout(upper, 1);
     p.messageTimer = new QTimer(this);
     p.messageTimer->setSingleShot(true);
@@ -243,6 +263,10 @@ void MainWindow::buildPages()
     p.sidebar->addGroup(tr("SYSTEM"));
     for (const Page page : {Page::Events, Page::Settings})
         add(page);
+    connect(p.sidebar->addCommand(Symbol::Search, tr("Search"), QStringLiteral("Ctrl+K")),
+            &QToolButton::clicked, this, &MainWindow::openSearch);
+    connect(p.sidebar->addCommand(Symbol::Information, tr("Help"), QStringLiteral("F1")),
+            &QToolButton::clicked, this, &MainWindow::toggleHelp);
     p.sidebar->finish();
     connect(p.sidebar, &Sidebar::pageAsked, this,
             [this](int page) { showPage(static_cast<Page>(page)); });
@@ -278,6 +302,8 @@ void MainWindow::buildPages()
                 showPage(Page::Passthrough);
                 m_parts->passthrough->showProtocol(protocol);
             });
+    connect(p.tunnelsPage, &TunnelsPage::earlierAsked, this, &MainWindow::earlierTunnelsRequested);
+    connect(p.tunnelsPage, &TunnelsPage::marked, this, &MainWindow::mark);
     connect(p.tunnelsPage, &TunnelsPage::windowAsked, this, &MainWindow::openTunnelWindow);
     connect(p.connections, &ConnectionsPage::closeAsked, this, &MainWindow::sessionCloseRequested);
     connect(p.connections, &ConnectionsPage::tunnelAsked, this, &MainWindow::showTunnel);
@@ -312,7 +338,7 @@ void MainWindow::buildPages()
     connect(p.portForwards, &PortForwardsPage::oneToOneRemoved, this, &MainWindow::oneToOneRemoved);
     connect(p.portForwards, &PortForwardsPage::exposedHostChanged, this,
             &MainWindow::exposedHostChanged);
-    connect(p.network, &NetworkPage::saved, this, &MainWindow::natConfigSaved);
+    connect(p.network, &NetworkPage::saved, this, &MainWindow::applyNat);
     connect(p.settingsPage, &SettingsPage::changed, this, &MainWindow::settingsChanged);
 
     p.asking = new QTimer(this);
@@ -379,6 +405,8 @@ void MainWindow::buildShortcuts()
         if (page == nullptr || page->clearFilter()) return;
         if (page->filterField() != nullptr && page->filterField()->hasFocus()) page->setFocus();
     });
+    on(QKeySequence(Qt::CTRL | Qt::Key_K), [this] { openSearch(); });
+    on(QKeySequence(QKeySequence::HelpContents), [this] { toggleHelp(); });
     on(QKeySequence(QKeySequence::Refresh), [this] { refreshNow(); });
     on(QKeySequence(QKeySequence::Undo), [this] {
         if (m_parts->undo->isEnabled()) Q_EMIT undoRequested();
@@ -406,6 +434,80 @@ void MainWindow::buildShortcuts()
     on(QKeySequence(Qt::SHIFT | Qt::Key_F6), [this] { movePane(-1); });
     on(QKeySequence(QKeySequence::Close), [this] { close(); });
     on(QKeySequence(Qt::CTRL | Qt::Key_Q), [] { QApplication::closeAllWindows(); });
+}
+
+void MainWindow::openSearch()
+{
+    Parts& p = *m_parts;
+    std::vector<SearchEntry> entries;
+    const bool running = isRunning(p.state.kind);
+    for (int i = 0; i < kPageCount; ++i) {
+        const auto page = static_cast<Page>(i);
+        const bool live = std::ranges::find(kLive, page) != std::end(kLive);
+        if (running ? page == Page::Start : live) continue;
+        entries.push_back({tr("Page"), nameOf(page), {}, [this, page] {
+                               showPage(page);
+                           }});
+    }
+    if (running && p.snapshot != nullptr) {
+        for (const auto& device : p.snapshot->devices) {
+            const auto address = device.address;
+            entries.push_back({tr("Device"), p.presentation.deviceName(address), textOf(address),
+                               [this, address] {
+                                   showPage(Page::Devices);
+                                   m_parts->devicesPage->showDevice(address);
+                               }});
+        }
+        for (const auto& tunnel : p.snapshot->tunnels) {
+            entries.push_back({tr("Tunnel"),
+                               p.presentation.deviceName(tunnel.device) + QStringLiteral(" → ") +
+                                   serverName(tunnel),
+                               QStringList{protocolText(tunnel.protocol, tunnel.confidence),
+                                           stateText(tunnel, p.presentation), textOf(tunnel.device),
+                                           textOf(tunnel.server)}
+                                   .join(QStringLiteral(" · ")),
+                               [this, serial = tunnel.serial] {
+                                   showTunnel(serial);
+                               }});
+        }
+        for (const auto& text : engine::net::kVpnProtocols) {
+            entries.push_back({tr("Protocol"), ui::nameOf(text.protocol),
+                               technicalsOf(text.protocol), [this, protocol = text.protocol] {
+                                   showPage(Page::Passthrough);
+                                   m_parts->passthrough->showProtocol(protocol);
+                               }});
+        }
+    }
+    for (const auto& [page, control] : {std::pair<Page, QWidget*>{Page::Settings, p.settingsPage},
+                                        std::pair<Page, QWidget*>{Page::Network, p.network}}) {
+        for (QWidget* one : controlsOf(control)) {
+            entries.push_back({tr("Setting"), one->accessibleName(), nameOf(page),
+                               [this, page = page, setting = QPointer<QWidget>(one)] {
+                                   showPage(page);
+                                   reveal(setting);
+                               }});
+        }
+    }
+    p.search->open(std::move(entries));
+}
+
+void MainWindow::toggleHelp()
+{
+    HelpPane* help = m_parts->help;
+    // With F1 on another control it tells about that one.
+    const QWidget* control = QApplication::focusWidget();
+    help->setVisible(!help->isVisible());
+    help->explain(m_parts->page, control);
+}
+
+/// The keep bar goes back to what was in force before the first change that nobody has kept.
+void MainWindow::applyNat(const engine::nat::NatConfig& config)
+{
+    Parts& p = *m_parts;
+    if (!p.keep->isArmed()) p.before = p.nat;
+    if (isRunning(p.state.kind))
+        p.keep->arm(tr("The new network settings are in force."), kTimeToKeep);
+    Q_EMIT natConfigSaved(config);
 }
 
 /// Panes: the sidebar, the page's filter, its table, its detail; whichever of them there are.
@@ -468,6 +570,7 @@ void MainWindow::goTo(Page page)
         }
     }
     if (first != nullptr) first->setFocus(Qt::OtherFocusReason);
+    if (m_parts->help->isVisible()) m_parts->help->explain(page, nullptr);
     refreshSnapshot();
     askForSessions();
     if (page == Page::Start && m_parts->stateKnown) Q_EMIT interfacesRequested();
@@ -499,7 +602,10 @@ void MainWindow::openTunnelWindow(std::uint64_t serial)
     column->addWidget(detail);
     window->setPalette(palette());
     window->setAutoFillBackground(true);
+    detail->setMark(m_parts->tunnels.markOf(row->tunnel));
     detail->setTunnel(row->tunnel, row->rateInbound, row->rateOutbound);
+    connect(detail, &TunnelDetail::earlierAsked, this, &MainWindow::earlierTunnelsRequested);
+    connect(detail, &TunnelDetail::marked, this, &MainWindow::mark);
     connect(detail, &TunnelDetail::disconnectAsked, this, &MainWindow::tunnelCloseRequested);
     connect(detail, &TunnelDetail::deviceAsked, this, [this](engine::net::Ipv4Address device) {
         showPage(Page::Tunnels);
@@ -514,6 +620,18 @@ void MainWindow::openTunnelWindow(std::uint64_t serial)
     auto* close = new QShortcut(QKeySequence(Qt::Key_Escape), window);
     connect(close, &QShortcut::activated, window, &QWidget::close);
     window->show();
+}
+
+/// A mark is a setting like any other: it is shown when it comes back saved.
+void MainWindow::mark(const TunnelKey& key, const TunnelMark& mark)
+{
+    WindowSettings next = m_parts->settings;
+    if (mark.isEmpty()) {
+        next.marks.erase(key);
+    } else {
+        next.marks[key] = mark;
+    }
+    Q_EMIT settingsChanged(next);
 }
 
 void MainWindow::askForSessions()
@@ -612,7 +730,11 @@ void MainWindow::setSnapshot(std::shared_ptr<const engine::Snapshot> snapshot)
     } else if (p.snapshot == nullptr || snapshot->at < p.snapshot->at) {
         p.inbound = p.outbound = 0;
     }
+    const bool calm = p.settings.reducedMotion && p.snapshot != nullptr &&
+                      snapshot->at - p.shown < kCalmInterval && snapshot->at >= p.shown;
     p.snapshot = std::move(snapshot);
+    if (calm) return;
+    p.shown = p.snapshot->at;
     p.presentation.now = p.snapshot->at;
     p.presentation.wallClock = QDateTime::currentDateTime();
     if (!p.early.empty()) p.events->add(std::exchange(p.early, {}));
@@ -624,7 +746,9 @@ void MainWindow::setSnapshot(std::shared_ptr<const engine::Snapshot> snapshot)
         TunnelDetail* detail = window.data();
         if (detail == nullptr) continue;
         const TunnelRow* row = p.tunnels.find(detail->serial());
-        if (row != nullptr) detail->setTunnel(row->tunnel, row->rateInbound, row->rateOutbound);
+        if (row == nullptr) continue;
+        detail->setMark(p.tunnels.markOf(row->tunnel));
+        detail->setTunnel(row->tunnel, row->rateInbound, row->rateOutbound);
     }
     p.windows.removeIf([](const QPointer<TunnelDetail>& window) { return window.isNull(); });
     const Format& format = p.presentation.format;
@@ -714,6 +838,7 @@ void MainWindow::setRules(const RuleSet& rules)
     m_parts->portForwards->setRules(rules);
     m_parts->devices.setRules(rules.deviceRules);
     m_parts->devicesPage->setRules(rules.deviceRules);
+    m_parts->nat = rules.nat;
     m_parts->network->setConfig(rules.nat);
 }
 
@@ -740,6 +865,15 @@ void MainWindow::setHistoryTunnels(const std::vector<HistoryTunnel>& rows)
     refreshSnapshot();
 }
 
+void MainWindow::setEarlierTunnels(const HistoryQuery& query,
+                                   const std::vector<HistoryTunnel>& rows)
+{
+    m_parts->tunnelsPage->setEarlier(query, rows);
+    for (const auto& window : m_parts->windows) {
+        if (window != nullptr) window->setEarlier(query, rows);
+    }
+}
+
 void MainWindow::setHistoryConnections(const std::vector<HistoryConnection>& rows)
 {
     m_parts->history->setConnections(rows);
@@ -751,6 +885,7 @@ void MainWindow::setSettings(const WindowSettings& settings)
     const bool units =
         settings.units != p.settings.units || settings.ratesInBits != p.settings.ratesInBits;
     p.settings = settings;
+    p.tunnels.setMarks(settings.marks);
     p.settingsPage->setSettings(settings);
     p.passthrough->setOnLive(settings.onLive);
     p.history->setRetention(settings.retentionDays);

@@ -4,6 +4,7 @@
 #include "engine/event.h"
 #include "engine/policy/passthrough_policy.h"
 #include "engine/snapshot.h"
+#include "ui/page.h"
 #include "ui/values/device_name.h"
 #include "ui/values/history.h"
 #include "ui/values/interface_choice.h"
@@ -19,25 +20,6 @@
 #include <vector>
 
 namespace ui {
-
-/// The pages, in the order of the sidebar. Start covers all others while nothing is shared.
-enum class Page : std::uint8_t {
-    Start,
-    Overview,
-    Tunnels,
-    Connections,
-    Devices,
-    History,
-    Passthrough,
-    PortForwards,
-    Network,
-    Events,
-    Settings,
-};
-inline constexpr int kPageCount = 11;
-
-/// The page's word: in file names of screenshots and on the command line.
-[[nodiscard]] QString wordOf(Page page);
 
 /// The whole window. It shows the values it is given and emits what the user wants; it knows no
 /// engine, no database and no socket. Every slot is cheap enough to be called four times a second
@@ -71,6 +53,9 @@ public Q_SLOTS:
     void setInterfaces(const std::vector<ui::InterfaceChoice>& interfaces);
     /// The answers to historyRequested().
     void setHistoryTunnels(const std::vector<ui::HistoryTunnel>& rows);
+    /// The answer to earlierTunnelsRequested().
+    void setEarlierTunnels(const ui::HistoryQuery& query,
+                           const std::vector<ui::HistoryTunnel>& rows);
     void setHistoryConnections(const std::vector<ui::HistoryConnection>& rows);
     void setSettings(const ui::WindowSettings& settings);
     void setVersions(const std::vector<ui::VersionLine>& lines);
@@ -114,6 +99,8 @@ Q_SIGNALS:
 
     // Memory and settings
     void historyRequested(const ui::HistoryQuery& query);
+    /// For the detail of one tunnel, not for the history page.
+    void earlierTunnelsRequested(const ui::HistoryQuery& query);
     /// Write what the query matches to a file; CSV or JSON by the file's ending.
     void exportRequested(const ui::HistoryQuery& query, const QString& path);
     void settingsChanged(const ui::WindowSettings& settings);
@@ -127,6 +114,10 @@ private:
     QWidget* buildStatusStrip();
     void buildShortcuts();
     void movePane(int step);
+    void openSearch();
+    void mark(const TunnelKey& key, const TunnelMark& mark);
+    void toggleHelp();
+    void applyNat(const engine::nat::NatConfig& config);
     void goTo(Page page);
     void openTunnelWindow(std::uint64_t serial);
     void askForSessions();

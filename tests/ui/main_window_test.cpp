@@ -11,11 +11,16 @@
 #include "ui/pages/settings_page.h"
 #include "ui/pages/start_page.h"
 #include "ui/pages/tunnels_page.h"
+#include "ui/text/help_words.h"
+#include "ui/widgets/help_pane.h"
+#include "ui/widgets/keep_bar.h"
+#include "ui/widgets/search_box.h"
 #include "ui/widgets/table.h"
 
 #include <QAccessible>
 #include <QApplication>
 #include <QClipboard>
+#include <QComboBox>
 #include <QHeaderView>
 #include <QLabel>
 #include <QLineEdit>
@@ -138,6 +143,15 @@ private Q_SLOTS:
     void undo_isOfferedAndAsked();
     void message_isShownInline();
     void attention_hasOneActionEach();
+    void search_findsPagesDevicesTunnelsAndSettings();
+    void search_escapeGoesAndOpensNothing();
+    void help_tellsAboutPageAndControl();
+    void networkApply_isTakenBackUnlessKept();
+    void pinAndNote_areSavedAndStandOnTop();
+    void earlierSessions_areAskedForAndSummedUp();
+    void tunnelFilter_excludes();
+    void tunnelGroups_standTogether();
+    void reducedMotion_movesOnceASecond();
     void theme_switchesAndBack();
     void settings_actAtOnce();
     void csv_neutralisesFormulas();
@@ -864,6 +878,278 @@ void MainWindowTest::attention_hasOneActionEach()
     show->click();
     QCOMPARE(window->currentPage(), ui::Page::Tunnels);
     QCOMPARE(window->findChild<ui::TunnelsPage*>()->findChild<ui::TunnelDetail*>()->serial(), 6U);
+}
+
+void MainWindowTest::search_findsPagesDevicesTunnelsAndSettings()
+{
+    const auto window = office();
+    auto* search = window->findChild<ui::SearchBox*>();
+    const auto go = [&](const QString& words) {
+        QTest::keyClick(window.get(), Qt::Key_K, Qt::ControlModifier);
+        QVERIFY(search->isVisible());
+        QCOMPARE(QApplication::focusWidget(), search->field());
+        QTest::keyClicks(search->field(), words);
+        QVERIFY2(search->list()->count() > 0, qPrintable(words));
+        QTest::keyClick(search->field(), Qt::Key_Return);
+        QVERIFY(!search->isVisible());
+    };
+    go(QStringLiteral("port forw"));
+    QCOMPARE(window->currentPage(), ui::Page::PortForwards);
+    go(QStringLiteral("192.0.2.22 device"));
+    QCOMPARE(window->currentPage(), ui::Page::Devices);
+    QCOMPARE(window->findChild<ui::DevicesPage*>()->findChild<ui::Table*>()->currentId(),
+             (Ipv4Address{192, 0, 2, 22}).hostOrder());
+    go(QStringLiteral("tunnel anna pptp"));
+    QCOMPARE(window->currentPage(), ui::Page::Tunnels);
+    QVERIFY(window->findChild<ui::TunnelsPage*>()->findChild<ui::TunnelDetail*>()->isVisible());
+    go(QStringLiteral("wireguard protocol"));
+    QCOMPARE(window->currentPage(), ui::Page::Passthrough);
+    go(QStringLiteral("udp, one way"));
+    QCOMPARE(window->currentPage(), ui::Page::Network);
+    QCOMPARE(QApplication::focusWidget()->accessibleName(), QStringLiteral("UDP, one way"));
+    go(QStringLiteral("theme"));
+    QCOMPARE(window->currentPage(), ui::Page::Settings);
+    QVERIFY(QApplication::focusWidget()->accessibleName().startsWith(QStringLiteral("Theme")));
+    // Down and up choose.
+    QTest::keyClick(window.get(), Qt::Key_K, Qt::ControlModifier);
+    QTest::keyClick(search->field(), Qt::Key_Down);
+    QCOMPARE(search->list()->currentRow(), 1);
+    QTest::keyClick(search->field(), Qt::Key_Up);
+    QCOMPARE(search->list()->currentRow(), 0);
+    QTest::keyClicks(search->field(), QStringLiteral("no such thing"));
+    QCOMPARE(search->list()->count(), 0);
+}
+
+void MainWindowTest::search_escapeGoesAndOpensNothing()
+{
+    const auto window = office();
+    window->showPage(ui::Page::Tunnels);
+    auto* filter = window->findChild<ui::TunnelsPage*>()->filterField();
+    filter->setText(QStringLiteral("anna"));
+    QTest::keyClick(window.get(), Qt::Key_K, Qt::ControlModifier);
+    auto* search = window->findChild<ui::SearchBox*>();
+    QTest::keyClicks(search->field(), QStringLiteral("events"));
+    QTest::keyClick(search->field(), Qt::Key_Escape);
+    QVERIFY(!search->isVisible());
+    QCOMPARE(window->currentPage(), ui::Page::Tunnels);
+    QCOMPARE(filter->text(), QStringLiteral("anna"));
+}
+
+void MainWindowTest::help_tellsAboutPageAndControl()
+{
+    const auto window = office();
+    window->showPage(ui::Page::Passthrough);
+    auto* pane = window->findChild<ui::HelpPane*>();
+    QVERIFY(!pane->isVisible());
+    auto* control =
+        window->findChild<ui::PassthroughPage*>()->card(VpnProtocol::Pptp)->modeSwitch()->button(2);
+    control->setFocus();
+    QTest::keyClick(window.get(), Qt::Key_F1);
+    QVERIFY(pane->isVisible());
+    const auto says = [&](const QString& text) {
+        for (const ui::SafeLabel* label : pane->findChildren<ui::SafeLabel*>()) {
+            if (label->text().contains(text)) return true;
+        }
+        return false;
+    };
+    QVERIFY(says(ui::helpOn(ui::Page::Passthrough)));
+    QVERIFY(says(control->accessibleName()));
+    QVERIFY(says(control->accessibleDescription()));
+    for (const auto& [key, meaning] : ui::keys())
+        QVERIFY(says(key) && says(meaning));
+    window->showPage(ui::Page::Devices);
+    QVERIFY(says(ui::helpOn(ui::Page::Devices)));
+    QTest::keyClick(window.get(), Qt::Key_F1);
+    QVERIFY(!pane->isVisible());
+    for (int page = 0; page < ui::kPageCount; ++page)
+        QVERIFY(!ui::helpOn(static_cast<ui::Page>(page)).isEmpty());
+}
+
+void MainWindowTest::networkApply_isTakenBackUnlessKept()
+{
+    const auto window = office();
+    window->showPage(ui::Page::Network);
+    auto* page = window->findChild<ui::NetworkPage*>();
+    std::vector<engine::nat::NatConfig> saved;
+    connect(window.get(), &ui::MainWindow::natConfigSaved, this,
+            [&](const engine::nat::NatConfig& config) {
+                saved.push_back(config);
+                ui::RuleSet rules = fake::rules();
+                rules.nat = config;
+                window->setRules(rules);
+            });
+    const auto apply = [&](int seconds) {
+        for (QSpinBox* box : page->findChildren<QSpinBox*>()) {
+            if (box->accessibleName() == QStringLiteral("UDP, both ways")) box->setValue(seconds);
+        }
+        buttonNamed(*page, QStringLiteral("Apply"))->click();
+    };
+    const auto before = fake::rules().nat.timers.udpTwoWay;
+    auto* bar = window->findChild<ui::KeepBar*>();
+    apply(700);
+    QVERIFY(bar->isVisible() && bar->isArmed());
+    // A second change goes back to what was before the first.
+    apply(800);
+    QCOMPARE(saved.size(), std::size_t{2});
+    window->showPage(ui::Page::Events);
+    QVERIFY(bar->isVisible());
+    buttonNamed(*bar, QStringLiteral("Go back to the former values now"))->click();
+    QCOMPARE(saved.size(), std::size_t{3});
+    QVERIFY(saved.back().timers.udpTwoWay == before);
+    QVERIFY(!bar->isArmed() && !bar->isVisible());
+    apply(900);
+    buttonNamed(*bar, QStringLiteral("Keep the new values"))->click();
+    QVERIFY(!bar->isArmed());
+    QCOMPARE(saved.size(), std::size_t{4});
+    // Nobody says anything.
+    apply(950);
+    bar->arm(QStringLiteral("Changed."), std::chrono::seconds(0));
+    QCOMPARE(saved.size(), std::size_t{6});
+    QVERIFY(saved.back().timers.udpTwoWay == std::chrono::seconds(900));
+}
+
+void MainWindowTest::pinAndNote_areSavedAndStandOnTop()
+{
+    const auto window = office();
+    connect(window.get(), &ui::MainWindow::settingsChanged, window.get(),
+            &ui::MainWindow::setSettings);
+    window->showTunnel(6);
+    auto* page = window->findChild<ui::TunnelsPage*>();
+    const auto* model = page->table()->model();
+    QVERIFY(model->index(0, 0).data(ui::IdRole).toULongLong() != 6);
+    auto* detail = page->findChild<ui::TunnelDetail*>();
+    buttonNamed(*detail, QStringLiteral("Pin"))->click();
+    QCOMPARE(model->index(0, 0).data(ui::IdRole).toULongLong(), quint64{6});
+    page->table()->sortByColumn(ui::TunnelModel::Device, Qt::DescendingOrder);
+    QCOMPARE(model->index(0, 0).data(ui::IdRole).toULongLong(), quint64{6});
+    QLineEdit* note = nullptr;
+    for (QLineEdit* field : detail->findChildren<QLineEdit*>()) {
+        if (field->accessibleName() == QStringLiteral("Note about this tunnel")) note = field;
+    }
+    QVERIFY(note != nullptr);
+    note->setFocus();
+    QTest::keyClicks(note, QStringLiteral("ask Jo"));
+    QTest::keyClick(note, Qt::Key_Return);
+    QCOMPARE(model->index(0, 0).data(ui::SecondLineRole).toString(), QStringLiteral("ask Jo"));
+    // The note is found, and unpinning leaves it.
+    page->filterField()->setText(QStringLiteral("\"ask jo\""));
+    QCOMPARE(model->rowCount(), 1);
+    page->filterField()->clear();
+    buttonNamed(*detail, QStringLiteral("Pin"))->click();
+    QVERIFY(model->index(0, 0).data(ui::IdRole).toULongLong() != 6);
+}
+
+void MainWindowTest::earlierSessions_areAskedForAndSummedUp()
+{
+    const auto window = office();
+    std::optional<ui::HistoryQuery> asked;
+    connect(window.get(), &ui::MainWindow::earlierTunnelsRequested, this,
+            [&](const ui::HistoryQuery& query) { asked = query; });
+    window->showTunnel(1);
+    QVERIFY(!asked);
+    auto* page = window->findChild<ui::TunnelsPage*>();
+    page->showTab(ui::TunnelDetail::Tab::Earlier);
+    QVERIFY(asked);
+    const auto& tunnel = fake::snapshot(12)->tunnels[0];
+    QCOMPARE(*asked->device, tunnel.device);
+    QCOMPARE(asked->text, ui::textOf(tunnel.server.address));
+    std::vector<ui::HistoryTunnel> rows(5);
+    for (std::size_t i = 0; i < rows.size(); ++i) {
+        rows[i].serial = i + 1;
+        rows[i].server = tunnel.server;
+        rows[i].phase = i == 3 ? engine::tunnel::Phase::Failed : engine::tunnel::Phase::Closed;
+        rows[i].endCause = engine::tunnel::EventKind::AuthenticationFailed;
+        rows[i].started = QDateTime(QDate(2026, 11, 20), QTime(14, 0));
+        rows[i].ended = rows[i].started.addSecs(i == 0 ? 36000 : 600);
+    }
+    rows[4].ended = {};  // the tunnel itself
+    window->setEarlierTunnels(*asked, rows);
+    QString words;
+    for (const ui::SafeLabel* label : page->findChildren<ui::SafeLabel*>()) {
+        if (label->isVisible() && label->text().contains(QStringLiteral("earlier session")))
+            words = label->text();
+    }
+    QVERIFY2(words.contains(QStringLiteral("4 earlier sessions; 75")), qPrintable(words));
+    QVERIFY2(words.contains(QStringLiteral("lasted 10\u00a0min")), qPrintable(words));
+    QVERIFY2(words.contains(QStringLiteral("user name or password")), qPrintable(words));
+    // An answer to another question changes nothing.
+    ui::HistoryQuery other = *asked;
+    other.text = QStringLiteral("192.0.2.250");
+    window->setEarlierTunnels(other, {});
+    bool still = false;
+    for (const ui::SafeLabel* label : page->findChildren<ui::SafeLabel*>())
+        still = still || label->text() == words;
+    QVERIFY(still);
+}
+
+void MainWindowTest::tunnelFilter_excludes()
+{
+    const auto window = office();
+    window->showPage(ui::Page::Tunnels);
+    auto* page = window->findChild<ui::TunnelsPage*>();
+    const auto* model = page->table()->model();
+    const int all = model->rowCount();
+    page->filterField()->setText(QStringLiteral("pptp"));
+    const int pptp = model->rowCount();
+    QVERIFY(pptp > 0 && pptp < all);
+    page->filterField()->clear();
+    Q_EMIT page->table()->excludeAsked(QStringLiteral("PPTP"));
+    QCOMPARE(page->filterField()->text(), QStringLiteral("-PPTP"));
+    QCOMPARE(model->rowCount(), all - pptp);
+    Q_EMIT page->table()->filterAsked(QStringLiteral("Traffic both ways"));
+    QCOMPARE(page->filterField()->text(), QStringLiteral("-PPTP \"Traffic both ways\""));
+    QVERIFY(model->rowCount() < all - pptp);
+}
+
+void MainWindowTest::tunnelGroups_standTogether()
+{
+    const auto window = office();
+    window->showPage(ui::Page::Tunnels);
+    auto* page = window->findChild<ui::TunnelsPage*>();
+    const auto* model = page->table()->model();
+    const auto runs = [&] {
+        int count = 0;
+        QString last;
+        for (int row = 0; row < model->rowCount(); ++row) {
+            const QString text = model->index(row, ui::TunnelModel::Protocol).data().toString();
+            count += text != last ? 1 : 0;
+            last = text;
+        }
+        return count;
+    };
+    page->table()->sortByColumn(ui::TunnelModel::For, Qt::AscendingOrder);
+    const int before = runs();
+    for (QComboBox* box : page->findChildren<QComboBox*>()) {
+        if (box->accessibleName() != QStringLiteral("Groups")) continue;
+        box->setCurrentIndex(2);
+        Q_EMIT box->activated(2);
+    }
+    std::set<QString> protocols;
+    for (int row = 0; row < model->rowCount(); ++row)
+        protocols.insert(model->index(row, ui::TunnelModel::Protocol).data().toString());
+    QVERIFY(before > runs());
+    QCOMPARE(runs(), static_cast<int>(protocols.size()));
+}
+
+void MainWindowTest::reducedMotion_movesOnceASecond()
+{
+    const auto window = office();
+    ui::WindowSettings settings;
+    window->setSettings(settings);
+    window->showPage(ui::Page::Tunnels);
+    auto* table = window->findChild<ui::TunnelsPage*>()->table();
+    int moved = 0;
+    connect(table->model(), &QAbstractItemModel::dataChanged, this, [&] { ++moved; });
+    const auto second = [&](int from) {
+        moved = 0;
+        for (int step = from; step < from + 4; ++step)
+            window->setSnapshot(fake::snapshot(step));
+        return moved;
+    };
+    QCOMPARE(second(20), 4);
+    settings.reducedMotion = true;
+    window->setSettings(settings);
+    QCOMPARE(second(24), 1);
 }
 
 void MainWindowTest::theme_switchesAndBack()

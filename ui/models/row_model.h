@@ -180,6 +180,8 @@ protected:
     {
         return text(row, column);
     }
+    /// Before any column: negative if `a` stands above `b` however the table is sorted.
+    [[nodiscard]] virtual int rank(const Row& /*a*/, const Row& /*b*/) const { return 0; }
     [[nodiscard]] virtual bool isNumber(int /*column*/) const { return false; }
 
 private:
@@ -235,6 +237,7 @@ private:
         const auto before = [this](std::uint32_t a, std::uint32_t b) {
             const Row& one = m_all[a];
             const Row& two = m_all[b];
+            if (const int order = rank(one, two); order != 0) return order < 0;
             if (m_sortColumn >= 0 && m_sortColumn < m_headings.size()) {
                 if (less(one, two, m_sortColumn)) return m_sortOrder == Qt::AscendingOrder;
                 if (less(two, one, m_sortColumn)) return m_sortOrder == Qt::DescendingOrder;

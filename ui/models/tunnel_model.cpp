@@ -1,5 +1,6 @@
 #include "ui/models/tunnel_model.h"
 
+#include "ui/text/filter_words.h"
 #include "ui/text/words.h"
 
 #include <algorithm>
@@ -149,18 +150,57 @@ bool TunnelModel::accepts(const TunnelRow& row) const
     }
     if (m_filter.protocol && tunnel.protocol != *m_filter.protocol) return false;
     if (m_filter.device && tunnel.device != *m_filter.device) return false;
-    for (const QString& word : m_filter.text.split(QLatin1Char(' '), Qt::SkipEmptyParts)) {
+    for (const FilterWord& word : filterWords(m_filter.text)) {
         const auto has = [&](const QString& text) {
-            return text.contains(word, Qt::CaseInsensitive);
+            return text.contains(word.text, Qt::CaseInsensitive);
         };
-        if (!has(nameOf(tunnel.protocol)) && !has(m_presentation.deviceName(tunnel.device)) &&
-            !has(textOf(tunnel.device)) && !has(serverName(tunnel)) &&
-            !has(textOf(tunnel.server)) && !has(passageText(tunnel.passage, tunnel.protocol)) &&
-            !has(stateText(tunnel, m_presentation))) {
-            return false;
-        }
+        const bool found =
+            has(nameOf(tunnel.protocol)) || has(m_presentation.deviceName(tunnel.device)) ||
+            has(textOf(tunnel.device)) || has(serverName(tunnel)) || has(textOf(tunnel.server)) ||
+            has(passageText(tunnel.passage, tunnel.protocol)) ||
+            has(stateText(tunnel, m_presentation)) || has(markOf(tunnel).note);
+        if (found == word.excluded) return false;
     }
     return true;
+}
+
+void TunnelModel::setMarks(const TunnelMarks& marks)
+{
+    if (marks == m_marks) return;
+    m_marks = marks;
+    refilter();
+    retell();
+}
+
+void TunnelModel::setGrouping(Grouping grouping)
+{
+    m_grouping = grouping;
+    refilter();
+    retell();
+}
+
+TunnelMark TunnelModel::markOf(const engine::tunnel::Tunnel& tunnel) const
+{
+    const auto found = m_marks.find(keyOf(tunnel));
+    return found == m_marks.end() ? TunnelMark{} : found->second;
+}
+
+/// Pinned ones first, then group by group; the chosen column decides within.
+int TunnelModel::rank(const TunnelRow& a, const TunnelRow& b) const
+{
+    const bool one = markOf(a.tunnel).pinned;
+    const bool two = markOf(b.tunnel).pinned;
+    if (one != two) return one ? -1 : 1;
+    const auto order = [](const auto& first, const auto& second) {
+        return first < second ? -1 : second < first ? 1 : 0;
+    };
+    switch (m_grouping) {
+    case Grouping::None: return 0;
+    case Grouping::Device: return order(a.tunnel.device, b.tunnel.device);
+    case Grouping::Protocol: return order(a.tunnel.protocol, b.tunnel.protocol);
+    case Grouping::Server: return order(a.tunnel.server.address, b.tunnel.server.address);
+    }
+    return 0;
 }
 
 bool TunnelModel::less(const TunnelRow& a, const TunnelRow& b, int column) const
@@ -245,6 +285,11 @@ QVariant TunnelModel::extra(const TunnelRow& row, int column, int role) const
     case State:
         if (role == ShapeRole) return static_cast<int>(shapeOf(state));
         if (role == MeaningRole) return static_cast<int>(meaningOf(state));
+        if (role == SecondLineRole) {
+            const TunnelMark mark = markOf(tunnel);
+            if (!mark.note.isEmpty()) return safeText(mark.note, 60);
+            return mark.pinned ? tr("pinned") : QString();
+        }
         break;
     case Protocol:
         if (role == SecondLineRole) return wordOf(tunnel.confidence);

@@ -4,6 +4,7 @@
 #include "ui/models/row_model.h"
 #include "ui/text/tunnel_words.h"
 #include "ui/values/presentation.h"
+#include "ui/values/tunnel_mark.h"
 
 #include <QCoreApplication>
 #include <QList>
@@ -59,6 +60,12 @@ public:
     void setFilter(const TunnelFilter& filter);
     [[nodiscard]] const TunnelFilter& filter() const { return m_filter; }
     void presentationChanged() { retell(); }
+    /// The user's own pins and notes.
+    void setMarks(const TunnelMarks& marks);
+    [[nodiscard]] TunnelMark markOf(const engine::tunnel::Tunnel& tunnel) const;
+    enum class Grouping : std::uint8_t { None, Device, Protocol, Server };
+    /// Equal ones stand together, whatever column sorts.
+    void setGrouping(Grouping grouping);
 
     /// A live tunnel that somebody should look at: refused, failed, impaired, one way.
     [[nodiscard]] static bool needsLook(const engine::tunnel::Tunnel& tunnel, engine::Instant now);
@@ -69,6 +76,7 @@ protected:
     [[nodiscard]] Id idOf(const TunnelRow& row) const override { return row.tunnel.serial; }
     [[nodiscard]] bool accepts(const TunnelRow& row) const override;
     [[nodiscard]] bool less(const TunnelRow& a, const TunnelRow& b, int column) const override;
+    [[nodiscard]] int rank(const TunnelRow& a, const TunnelRow& b) const override;
     [[nodiscard]] QString text(const TunnelRow& row, int column) const override;
     [[nodiscard]] QString sentence(const TunnelRow& row) const override;
     [[nodiscard]] QVariant extra(const TunnelRow& row, int column, int role) const override;
@@ -80,6 +88,8 @@ private:
 
     const Presentation& m_presentation;
     TunnelFilter m_filter;
+    TunnelMarks m_marks;
+    Grouping m_grouping = Grouping::None;
     std::vector<TunnelRow> m_latest;  ///< also while frozen, so that rates go on
     engine::Instant m_latestAt;
 };

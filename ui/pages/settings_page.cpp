@@ -1,10 +1,10 @@
 #include "ui/pages/settings_page.h"
 
 #include "ui/format/format.h"
+#include "ui/text/help_words.h"
 
 #include <QGridLayout>
 #include <QScrollArea>
-#include <QShortcut>
 #include <QSpinBox>
 
 namespace ui {
@@ -80,6 +80,13 @@ SettingsPage::SettingsPage(QWidget* parent)
     });
     addRow(look, tr("Units of speed"), tr("Providers count bits, files are counted in bytes."),
            m_rates);
+    m_motion = new SegmentedSwitch({tr("Full"), tr("Reduced")}, tr("Motion"), look);
+    connect(m_motion, &SegmentedSwitch::asked, this, [this](int position) {
+        WindowSettings next = m_settings;
+        next.reducedMotion = position == 1;
+        change(next);
+    });
+    addRow(look, tr("Motion"), tr("Reduced: numbers and curves move once a second."), m_motion);
     page->addWidget(look);
 
     auto* live = new Card(body);
@@ -143,41 +150,23 @@ SettingsPage::SettingsPage(QWidget* parent)
     m_about->body()->addLayout(m_versions);
     page->addWidget(m_about);
 
-    auto* keys = new Card(body);
-    keys->body()->addWidget(new CardHeading(tr("Keys"), {}, keys));
+    auto* card = new Card(body);
+    card->body()->addWidget(new CardHeading(tr("Keys"), {}, card));
     auto* grid = new QGridLayout;
     grid->setHorizontalSpacing(kGapPage);
     grid->setVerticalSpacing(kGapSmall);
     grid->setColumnStretch(1, 1);
     grid->setColumnStretch(3, 1);
-    const std::pair<const char*, QString> list[] = {
-        {"Ctrl+1 … Ctrl+9", tr("Pages")},
-        {"Ctrl+F, /", tr("Filter this page")},
-        {"Esc", tr("Clear the filter, close the details")},
-        {"Space", tr("Freeze the table")},
-        {"Enter, Ctrl+Enter", tr("Details, details in a window")},
-        {"Del", tr("Disconnect, end, remove")},
-        {"Ctrl+Z, Ctrl+Shift+Z", tr("Undo and redo a change of the rules")},
-        {"Ctrl+E", tr("Export history")},
-        {"Ctrl+L", tr("Copy rows as CSV")},
-        {"F5", tr("Ask again now")},
-        {"F6, Shift+F6", tr("Next and previous pane")},
-        {"Alt+←, Alt+→", tr("Back and forward")},
-        {"Ctrl+,", tr("Settings")},
-        {"Ctrl+B", tr("Narrow or wide sidebar")},
-        {"Ctrl+W", tr("Close the window")},
-        {"Ctrl+Q", tr("Quit")},
-    };
     int at = 0;
-    for (const auto& [key, meaning] : list) {
-        auto* name = new SafeLabel(QString::fromUtf8(key), keys);
+    for (const auto& [key, meaning] : ui::keys()) {
+        auto* name = new SafeLabel(key, card);
         name->muted();
         grid->addWidget(name, at / 2, at % 2 * 2);
-        grid->addWidget(new SafeLabel(meaning, keys), at / 2, at % 2 * 2 + 1);
+        grid->addWidget(new SafeLabel(meaning, card), at / 2, at % 2 * 2 + 1);
         ++at;
     }
-    keys->body()->addLayout(grid);
-    page->addWidget(keys);
+    card->body()->addLayout(grid);
+    page->addWidget(card);
     page->addStretch();
     auto* area = asScrollPage(body, this);
     body->setMaximumWidth(920);
@@ -196,6 +185,7 @@ void SettingsPage::setSettings(const WindowSettings& settings)
     m_theme->setPosition(static_cast<int>(settings.theme));
     m_units->setPosition(static_cast<int>(settings.units));
     m_rates->setPosition(settings.ratesInBits ? 0 : 1);
+    m_motion->setPosition(settings.reducedMotion ? 1 : 0);
     m_onLive->setPosition(static_cast<int>(settings.onLive));
     m_onLiveWords->setText(sentenceFor(settings.onLive));
     const QSignalBlocker days(m_days);

@@ -32,6 +32,7 @@ private:
     SegmentedSwitch* m_theme;
     SegmentedSwitch* m_units;
     SegmentedSwitch* m_rates;
+    SegmentedSwitch* m_motion;
     SegmentedSwitch* m_onLive;
     SafeLabel* m_onLiveWords;
     QSpinBox* m_days;

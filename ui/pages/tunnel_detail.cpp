@@ -8,6 +8,7 @@
 #include <QClipboard>
 #include <QGridLayout>
 #include <QHBoxLayout>
+#include <QLineEdit>
 #include <QScrollArea>
 #include <QToolButton>
 
@@ -84,6 +85,28 @@ TunnelDetail::TunnelDetail(const Presentation& presentation, Closable closable, 
     buttons->addStretch();
     card->body()->addLayout(buttons);
 
+    auto* marks = new QHBoxLayout;
+    marks->setSpacing(kGap);
+    m_pin = makeChip(tr("Pin"), card);
+    m_pin->setToolTip(tr("Pinned tunnels stay on top of the table, also when they dial again"));
+    m_note = new QLineEdit(card);
+    m_note->setMaxLength(200);
+    m_note->setPlaceholderText(tr("Add a note"));
+    m_note->setAccessibleName(tr("Note about this tunnel"));
+    connect(m_pin, &QPushButton::clicked, this, [this](bool pinned) {
+        m_mark.pinned = pinned;
+        Q_EMIT marked(keyOf(m_tunnel), m_mark);
+    });
+    connect(m_note, &QLineEdit::editingFinished, this, [this] {
+        if (!m_note->isModified()) return;
+        m_note->setModified(false);
+        m_mark.note = m_note->text().trimmed();
+        Q_EMIT marked(keyOf(m_tunnel), m_mark);
+    });
+    marks->addWidget(m_pin);
+    marks->addWidget(m_note, 1);
+    card->body()->addLayout(marks);
+
     m_question = new InlineMessage(card);
     QPushButton* yes = m_question->addAction(tr("Disconnect"));
     QPushButton* no = m_question->addAction(tr("Keep"));
@@ -122,6 +145,8 @@ TunnelDetail::TunnelDetail(const Presentation& presentation, Closable closable, 
           static_cast<int>(ConnectionModel::LastPacket)})
         m_sessionTable->setColumnHidden(column, true);
     m_tabs->addTab(m_sessionTable, tr("Sessions"));
+    m_tabs->addTab(makeEarlier(), tr("Earlier"));
+    connect(m_tabs, &QTabWidget::currentChanged, this, &TunnelDetail::askForEarlier);
     card->body()->addWidget(m_tabs, 1);
 }
 
@@ -162,6 +187,72 @@ QWidget* TunnelDetail::makeMapping()
     return asScrollPage(body, this);
 }
 
+QWidget* TunnelDetail::makeEarlier()
+{
+    auto* body = new QWidget(this);
+    auto* columnLayout = new QVBoxLayout(body);
+    columnLayout->setContentsMargins(0, kGapWide, 0, 0);
+    columnLayout->setSpacing(kGap);
+    m_earlierWords = new SafeLabel(body);
+    m_earlierWords->wrapping();
+    columnLayout->addWidget(m_earlierWords);
+    m_earlier = new HistoryTunnelModel(m_presentation, this);
+    auto* table =
+        new Table(tr("Earlier sessions with this server"), CellDelegate::Lines::Two, body);
+    table->setModel(m_earlier);
+    table->setProperty("plain", true);
+    using Column = HistoryTunnelModel::Column;
+    for (const int column : {static_cast<int>(Column::Protocol), static_cast<int>(Column::Device),
+                             static_cast<int>(Column::Server), static_cast<int>(Column::Passage)})
+        table->setColumnHidden(column, true);
+    const QString unseen = QStringLiteral(" ");
+    table->setColumnWidths({{QStringLiteral("30 Dec 2026, 23:59")},
+                            {unseen},
+                            {unseen},
+                            {unseen},
+                            {unseen},
+                            {QStringLiteral("23 h 59 min")},
+                            {QStringLiteral("888 MB / 88.8 MB")},
+                            {}});
+    table->setDispensable({Column::Total});
+    table->sortByColumn(Column::Ended, Qt::DescendingOrder);
+    columnLayout->addWidget(table, 1);
+    return body;
+}
+
+HistoryQuery TunnelDetail::earlierQuery() const
+{
+    HistoryQuery query;
+    query.from = QDateTime::fromSecsSinceEpoch(0);
+    query.to = m_presentation.wallClock;
+    query.text = textOf(m_tunnel.server.address);
+    query.device = m_tunnel.device;
+    query.protocol = m_tunnel.protocol;
+    query.limit = 500;
+    return query;
+}
+
+void TunnelDetail::askForEarlier()
+{
+    if (m_past || m_tabs->currentIndex() != static_cast<int>(Tab::Earlier)) return;
+    m_earlierWords->setText(tr("Looking…"));
+    Q_EMIT earlierAsked(earlierQuery());
+}
+
+void TunnelDetail::setEarlier(const HistoryQuery& query, const std::vector<HistoryTunnel>& rows)
+{
+    const HistoryQuery mine = earlierQuery();
+    if (query.device != mine.device || query.protocol != mine.protocol || query.text != mine.text)
+        return;
+    // The text is found in names, too, and the tunnel itself is not earlier than itself.
+    std::vector<HistoryTunnel> earlier;
+    for (const HistoryTunnel& row : rows) {
+        if (row.server.address == m_tunnel.server.address && !row.isLive()) earlier.push_back(row);
+    }
+    m_earlierWords->setText(earlierSentence(earlier, m_presentation));
+    m_earlier->setRows(std::move(earlier));
+}
+
 void TunnelDetail::setTunnel(const engine::tunnel::Tunnel& tunnel, double rateInbound,
                              double rateOutbound)
 {
@@ -173,10 +264,17 @@ void TunnelDetail::setTunnel(const engine::tunnel::Tunnel& tunnel, double rateIn
         m_sessions->setSessions({}, m_presentation.now);
         m_findingsShown.clear();
     }
+    const bool other = tunnel.serial != m_tunnel.serial;
+    m_pin->setChecked(m_mark.pinned);
+    if (other || !m_note->isModified()) {
+        if (m_note->text() != m_mark.note) m_note->setText(m_mark.note);
+        m_note->setModified(false);
+    }
     m_tunnel = tunnel;
     m_rateInbound = rateInbound;
     m_rateOutbound = rateOutbound;
     m_timeline->setTunnel(tunnel);
+    if (other) askForEarlier();
     presentationChanged();
 }
 
@@ -200,6 +298,9 @@ void TunnelDetail::setPast()
 {
     m_past = true;
     m_disconnect->hide();
+    m_pin->hide();
+    m_note->hide();
+    m_tabs->removeTab(static_cast<int>(Tab::Earlier));
     m_tabs->removeTab(static_cast<int>(Tab::Sessions));
 }
 

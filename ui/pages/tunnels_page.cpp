@@ -1,5 +1,6 @@
 #include "ui/pages/tunnels_page.h"
 
+#include "ui/text/filter_words.h"
 #include "ui/text/words.h"
 #include "ui/widgets/table.h"
 
@@ -34,6 +35,13 @@ TunnelsPage::TunnelsPage(const Presentation& presentation, TunnelModel& model, Q
         m_protocol->addItem(nameOf(text.protocol));
     connect(m_protocol, &QComboBox::activated, this, [this] { applyFilter(); });
     bar->addWidget(m_protocol);
+    m_grouping = new QComboBox(this);
+    m_grouping->setAccessibleName(tr("Groups"));
+    m_grouping->addItems({tr("No groups"), tr("By device"), tr("By protocol"), tr("By server")});
+    connect(m_grouping, &QComboBox::activated, this, [this](int grouping) {
+        m_model.setGrouping(static_cast<TunnelModel::Grouping>(grouping));
+    });
+    bar->addWidget(m_grouping);
     m_deviceChip = makeChip({}, this);
     m_deviceChip->hide();
     connect(m_deviceChip, &QPushButton::clicked, this, [this] {
@@ -82,7 +90,15 @@ TunnelsPage::TunnelsPage(const Presentation& presentation, TunnelModel& model, Q
         if (m_detail->isVisible()) showDetail(serial);
     });
     connect(m_table, &Table::freezeAsked, this, &TunnelsPage::toggleFreeze);
-    connect(m_table, &Table::filterAsked, filterField(), &QLineEdit::setText);
+    const auto addWord = [this](const QString& text, bool excluded) {
+        const QString typed = filterField()->text().trimmed();
+        filterField()->setText((typed.isEmpty() ? QString() : typed + QLatin1Char(' ')) +
+                               asFilterWord(text, excluded));
+    };
+    connect(m_table, &Table::filterAsked, this,
+            [addWord](const QString& text) { addWord(text, false); });
+    connect(m_table, &Table::excludeAsked, this,
+            [addWord](const QString& text) { addWord(text, true); });
     connect(m_table, &Table::removeAsked, this, [this] {
         showDetail(m_table->currentId());
         m_detail->askToDisconnect();
@@ -99,6 +115,9 @@ TunnelsPage::TunnelsPage(const Presentation& presentation, TunnelModel& model, Q
     connect(m_detail, &TunnelDetail::passthroughAsked, this, &TunnelsPage::passthroughAsked);
     connect(m_detail, &TunnelDetail::deviceAsked, this,
             qOverload<engine::net::Ipv4Address>(&TunnelsPage::showOnly));
+
+    connect(m_detail, &TunnelDetail::earlierAsked, this, &TunnelsPage::earlierAsked);
+    connect(m_detail, &TunnelDetail::marked, this, &TunnelsPage::marked);
 
     m_empty = new EmptyState(Symbol::Tunnels, this);
     connect(m_empty->action(), &QPushButton::clicked, this, [this] {
@@ -172,8 +191,10 @@ void TunnelsPage::snapshotShown()
 {
     updateEmpty();
     if (!m_detail->isVisible()) return;
-    if (const TunnelRow* row = m_model.find(m_detail->serial()))
+    if (const TunnelRow* row = m_model.find(m_detail->serial())) {
+        m_detail->setMark(m_model.markOf(row->tunnel));
         m_detail->setTunnel(row->tunnel, row->rateInbound, row->rateOutbound);
+    }
 }
 
 void TunnelsPage::setSessions(const std::vector<engine::SessionRecord>& sessions,
@@ -215,6 +236,7 @@ void TunnelsPage::showDetail(std::uint64_t serial)
 {
     const TunnelRow* row = m_model.find(serial);
     if (row == nullptr) return;
+    m_detail->setMark(m_model.markOf(row->tunnel));
     m_detail->setTunnel(row->tunnel, row->rateInbound, row->rateOutbound);
     if (!m_detail->isVisible()) {
         m_detail->show();

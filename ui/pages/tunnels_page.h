@@ -29,6 +29,10 @@ public:
     void showTab(TunnelDetail::Tab tab) { m_detail->showTab(tab); }
     /// The tunnel whose sessions the page wants to see; 0: none.
     [[nodiscard]] std::uint64_t sessionsWanted() const;
+    void setEarlier(const HistoryQuery& query, const std::vector<HistoryTunnel>& rows)
+    {
+        m_detail->setEarlier(query, rows);
+    }
     void presentationChanged();
     bool clearFilter() override;
     [[nodiscard]] Table* table() { return m_table; }
@@ -37,6 +41,8 @@ Q_SIGNALS:
     void disconnectAsked(quint64 serial);
     void passthroughAsked(engine::net::VpnProtocol protocol);
     void windowAsked(quint64 serial);
+    void earlierAsked(const ui::HistoryQuery& query);
+    void marked(const ui::TunnelKey& key, const ui::TunnelMark& mark);
 
 private:
     void applyFilter();
@@ -49,6 +55,7 @@ private:
     TunnelFilter m_filter;
     QList<QPushButton*> m_chips;
     QComboBox* m_protocol;
+    QComboBox* m_grouping;
     QPushButton* m_deviceChip;
     QPushButton* m_freeze;
     SafeLabel* m_count;

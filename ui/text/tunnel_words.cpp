@@ -575,6 +575,40 @@ Meaning meaningOf(const engine::tunnel::TimelineEvent& event)
     return Meaning::Neutral;
 }
 
+QString earlierSentence(const std::vector<HistoryTunnel>& earlier, const Presentation& p)
+{
+    if (earlier.empty()) return Words::tr("This device has not used this server before.");
+    std::vector<qint64> lengths;
+    const HistoryTunnel* failure = nullptr;
+    for (const HistoryTunnel& one : earlier) {
+        if (one.phase != Phase::Failed && one.phase != Phase::Refused) {
+            lengths.push_back(one.started.msecsTo(one.ended));
+        } else if (failure == nullptr || failure->ended < one.ended) {
+            failure = &one;
+        }
+    }
+    QString text = Words::tr("%n earlier session(s)", nullptr, static_cast<int>(earlier.size())) +
+                   Words::tr("; %1 came up.")
+                       .arg(p.format.percent(static_cast<double>(lengths.size()) /
+                                             static_cast<double>(earlier.size())));
+    if (!lengths.empty()) {
+        const auto middle = lengths.begin() + static_cast<std::ptrdiff_t>(lengths.size() / 2);
+        std::nth_element(lengths.begin(), middle, lengths.end());
+        text += QLatin1Char(' ') + Words::tr("They usually lasted %1.")
+                                       .arg(p.format.duration(std::chrono::milliseconds(*middle)));
+    }
+    if (failure != nullptr) {
+        engine::tunnel::Tunnel over = failure->detail;
+        over.phase = failure->phase;
+        over.endCause = failure->endCause;
+        text += QLatin1Char(' ') +
+                Words::tr("The last failure was on %1: %2")
+                    .arg(p.format.locale().toString(failure->ended, QStringLiteral("d MMM, HH:mm")),
+                         endSentence(over));
+    }
+    return text;
+}
+
 QString titleOf(FindingKind kind)
 {
     switch (kind) {

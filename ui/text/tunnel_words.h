@@ -2,6 +2,7 @@
 
 #include "engine/tunnel/tunnel.h"
 #include "ui/theme/symbol.h"
+#include "ui/values/history.h"
 #include "ui/values/presentation.h"
 
 #include <QString>
@@ -55,6 +56,10 @@ inline constexpr engine::Duration kSilentAfter = std::chrono::seconds(90);
 
 /// The same in a word or two, for tables.
 [[nodiscard]] QString endWord(engine::tunnel::EventKind cause);
+
+/// How well earlier sessions of one device with one server went; they have all ended.
+[[nodiscard]] QString earlierSentence(const std::vector<HistoryTunnel>& earlier,
+                                      const Presentation& p);
 
 /// One entry of the timeline as a sentence.
 [[nodiscard]] QString sentenceOf(const engine::tunnel::TimelineEvent& event,

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "engine/policy/passthrough_policy.h"
+#include "ui/values/tunnel_mark.h"
 
 #include <cstdint>
 
@@ -21,6 +22,7 @@ struct WindowSettings {
     std::uint32_t retentionMegabytes = 1024;
     engine::policy::OnLive onLive = engine::policy::OnLive::Hold;
     bool reducedMotion = false;
+    TunnelMarks marks;
     friend bool operator==(const WindowSettings&, const WindowSettings&) = default;
 };
 

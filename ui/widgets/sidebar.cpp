@@ -25,7 +25,8 @@ protected:
 
 }  // namespace
 
-Sidebar::Sidebar(QWidget* parent) : QFrame(parent), m_column(new QVBoxLayout(this))
+Sidebar::Sidebar(QWidget* parent)
+    : QFrame(parent), m_column(new QVBoxLayout(this)), m_commands(new QHBoxLayout)
 {
     setObjectName(QStringLiteral("sidebar"));
     setAccessibleName(tr("Pages"));
@@ -73,6 +74,17 @@ void Sidebar::addPage(int page, Symbol symbol, const QString& text, const QStrin
     name(m_entries.last());
 }
 
+QToolButton* Sidebar::addCommand(Symbol symbol, const QString& text, const QString& keys)
+{
+    auto* button = new QToolButton(this);
+    button->setIcon(iconOf(symbol));
+    button->setIconSize({20, 20});
+    button->setAccessibleName(text);
+    button->setToolTip(tr("%1 (%2)").arg(text, keys));
+    m_commands->addWidget(button);
+    return button;
+}
+
 void Sidebar::name(const Entry& entry)
 {
     entry.button->setText(m_narrow ? QString() : QStringLiteral("  ") + entry.name);
@@ -84,13 +96,10 @@ void Sidebar::name(const Entry& entry)
 void Sidebar::finish()
 {
     m_column->addStretch();
-    auto* fold = new QToolButton(this);
-    fold->setIcon(iconOf(Symbol::Menu));
-    fold->setIconSize({20, 20});
-    fold->setAccessibleName(tr("Narrow or wide sidebar"));
-    fold->setToolTip(tr("Narrow or wide sidebar (Ctrl+B)"));
-    connect(fold, &QToolButton::clicked, this, [this] { setNarrow(!m_narrow); });
-    m_column->addWidget(fold);
+    m_column->addLayout(m_commands);
+    connect(addCommand(Symbol::Menu, tr("Narrow or wide sidebar"), QStringLiteral("Ctrl+B")),
+            &QToolButton::clicked, this, [this] { setNarrow(!m_narrow); });
+    m_commands->addStretch();
 }
 
 void Sidebar::setCurrent(int page)
@@ -127,6 +136,7 @@ void Sidebar::setNarrow(bool narrow)
     setFixedWidth(narrow ? kNarrow : kWide);
     m_title->setVisible(!narrow);
     m_state->setVisible(!narrow);
+    m_commands->setDirection(narrow ? QBoxLayout::TopToBottom : QBoxLayout::LeftToRight);
     for (SafeLabel* group : m_groups)
         group->setVisible(!narrow);
     for (const Entry& entry : m_entries)

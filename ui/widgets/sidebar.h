@@ -5,6 +5,9 @@
 #include <QFrame>
 #include <QList>
 
+class QHBoxLayout;
+class QToolButton;
+
 namespace ui {
 
 /// The pages in their groups. Narrow, it shows the drawings only.
@@ -16,6 +19,8 @@ public:
     explicit Sidebar(QWidget* parent);
     void addGroup(const QString& title);
     void addPage(int page, Symbol symbol, const QString& name, const QString& keys);
+    /// Not a page: something that is done at once. They stand in a row below the pages.
+    QToolButton* addCommand(Symbol symbol, const QString& name, const QString& keys);
     void finish();
     void setCurrent(int page);
     void setPageEnabled(int page, bool enabled);
@@ -38,6 +43,7 @@ private:
     void name(const Entry& entry);
 
     QVBoxLayout* m_column;
+    QHBoxLayout* m_commands;
     QWidget* m_mark;
     SafeLabel* m_title;
     Badge* m_state;

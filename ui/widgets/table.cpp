@@ -10,6 +10,7 @@
 #include <QHeaderView>
 #include <QKeyEvent>
 #include <QMenu>
+#include <QMetaMethod>
 #include <QPainter>
 
 #include <utility>
@@ -330,6 +331,13 @@ void Table::contextMenuEvent(QContextMenuEvent* event)
     QAction* only = menu.addAction(tr("Filter to this cell"));
     only->setEnabled(!filter.isEmpty());
     connect(only, &QAction::triggered, this, [this, filter] { Q_EMIT filterAsked(filter); });
+    // Only where a page understands it.
+    if (isSignalConnected(QMetaMethod::fromSignal(&Table::excludeAsked))) {
+        QAction* exclude = menu.addAction(tr("Exclude what is like this cell"));
+        exclude->setEnabled(!filter.isEmpty());
+        connect(exclude, &QAction::triggered, this,
+                [this, filter] { Q_EMIT excludeAsked(filter); });
+    }
     const QString text = at.data().toString();
     connect(menu.addAction(tr("Copy cell")), &QAction::triggered, this,
             [text] { QApplication::clipboard()->setText(text); });

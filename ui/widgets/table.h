@@ -59,6 +59,8 @@ Q_SIGNALS:
     void currentIdChanged(quint64 id);
     /// From the cell menu: show only rows like this cell.
     void filterAsked(const QString& text);
+    /// Leave out rows like this cell.
+    void excludeAsked(const QString& text);
 
 protected:
     void keyPressEvent(QKeyEvent* event) override;

@@ -1,0 +1,30 @@
+#pragma once
+
+#include <QString>
+
+#include <cstdint>
+
+namespace ui {
+
+/// The pages, in the order of the sidebar. Start covers all others while nothing is shared.
+enum class Page : std::uint8_t {
+    Start,
+    Overview,
+    Tunnels,
+    Connections,
+    Devices,
+    History,
+    Passthrough,
+    PortForwards,
+    Network,
+    Events,
+    Settings,
+};
+inline constexpr int kPageCount = 11;
+
+/// The page's word: in file names of screenshots and on the command line.
+[[nodiscard]] QString wordOf(Page page);
+/// For people.
+[[nodiscard]] QString nameOf(Page page);
+
+}  // namespace ui
