@@ -216,7 +216,7 @@ Result<void, CommandError> Engine::State::applyCommand(Instant now, const Comman
             [&](const CloseSession& wish) -> Answer {
                 std::optional<std::uint32_t> found;
                 forEachSession([&](std::uint32_t index) {
-                    if (sessions.detail(index).serial == wish.serial) found = index;
+                    if (sessions.detail(index).serial() == wish.serial) found = index;
                 });
                 if (!found) return Err{CommandError::NoSuchSession};
                 tellReset(now, *found, output);
@@ -342,6 +342,7 @@ void Engine::State::rebuildSlots()
             slot = {};
         }
     }
+    slotsEnd = slots.size();  // all are looked at while they change
     for (const net::Ipv4Address address : config.external.addresses) {
         if (slotOf(address)) continue;
         for (std::size_t i = 0; i < slots.size(); ++i) {
@@ -352,9 +353,11 @@ void Engine::State::rebuildSlots()
         }
     }
     sharedSlots = 0;
+    slotsEnd = 0;
     for (ExternalSlot& slot : slots) {
         slot.oneToOne = {};
         if (!slot.used) continue;
+        slotsEnd = static_cast<std::size_t>(&slot - slots.data()) + 1;
         for (const policy::OneToOne& rule : config.oneToOnes) {
             if (rule.enabled && rule.externalAddress == slot.address) {
                 slot.oneToOne = rule.internalAddress;

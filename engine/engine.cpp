@@ -21,17 +21,15 @@ std::uint32_t capacityOf(const EngineConfig& config)
     return std::clamp(std::bit_ceil(std::max(config.maxSessions, 16U)), 16U, 8U << 20U);
 }
 
-/// How many packets are looked up ahead of the one that is worked on.
-constexpr std::size_t kBatch = 32;
-
 }  // namespace
 
 Engine::State::State(Instant now, const EngineConfig& initial)
     : config(initial),
       random(derived(initial.seed, 1)),
       sessions(capacityOf(initial), derived(initial.seed, 2), initial.memoryAdvice),
-      mappings(std::min(capacityOf(initial), 1U << 18U), derived(initial.seed, 3)),
-      permissions(capacityOf(initial), derived(initial.seed, 4)),
+      mappings(std::min(capacityOf(initial), 1U << 18U), derived(initial.seed, 3),
+               initial.memoryAdvice),
+      permissions(capacityOf(initial), derived(initial.seed, 4), initial.memoryAdvice),
       devices(derived(initial.seed, 5)),
       passthrough(derived(initial.seed, 6)),
       tunnels(derived(initial.seed, 7)),
@@ -92,29 +90,8 @@ void Engine::handlePackets(Instant now, PortId ingress, std::span<wire::Packet> 
                            std::span<Verdict> verdicts, Output& output)
 {
     assert(packets.size() == verdicts.size());
-    State& state = *m_state;
-    const net::Direction direction =
-        ingress == PortId::Internal ? net::Direction::Outbound : net::Direction::Inbound;
-    std::array<std::uint32_t, kBatch> hashes{};
-    for (std::size_t start = 0; start < packets.size(); start += kBatch) {
-        const std::size_t count = std::min(kBatch, packets.size() - start);
-        for (std::size_t i = 0; i < count; ++i) {
-            hashes[i] = state.hashAhead(packets[start + i], direction);
-            state.sessions.prefetchIndex(hashes[i]);
-        }
-        for (std::size_t i = 0; i < count; ++i)
-            __builtin_prefetch(state.sessions.sessionAhead(hashes[i]), 1);
-        for (std::size_t i = 0; i < count; ++i) {
-            wire::Packet& packet = packets[start + i];
-            state.aheadHash = hashes[i];
-            const Verdict verdict = state.walk(now, ingress, packet, output);
-            verdicts[start + i] = verdict.kind == Verdict::Kind::Forward
-                                      ? state.cut(verdict, packet, output)
-                                      : verdict;
-        }
-        state.aheadHash = 0;
-    }
-    state.reportTunnels(now, output);
+    m_state->walkAll(now, ingress, packets, verdicts, output);
+    m_state->reportTunnels(now, output);
 }
 
 void Engine::handleTimeout(Instant now, Output& output)

@@ -14,6 +14,7 @@
 #include "engine/wire/tcp_view.h"
 #include "engine/wire/udp_view.h"
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <deque>
@@ -22,6 +23,23 @@
 #include <vector>
 
 namespace engine {
+
+/// Ours: packets that are looked up ahead together; as many as memory serves at once on the
+/// processors of today, and as one read of a device gives.
+inline constexpr std::size_t kBatch = 32;
+
+/// What is worked out about a packet before its turn in a batch. Guesses only: whoever uses one
+/// checks it, since earlier packets of the batch may have changed everything.
+struct Ahead {
+    nat::SessionKey key;     ///< what transport() will look up
+    std::uint32_t hash = 0;  ///< of `key`; zero: no ordinary packet, nothing here means anything
+    nat::FlatIndex::Guess session;
+    // Of a flow that seems to begin: the mapping it would use, and how its answers would be found.
+    std::uint32_t mappingHash = 0;  ///< zero: not worked out
+    std::uint32_t mapping = nat::FlatIndex::kNone;
+    nat::SessionKey answerKey;
+    std::uint32_t answerHash = 0;  ///< zero: not worked out
+};
 
 /// What one walk of one packet carries along.
 struct Walk {
@@ -32,6 +50,7 @@ struct Walk {
     PortId ingress = PortId::Internal;
     bool inspect = true;   ///< false: passthrough has seen it already and let it go
     bool hairpin = false;  ///< second half of a hairpinned packet
+    const Ahead* ahead = nullptr;
     /// Outcome beside the verdict, for fragments that follow this one.
     std::uint32_t session = nat::FlatIndex::kNone;
 };
@@ -47,10 +66,7 @@ struct Engine::State {
 
     // packet_walk.cpp: the way of a packet.
     Verdict walk(Instant now, PortId ingress, wire::Packet& packet, Output& output,
-                 bool inspect = true);
-    /// The hash under which walk() will look this packet up, if it is an ordinary one; else zero.
-    [[nodiscard]] std::uint32_t hashAhead(const wire::Packet& packet,
-                                          net::Direction direction) const;
+                 bool inspect = true, const Ahead* ahead = nullptr);
     /// While there is no external address: nothing leaves, and the inside is told.
     Verdict whileParked(Walk& walk);
     Verdict outbound(Walk& walk);
@@ -65,6 +81,30 @@ struct Engine::State {
                                   wire::ConstBytes payload, std::uint32_t sequence,
                                   std::uint8_t tcpFlags);
     void rewrite(Walk& walk, std::uint32_t index, net::Direction direction);
+    /// Counts one packet, or `packets` in one, for its session, its device and in all.
+    void tally(std::uint32_t index, net::Direction direction, std::uint32_t bytes,
+               std::uint32_t packets, bool looped)
+    {
+        nat::Session& session = sessions[index];
+        DeviceTraffic& device = traffic[session.device];
+        const auto few = static_cast<std::uint16_t>(std::min(packets, 0x4000U));
+        const auto add = [&](DirectionTotals& totals) {
+            totals.bytes += bytes;
+            totals.packets += packets;
+        };
+        if (direction == net::Direction::Outbound) {
+            session.bytesOut += bytes;
+            session.packetsOut = static_cast<std::uint16_t>(session.packetsOut + few);
+            add(device.outbound);
+            if (!looped) add(counters.outbound);
+        } else {
+            session.bytesIn += bytes;
+            session.packetsIn = static_cast<std::uint16_t>(session.packetsIn + few);
+            add(device.inbound);
+            if (!looped) add(counters.inbound);
+        }
+        if (((session.packetsOut | session.packetsIn) & 0x8000U) != 0) sessions.fold(index);
+    }
     Verdict hairpin(Walk& walk);
     Verdict redirect(Walk& walk, passthrough::FlowId flow);
     [[nodiscard]] bool isExternal(net::Ipv4Address address) const;
@@ -88,6 +128,17 @@ struct Engine::State {
     void bind(Instant now, const passthrough::PortlessBinding& binding);
     void unbind(Instant now, const passthrough::PortlessUnbinding& unbinding, Output& output);
 
+    // batch_walk.cpp: many packets at once.
+    void walkAll(Instant now, PortId ingress, std::span<wire::Packet> packets,
+                 std::span<Verdict> verdicts, Output& output);
+    void lookAhead(net::Direction direction, std::span<const wire::Packet> packets,
+                   std::span<Ahead> ahead) const;
+    void lookAheadOfSetUp(std::span<Ahead> ahead) const;
+    void peek(net::Direction direction, const wire::Packet& packet, Ahead& ahead) const;
+    enum class ShortCut : std::uint8_t { NotTaken, Forwarded, OutOfWindow, InexactReset };
+    ShortCut shortCut(Instant now, net::Direction direction, wire::Packet& packet,
+                      const Ahead& ahead);
+
     // icmp_walk.cpp: queries' errors, and what the router says itself.
     Verdict icmpError(Walk& walk, net::Direction direction);
     void hearRefusal(Walk& walk, const nat::EmbeddedPacket& quoted,
@@ -110,6 +161,7 @@ struct Engine::State {
         std::uint32_t forward = 0;
         bool hairpin = false;
         bool holds = true;  ///< keeps its mapping alive
+        const Ahead* ahead = nullptr;
     };
     Opened openOutbound(Instant now, const Wish& wish, Output& output);
     Opened open(Instant now, const Wish& wish, std::uint16_t device, Output& output);
@@ -242,8 +294,8 @@ struct Engine::State {
         bool used = false;
     };
 
-    std::uint32_t aheadHash = 0;  ///< of the packet that is walked, when hashAhead() has told it
-
+    std::array<Ahead, kBatch>
+        batchAhead;  ///< only during walkAll(); here, so that nobody clears it
     EngineConfig config;
     Random random;
     nat::SessionTable sessions;
@@ -256,6 +308,7 @@ struct Engine::State {
     passthrough::Actions actions;
     Counters counters;
     std::array<ExternalSlot, nat::kExternalSlots> slots{};
+    std::size_t slotsEnd = 0;  ///< those from here on are not used
     std::size_t sharedSlots = 0;
     bool parked = false;  ///< no external address; sessions wait for the one they had
     Instant parkedUntil;
@@ -292,7 +345,7 @@ inline constexpr Duration kHeldAtMost = std::chrono::seconds(2);
 /// after a new lease or a loose plug.
 inline constexpr Duration kParkTime = std::chrono::seconds(30);
 /// Ours: expiries of one call, so that no pause of a millisecond ever comes of it.
-inline constexpr std::uint32_t kExpiriesPerCall = 1000;
+inline constexpr std::uint32_t kExpiriesPerCall = 400;
 
 /// Addresses that never appear on a wire as somebody's own (RFC 6890, RFC 1112).
 [[nodiscard]] constexpr bool isBogon(net::Ipv4Address address)

@@ -38,7 +38,7 @@ bool asksForSourceRoute(wire::ConstBytes options)
 }  // namespace
 
 Verdict Engine::State::walk(Instant now, PortId ingress, wire::Packet& packet, Output& output,
-                            bool inspect)
+                            bool inspect, const Ahead* ahead)
 {
     const auto ip = wire::Ipv4View::parse(packet.bytes);
     if (!ip) {
@@ -50,7 +50,8 @@ Verdict Engine::State::walk(Instant now, PortId ingress, wire::Packet& packet, O
               .ip = *ip,
               .output = output,
               .ingress = ingress,
-              .inspect = inspect};
+              .inspect = inspect,
+              .ahead = ahead};
     packet.bytes = ip->bytes();
     if (!ip->hasValidChecksum()) return drop(step, DropReason::BadIpChecksum);
     if (ip->headerLength() > wire::Ipv4View::kMinimumHeader && asksForSourceRoute(ip->options())) {
@@ -130,29 +131,13 @@ Verdict Engine::State::transport(Walk& walk, Direction direction)
         id = nat::portsId(ourPort, remotePort);
     }
     const SessionKey key = SessionKey::make(direction, protocol, 0, ours, remote, id);
-    const std::uint32_t hash = aheadHash != 0 && !walk.hairpin ? aheadHash : sessions.hashOf(key);
-    aheadHash = 0;
+    if (walk.ahead != nullptr && walk.ahead->key != key) walk.ahead = nullptr;
+    const std::uint32_t hash = walk.ahead != nullptr ? walk.ahead->hash : sessions.hashOf(key);
     const auto found = findLive(walk.now, key, hash, walk.output);
     if (found) return translate(walk, *found, direction);
     const net::Endpoint here{ours, ourPort};
     const net::Endpoint there{remote, remotePort};
     return outward ? missOutbound(walk, here, there) : missInbound(walk, here, there);
-}
-
-std::uint32_t Engine::State::hashAhead(const wire::Packet& packet, Direction direction) const
-{
-    const wire::MutableBytes bytes = packet.bytes;
-    if (bytes.size() < 28 || bytes[0] != 0x45 || (wire::load16(bytes, 6) & 0x3fffU) != 0) return 0;
-    const auto protocol = static_cast<IpProtocol>(bytes[9]);
-    if (!net::hasPorts(protocol)) return 0;
-    const net::Ipv4Address source{wire::load32(bytes, 12)};
-    const net::Ipv4Address destination{wire::load32(bytes, 16)};
-    const net::Port from{wire::load16(bytes, 20)};
-    const net::Port to{wire::load16(bytes, 22)};
-    const bool outward = direction == Direction::Outbound;
-    return sessions.hashOf(SessionKey::make(
-        direction, protocol, 0, outward ? source : destination, outward ? destination : source,
-        outward ? nat::portsId(from, to) : nat::portsId(to, from)));
 }
 
 std::optional<std::uint32_t> Engine::State::findLive(Instant now, const SessionKey& key,
@@ -289,29 +274,7 @@ Verdict Engine::State::emit(Walk& walk, std::uint32_t index, Direction direction
     }
     rewrite(walk, index, direction);
     if (!walk.hairpin) walk.ip.decrementTtl();
-    DeviceTraffic& device = traffic[session.device];
-    if (outward) {
-        session.bytesOut += total;
-        session.packetsOut =
-            static_cast<std::uint16_t>(session.packetsOut + std::min(count, 0x4000U));
-        device.outbound.bytes += total;
-        device.outbound.packets += count;
-        if (!loops) {
-            counters.outbound.bytes += total;
-            counters.outbound.packets += count;
-        }
-    } else {
-        session.bytesIn += total;
-        session.packetsIn =
-            static_cast<std::uint16_t>(session.packetsIn + std::min(count, 0x4000U));
-        device.inbound.bytes += total;
-        device.inbound.packets += count;
-        if (!walk.hairpin) {
-            counters.inbound.bytes += total;
-            counters.inbound.packets += count;
-        }
-    }
-    if (((session.packetsOut | session.packetsIn) & 0x8000U) != 0) sessions.fold(index);
+    tally(index, direction, total, count, loops || walk.hairpin);
     if (!loops) return Verdict::forward(egress);
     // Its second half may still be refused.
     const Verdict verdict = hairpin(walk);
@@ -322,7 +285,7 @@ Verdict Engine::State::emit(Walk& walk, std::uint32_t index, Direction direction
     return verdict;
 }
 
-/// Headers change here and nowhere else on the way of a packet with ports.
+/// Headers change here, and on shortCut()'s way, and nowhere else for a packet with ports.
 void Engine::State::rewrite(Walk& walk, std::uint32_t index, Direction direction)
 {
     const nat::Session& session = sessions[index];
@@ -330,7 +293,7 @@ void Engine::State::rewrite(Walk& walk, std::uint32_t index, Direction direction
     net::Endpoint to{sessions.externalOf(session), session.externalPort()};
     if (!outward) to = {session.internal, session.internalPort()};
     if (outward && session.has(sf::kSendAlias))
-        to.port = net::Port{sessions.detail(index).aliasPort};
+        to.port = net::Port{static_cast<std::uint16_t>(sessions.detail(index).aliasPort)};
     const wire::ChecksumState state = walk.packet.checksum;
     const wire::MutableBytes bytes = walk.ip.payload();
     switch (session.protocol) {
@@ -505,9 +468,13 @@ Verdict Engine::State::missOutbound(Walk& walk, net::Endpoint internal, net::End
         const auto icmp = wire::IcmpView::parse(walk.ip.payload());
         if (!icmp->isQueryRequest()) return drop(walk, DropReason::IcmpNoMatch);
     }
-    const Opened opened = openOutbound(
-        walk.now, {.protocol = protocol, .internal = internal, .remote = remote, .hairpin = loops},
-        walk.output);
+    const Opened opened = openOutbound(walk.now,
+                                       {.protocol = protocol,
+                                        .internal = internal,
+                                        .remote = remote,
+                                        .hairpin = loops,
+                                        .ahead = walk.ahead},
+                                       walk.output);
     if (!opened.session) return refuse(walk, opened.reason);
     return translate(walk, *opened.session, Direction::Outbound);
 }
@@ -684,7 +651,7 @@ bool Engine::State::isExternal(net::Ipv4Address address) const
 
 std::optional<std::uint8_t> Engine::State::slotOf(net::Ipv4Address address) const
 {
-    for (std::size_t i = 0; i < slots.size(); ++i) {
+    for (std::size_t i = 0; i < slotsEnd; ++i) {
         if (slots[i].used && slots[i].address == address) return static_cast<std::uint8_t>(i);
     }
     return std::nullopt;

@@ -201,7 +201,7 @@ SessionRecord Engine::State::record(std::uint32_t index) const
     const nat::Session& session = sessions[index];
     const nat::SessionDetail& rest = sessions.detail(index);
     SessionRecord record;
-    record.serial = rest.serial;
+    record.serial = rest.serial();
     record.protocol = session.protocol;
     record.internal = {session.internal, session.internalPort()};
     record.external = {sessions.externalOf(session), session.externalPort()};

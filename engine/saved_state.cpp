@@ -71,8 +71,8 @@ std::vector<std::uint8_t> Engine::saveState(Instant now) const
         records.flag(rest.has(df::kHasOutbound));
         records.flag(rest.has(df::kHasInbound));
         records.u32(rest.forward);
-        records.u16(rest.idle);
-        records.u16(rest.aliasPort);
+        records.u16(static_cast<std::uint16_t>(rest.idle));
+        records.u16(static_cast<std::uint16_t>(rest.aliasPort));
         records.u64(static_cast<std::uint64_t>(rest.created().nanoseconds()));
         const SessionRecord record = state.record(index);
         records.u64(record.outbound.bytes);
@@ -285,8 +285,7 @@ std::optional<std::uint32_t> Engine::State::restore(Instant now, const SavedSess
     rest.forward = one.forward;
     rest.idle = one.idle;
     rest.aliasPort = one.aliasPort;
-    rest.bytesOut = one.carried.outbound.bytes;
-    rest.bytesIn = one.carried.inbound.bytes;
+    rest.addBytes(one.carried.outbound.bytes, one.carried.inbound.bytes);
     rest.packetsOut = static_cast<std::uint32_t>(one.carried.outbound.packets);
     rest.packetsIn = static_cast<std::uint32_t>(one.carried.inbound.packets);
     if (isPortlessKind)

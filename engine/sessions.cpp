@@ -174,8 +174,7 @@ std::optional<DropReason> Engine::State::admit(Instant now, std::uint16_t device
 Engine::State::Opened Engine::State::openOutbound(Instant now, const Wish& given, Output& output)
 {
     Wish wish = given;
-    if (sharedSlots == 0 && std::none_of(slots.begin(), slots.end(),
-                                         [](const ExternalSlot& slot) { return slot.used; })) {
+    if (slotsEnd == 0) {
         return {std::nullopt, DropReason::ExternalDown};
     }
     const auto device = devices.findOrMake(now, wish.internal.address);
@@ -218,7 +217,11 @@ Engine::State::Opened Engine::State::openOutbound(Instant now, const Wish& given
                                  .device = *device};
     const bool dynamic = !owned && forward == nullptr;
     std::optional<std::uint32_t> mapping;
-    if (dynamic) mapping = mappings.find(mappingWish);
+    if (dynamic) {
+        mapping = wish.ahead != nullptr && wish.ahead->mappingHash != 0
+                      ? mappings.find(mappingWish, wish.ahead->mappingHash)
+                      : mappings.find(mappingWish);
+    }
     // The mapping that is found may be the very one that makes room: hold it meanwhile.
     if (mapping) ++mappings[*mapping].holders;
     const auto reason = admit(now, *device, output, &reuse, wish.protocol, dynamic && !mapping);
@@ -261,18 +264,25 @@ Engine::State::Opened Engine::State::open(Instant now, const Wish& wish, std::ui
     const bool translated = wish.slot != nat::kUntranslatedSlot;
     const net::Ipv4Address external = translated ? slots[wish.slot].address : wish.internal.address;
     // Both keys must be free: an alias or a second rule may already own one of them.
-    if (findLive(now,
-                 nat::SessionKey::make(Direction::Inbound, wish.protocol, 0, external,
-                                       wish.remote.address, inboundId),
-                 output) ||
-        findLive(now,
-                 nat::SessionKey::make(Direction::Outbound, wish.protocol, 0, wish.internal.address,
-                                       wish.remote.address, outboundId),
-                 output)) {
+    const auto outboundKey =
+        nat::SessionKey::make(Direction::Outbound, wish.protocol, 0, wish.internal.address,
+                              wish.remote.address, outboundId);
+    const auto inboundKey = nat::SessionKey::make(Direction::Inbound, wish.protocol, 0, external,
+                                                  wish.remote.address, inboundId);
+    const Ahead* const ahead = wish.ahead;
+    const std::uint32_t outboundHash =
+        ahead != nullptr && ahead->key == outboundKey ? ahead->hash : sessions.hashOf(outboundKey);
+    const std::uint32_t inboundHash =
+        ahead != nullptr && ahead->answerHash != 0 && ahead->answerKey == inboundKey
+            ? ahead->answerHash
+            : sessions.hashOf(inboundKey);
+    if (findLive(now, inboundKey, inboundHash, output) ||
+        findLive(now, outboundKey, outboundHash, output)) {
         return {std::nullopt, DropReason::PortExhausted};
     }
     const auto index = sessions.allocate(now);
     if (!index) return {std::nullopt, DropReason::SessionTableFull};
+    __builtin_prefetch(passthrough.entryAhead(sessions.flowId(*index)), 1);
     if (traffic.size() <= device) traffic.resize(device + std::size_t{1});
     nat::Session& session = sessions[*index];
     nat::SessionDetail& rest = sessions.detail(*index);
@@ -294,8 +304,8 @@ Engine::State::Opened Engine::State::open(Instant now, const Wish& wish, std::ui
     }
     confine(*index);
     if (wish.mapping) join(*index, *wish.mapping, wish.holds);
-    sessions.link(*index, Direction::Outbound);
-    sessions.link(*index, Direction::Inbound);
+    sessions.link(*index, Direction::Outbound, outboundHash);
+    sessions.link(*index, Direction::Inbound, inboundHash);
     ++devices[device].sessions;
     if (wish.initiator == Direction::Outbound) markUnanswered(*index);
     if (wish.forward != 0) {
@@ -353,7 +363,8 @@ bool Engine::State::attach(Instant now, std::uint32_t index, const tunnel::Tunne
     const tunnel::AttachmentId id = tunnels.attach(now, key, sequence, carries);
     if (id.isNone()) return false;
     nat::SessionDetail& rest = sessions.detail(index);
-    rest.attachmentIndex = id.index;
+    static_assert(tunnel::TunnelTable::kMostAttachments <= 0x10000);
+    rest.attachmentIndex = static_cast<std::uint16_t>(id.index);
     rest.attachmentGeneration = id.generation;
     session.flags |= sf::kAttached;
     return true;

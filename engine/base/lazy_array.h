@@ -22,15 +22,14 @@ requires std::is_trivially_copyable_v<T>
 class LazyArray {
 public:
     explicit LazyArray(std::size_t count, MemoryAdvice advice = nullptr)
-        : m_count(count), m_block(std::calloc(count + 1, sizeof(T)))
+        : m_count(count), m_block(std::calloc(reservedFor(count) + alignmentFor(count), 1))
     {
         if (!m_block) throw std::bad_alloc{};
         const auto address = reinterpret_cast<std::uintptr_t>(m_block.get());
-        constexpr std::size_t kLine = 64;
-        const std::size_t shift = sizeof(T) >= kLine ? (kLine - address % kLine) % kLine : 0;
-        // calloc aligns to 16, and one record more than asked for leaves room to shift.
+        const std::size_t alignment = alignmentFor(count);
+        const std::size_t shift = (alignment - address % alignment) % alignment;
         m_data = reinterpret_cast<T*>(address + shift);
-        if (advice != nullptr) advice(m_block.get(), (count + 1) * sizeof(T));
+        if (advice != nullptr) advice(m_data, reservedFor(count));
     }
 
     [[nodiscard]] std::size_t size() const { return m_count; }
@@ -48,6 +47,21 @@ public:
     [[nodiscard]] const T* data() const { return m_data; }
 
 private:
+    static constexpr std::size_t kLine = 64;
+    /// What processors of today call a large page. Only whole ones can be large, so a block that is
+    /// worth it begins and ends with one; what is reserved for that is never touched.
+    static constexpr std::size_t kLargePage = std::size_t{2} << 20U;
+
+    static constexpr std::size_t alignmentFor(std::size_t count)
+    {
+        return count * sizeof(T) >= kLargePage ? kLargePage : kLine;
+    }
+    static constexpr std::size_t reservedFor(std::size_t count)
+    {
+        const std::size_t alignment = alignmentFor(count);
+        return (count * sizeof(T) + alignment - 1) / alignment * alignment;
+    }
+
     struct Free {
         void operator()(void* block) const { std::free(block); }
     };

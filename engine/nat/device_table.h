@@ -46,11 +46,14 @@ public:
 
     [[nodiscard]] std::optional<std::uint16_t> find(net::Ipv4Address address) const
     {
+        // What begins a flow often begins several.
+        if (m_last < m_devices.size() && m_devices[m_last].address == address) return m_last;
         const std::uint32_t found = m_index.find(hashOf(address), [&](std::uint32_t candidate) {
             return m_devices[candidate].address == address;
         });
         if (found == FlatIndex::kNone) return std::nullopt;
-        return static_cast<std::uint16_t>(found);
+        m_last = static_cast<std::uint16_t>(found);
+        return m_last;
     }
     [[nodiscard]] std::optional<std::uint16_t> findOrMake(Instant now, net::Ipv4Address address)
     {
@@ -78,6 +81,7 @@ private:
     HashKey m_key;
     FlatIndex m_index;
     std::vector<Device> m_devices;
+    mutable std::uint16_t m_last = 0;  ///< the one found last
 };
 
 }  // namespace engine::nat

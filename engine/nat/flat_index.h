@@ -36,13 +36,24 @@ public:
         }
     }
     /// What find() would probably answer, without looking at the record: for prefetching it.
-    [[nodiscard]] std::uint32_t guess(std::uint32_t hash) const
+    struct Guess {
+        std::uint32_t reference = kNone;
+        std::uint32_t at = 0;
+    };
+    [[nodiscard]] Guess guess(std::uint32_t hash) const
     {
         for (std::uint32_t at = hash & m_mask;; at = (at + 1) & m_mask) {
             const Slot& slot = m_slots[at];
-            if (slot.reference == 0) return kNone;
-            if (slot.hash == hash) return slot.reference - 1;
+            if (slot.reference == 0) return {};
+            if (slot.hash == hash) return {slot.reference - 1, at};
         }
+    }
+    /// Whether the index still has this reference where it was guessed.
+    [[nodiscard]] bool has(const Guess& guess, std::uint32_t hash) const
+    {
+        const Slot& slot = m_slots[guess.at];
+        return slot.reference == guess.reference + 1 && slot.hash == hash &&
+               guess.reference != kNone;
     }
 
     void insert(std::uint32_t hash, std::uint32_t reference)

@@ -24,8 +24,8 @@ net::Endpoint dependent(Behaviour behaviour, net::Endpoint remote)
 
 }  // namespace
 
-MappingTable::MappingTable(std::uint32_t capacity, HashKey key)
-    : m_key(key), m_capacity(capacity), m_mappings(capacity), m_index(capacity)
+MappingTable::MappingTable(std::uint32_t capacity, HashKey key, MemoryAdvice advice)
+    : m_key(key), m_capacity(capacity), m_mappings(capacity, advice), m_index(capacity, advice)
 {}
 
 std::uint32_t MappingTable::hashOf(const MappingWish& wish) const
@@ -50,10 +50,10 @@ MappingWish MappingTable::keyOf(const Mapping& mapping)
             .device = mapping.device};
 }
 
-std::optional<std::uint32_t> MappingTable::find(const MappingWish& wish) const
+std::optional<std::uint32_t> MappingTable::find(const MappingWish& wish, std::uint32_t hash) const
 {
     const net::Endpoint remote = dependent(wish.behaviour, wish.remote);
-    const std::uint32_t found = m_index.find(hashOf(wish), [&](std::uint32_t candidate) {
+    const std::uint32_t found = m_index.find(hash, [&](std::uint32_t candidate) {
         const Mapping& mapping = m_mappings[candidate];
         return mapping.internal == wish.internal && mapping.protocol == wish.protocol &&
                mapping.remote == remote;
@@ -179,13 +179,14 @@ std::size_t MappingTable::memory() const
     return total;
 }
 
-PermissionTable::PermissionTable(std::uint32_t capacity, HashKey key)
-    : m_key(key), m_entries(capacity), m_index(capacity)
+PermissionTable::PermissionTable(std::uint32_t capacity, HashKey key, MemoryAdvice advice)
+    : m_key(key), m_entries(capacity, advice), m_index(capacity, advice)
 {}
 
 void PermissionTable::add(std::uint32_t mapping, net::Ipv4Address remote)
 {
-    const std::uint32_t found = find(mapping, remote);
+    const std::uint32_t hash = hashOf(mapping, remote);
+    const std::uint32_t found = find(mapping, remote, hash);
     if (found != FlatIndex::kNone) {
         ++m_entries[found].sessions;
         return;
@@ -197,16 +198,17 @@ void PermissionTable::add(std::uint32_t mapping, net::Ipv4Address remote)
         index = m_touched++;
     }
     m_entries[index] = {mapping, remote, 1};
-    m_index.insert(hashOf(mapping, remote), index);
+    m_index.insert(hash, index);
 }
 
 void PermissionTable::remove(std::uint32_t mapping, net::Ipv4Address remote)
 {
-    const std::uint32_t found = find(mapping, remote);
+    const std::uint32_t hash = hashOf(mapping, remote);
+    const std::uint32_t found = find(mapping, remote, hash);
     if (found == FlatIndex::kNone) return;
     Entry& entry = m_entries[found];
     if (--entry.sessions > 0) return;
-    m_index.erase(hashOf(mapping, remote), found);
+    m_index.erase(hash, found);
     entry.sessions = m_free;
     m_free = found;
 }

@@ -47,10 +47,26 @@ struct MappingWish {
 /// a protocol (no overloading, RFC 4787 REQ-3), and to none for kPortQuarantine after it was freed.
 class MappingTable {
 public:
-    MappingTable(std::uint32_t capacity, HashKey key);
+    MappingTable(std::uint32_t capacity, HashKey key, MemoryAdvice advice = nullptr);
 
     /// The mapping that RFC 4787 REQ-1 says must be used again; none if there is none.
-    [[nodiscard]] std::optional<std::uint32_t> find(const MappingWish& wish) const;
+    [[nodiscard]] std::optional<std::uint32_t> find(const MappingWish& wish) const
+    {
+        return find(wish, hashOf(wish));
+    }
+    [[nodiscard]] std::optional<std::uint32_t> find(const MappingWish& wish,
+                                                    std::uint32_t hash) const;
+    [[nodiscard]] std::uint32_t hashOf(const MappingWish& wish) const;
+    void prefetchIndex(std::uint32_t hash) const { m_index.prefetch(hash); }
+    /// What find() will probably answer, kNone for nothing. See SessionTable::sessionAhead().
+    [[nodiscard]] std::uint32_t guess(std::uint32_t hash) const
+    {
+        return m_index.guess(hash).reference;
+    }
+    [[nodiscard]] const Mapping* mappingAhead(std::uint32_t index) const
+    {
+        return m_mappings.data() + index;
+    }
     /// The mapping that owns this external port.
     [[nodiscard]] std::optional<std::uint32_t> byExternal(net::IpProtocol protocol,
                                                           std::uint8_t slot, net::Port port) const
@@ -133,7 +149,6 @@ private:
     std::optional<net::Port> choosePort(std::uint32_t second, const Pool& pool,
                                         const MappingWish& wish, const NatConfig& config,
                                         Random& random) const;
-    [[nodiscard]] std::uint32_t hashOf(const MappingWish& wish) const;
     [[nodiscard]] static MappingWish keyOf(const Mapping& mapping);
 
     static constexpr std::uint32_t kQuarantineSeconds = 120;
@@ -155,12 +170,16 @@ private:
 /// filtering (RFC 4787 REQ-8).
 class PermissionTable {
 public:
-    PermissionTable(std::uint32_t capacity, HashKey key);
+    PermissionTable(std::uint32_t capacity, HashKey key, MemoryAdvice advice = nullptr);
     void add(std::uint32_t mapping, net::Ipv4Address remote);
+    void prefetchIndex(std::uint32_t mapping, net::Ipv4Address remote) const
+    {
+        m_index.prefetch(hashOf(mapping, remote));
+    }
     void remove(std::uint32_t mapping, net::Ipv4Address remote);
     [[nodiscard]] bool has(std::uint32_t mapping, net::Ipv4Address remote) const
     {
-        return find(mapping, remote) != FlatIndex::kNone;
+        return find(mapping, remote, hashOf(mapping, remote)) != FlatIndex::kNone;
     }
     [[nodiscard]] std::size_t memory() const { return m_index.bytes() + m_touched * sizeof(Entry); }
 
@@ -174,9 +193,10 @@ private:
     {
         return static_cast<std::uint32_t>(sipHash(m_key, mapping, remote.hostOrder()));
     }
-    [[nodiscard]] std::uint32_t find(std::uint32_t mapping, net::Ipv4Address remote) const
+    [[nodiscard]] std::uint32_t find(std::uint32_t mapping, net::Ipv4Address remote,
+                                     std::uint32_t hash) const
     {
-        return m_index.find(hashOf(mapping, remote), [&](std::uint32_t candidate) {
+        return m_index.find(hash, [&](std::uint32_t candidate) {
             return m_entries[candidate].mapping == mapping && m_entries[candidate].remote == remote;
         });
     }

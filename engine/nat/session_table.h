@@ -39,6 +39,28 @@ struct SessionKey {
                     (std::uint64_t{variant} << 8) | static_cast<std::uint64_t>(direction)};
     }
     friend bool operator==(const SessionKey&, const SessionKey&) = default;
+
+    // What make() was given; the ports of protocols that have them.
+    [[nodiscard]] net::IpProtocol protocol() const
+    {
+        return static_cast<net::IpProtocol>(static_cast<std::uint8_t>(rest >> 16));
+    }
+    [[nodiscard]] net::Ipv4Address ours() const
+    {
+        return net::Ipv4Address{static_cast<std::uint32_t>(addresses >> 32)};
+    }
+    [[nodiscard]] net::Ipv4Address remote() const
+    {
+        return net::Ipv4Address{static_cast<std::uint32_t>(addresses)};
+    }
+    [[nodiscard]] net::Port ourPort() const
+    {
+        return net::Port{static_cast<std::uint16_t>(rest >> 48)};
+    }
+    [[nodiscard]] net::Port remotePort() const
+    {
+        return net::Port{static_cast<std::uint16_t>(rest >> 32)};
+    }
 };
 
 [[nodiscard]] constexpr std::uint32_t portsId(net::Port ours, net::Port remote)
@@ -123,9 +145,13 @@ static_assert(sizeof(Session) == 64);
 
 /// The rest of a session, for everything but the ordinary packet.
 struct SessionDetail {
-    std::uint64_t bytesOut = 0;
-    std::uint64_t bytesIn = 0;
-    std::uint64_t serial = 0;
+    // Octets fit into 48 bits (a year of 70 Mbit/s), which leaves room for a field each: this
+    // record is a third of what a session costs.
+    std::uint64_t bytesOut : 48 = 0;
+    std::uint64_t aliasPort : 16 = 0;
+    std::uint64_t bytesIn : 48 = 0;
+    std::uint64_t idle : 16 = 0;  ///< in units of kIdleUnit; with kLongIdle
+    std::uint32_t serialLow = 0;
     std::uint32_t packetsOut = 0;
     std::uint32_t packetsIn = 0;
     std::uint32_t createdSecond = 0;  ///< of the engine's clock
@@ -136,22 +162,31 @@ struct SessionDetail {
     std::uint32_t wheelPrevious = FlatIndex::kNone;
     std::uint32_t deviceNext = FlatIndex::kNone;  ///< in the device's list of unanswered sessions
     std::uint32_t devicePrevious = FlatIndex::kNone;
-    std::uint32_t attachmentIndex = 0;
     std::uint32_t attachmentGeneration = 0;
     std::uint32_t forward = 0;
+    std::uint16_t attachmentIndex = 0;
     std::uint16_t wheelSlot = kNoSlot;
-    std::uint16_t idle = 0;  ///< in units of kIdleUnit; with kLongIdle
     std::uint16_t flags = 0;
-    std::uint16_t aliasPort = 0;
     std::uint8_t blockedBy = 0;   ///< a DropReason
     std::uint8_t icmpErrors = 0;  ///< passed on in this second
     std::uint8_t icmpSecond = 0;
+    std::uint8_t serialHigh = 0;
 
     static constexpr std::uint16_t kNoSlot = 0xffff;
     /// Ours: 36 hours fit, which is more than any VPN stays silent.
     static constexpr Duration kIdleUnit = std::chrono::seconds(2);
 
     [[nodiscard]] bool has(std::uint16_t flag) const { return (flags & flag) != 0; }
+    /// Forty bits: more sessions than a router opens in its life, and all that a flow's name holds.
+    [[nodiscard]] std::uint64_t serial() const
+    {
+        return (std::uint64_t{serialHigh} << 32) | serialLow;
+    }
+    void setSerial(std::uint64_t serial)
+    {
+        serialLow = static_cast<std::uint32_t>(serial);
+        serialHigh = static_cast<std::uint8_t>(serial >> 32);
+    }
     [[nodiscard]] Instant created() const
     {
         return Instant{Duration{std::chrono::seconds(createdSecond)}};
@@ -160,14 +195,20 @@ struct SessionDetail {
     {
         createdSecond = static_cast<std::uint32_t>(at.nanoseconds() / 1'000'000'000);
     }
-    [[nodiscard]] Duration longIdle() const { return idle * kIdleUnit; }
+    void addBytes(std::uint64_t out, std::uint64_t in)
+    {
+        constexpr std::uint64_t kMost = (std::uint64_t{1} << 48) - 1;
+        bytesOut = (bytesOut + out) & kMost;
+        bytesIn = (bytesIn + in) & kMost;
+    }
+    [[nodiscard]] Duration longIdle() const { return static_cast<std::int64_t>(idle) * kIdleUnit; }
     void setLongIdle(Duration wished)
     {
         const std::int64_t units = (wished + kIdleUnit - Duration{1}) / kIdleUnit;
         idle = static_cast<std::uint16_t>(std::clamp<std::int64_t>(units, 1, 0xffff));
     }
 };
-static_assert(sizeof(SessionDetail) <= 88);
+static_assert(sizeof(SessionDetail) <= 80);
 
 /// A session and the direction in which a packet found it.
 struct SessionRef {
@@ -201,13 +242,25 @@ public:
         return static_cast<std::uint32_t>(sipHash(m_key, key.addresses, key.rest));
     }
     void prefetchIndex(std::uint32_t hash) const { m_index.prefetch(hash); }
-    /// The record that find() will probably want, to be prefetched by the caller (a function that
+    [[nodiscard]] FlatIndex::Guess guess(std::uint32_t hash) const { return m_index.guess(hash); }
+    /// The records of a session that was guessed, to be prefetched by the caller (a function that
     /// did nothing else would be taken for pure by GCC 12, and its calls left out).
-    [[nodiscard]] const Session* sessionAhead(std::uint32_t hash) const
+    [[nodiscard]] const Session* sessionAhead(const FlatIndex::Guess& guess) const
     {
-        const std::uint32_t reference = m_index.guess(hash);
-        return reference == FlatIndex::kNone ? m_sessions.data()
-                                             : m_sessions.data() + (reference >> 1);
+        return m_sessions.data() + (guess.reference >> 1);
+    }
+    [[nodiscard]] const SessionDetail* detailAhead(std::uint32_t index) const
+    {
+        return m_details.data() + index;
+    }
+    /// The session that was guessed, if the guess was right and still is; else find() must be
+    /// asked.
+    [[nodiscard]] std::optional<std::uint32_t> confirm(const FlatIndex::Guess& guess,
+                                                       const SessionKey& key,
+                                                       std::uint32_t hash) const
+    {
+        if (!m_index.has(guess, hash) || keyOf(guess.reference) != key) return std::nullopt;
+        return guess.reference >> 1;
     }
     [[nodiscard]] SessionRef find(const SessionKey& key, std::uint32_t hash) const
     {
@@ -221,7 +274,12 @@ public:
     /// A fresh record, in no index and on no timer; none when the table is full.
     [[nodiscard]] std::optional<std::uint32_t> allocate(Instant now);
     /// Makes it findable in one direction; its key fields must not change while it is.
-    void link(std::uint32_t index, net::Direction direction);
+    void link(std::uint32_t index, net::Direction direction)
+    {
+        link(index, direction, hashOf(keyOf((index << 1) | static_cast<std::uint32_t>(direction))));
+    }
+    /// The same for a caller who knows the hash of its key.
+    void link(std::uint32_t index, net::Direction direction, std::uint32_t hash);
     void unlink(std::uint32_t index, net::Direction direction);
     /// Takes it out of everything and frees the record.
     void release(std::uint32_t index);
@@ -240,7 +298,7 @@ public:
     /// A name that outlives the record: nobody else will ever have it. Never zero.
     [[nodiscard]] std::uint64_t flowId(std::uint32_t index) const
     {
-        return (m_details[index].serial << 24) | index;
+        return (m_details[index].serial() << 24) | index;
     }
     [[nodiscard]] std::optional<std::uint32_t> byFlowId(std::uint64_t id) const
     {

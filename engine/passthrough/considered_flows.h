@@ -34,6 +34,8 @@ public:
     ConsideredFlows();
 
     [[nodiscard]] ConsideredFlow* find(FlowId id);
+    /// Where find() will look first: for prefetching.
+    [[nodiscard]] const void* entryAhead(FlowId id) const { return &m_slots[slotOf(id)]; }
     /// The flow must not be in the table. Null when the table is full. Invalidates pointers.
     [[nodiscard]] ConsideredFlow* insert(FlowId id);
     /// Invalidates pointers.

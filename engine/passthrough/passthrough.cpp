@@ -277,6 +277,11 @@ void Passthrough::setPolicy(const policy::PassthroughPolicy& policy)
     m_state->policy = policy;
 }
 
+const void* Passthrough::entryAhead(FlowId flow) const
+{
+    return m_state->flows.entryAhead(flow);
+}
+
 Attention Passthrough::inspect(Instant now, const Flow& flow, const Segment& segment,
                                Actions& actions)
 {

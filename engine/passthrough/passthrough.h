@@ -130,6 +130,8 @@ public:
     /// first packet too).
     Attention inspect(Instant now, const Flow& flow, const Segment& segment, Actions& actions);
     void flowClosed(Instant now, FlowId flow, FlowEnd end, Actions& actions);
+    /// Where inspect() will look first for what it knows of this flow: for prefetching.
+    [[nodiscard]] const void* entryAhead(FlowId flow) const;
 
     PortlessDecision decide(Instant now, net::Direction direction, const PortlessPacket& packet,
                             Actions& actions);

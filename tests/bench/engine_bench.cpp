@@ -5,12 +5,14 @@
 #include <algorithm>
 #include <array>
 #include <benchmark/benchmark.h>
+#include <cstdio>
 #include <cstring>
 #include <memory>
 #include <random>
 #include <vector>
 
 #include <sys/mman.h>
+#include <unistd.h>
 
 /// The engine alone: what an established packet costs, what a session costs, in nanoseconds and
 /// octets. `engine_bench --benchmark_filter=…`; README.md says how the figures are read.
@@ -57,6 +59,45 @@ net::Endpoint remoteOf(std::uint32_t flow)
     return {net::Ipv4Address{0xc6336400U + (flow >> 15)}, net::Port{443}};
 }
 
+using PacketOctets = std::array<std::uint8_t, kPacketOctets>;
+
+/// The first packet of flow 0, which all others are made from.
+PacketOctets makeTemplate()
+{
+    const std::vector<std::uint8_t> payload(kPacketOctets - 28, 0x40);
+    const auto bytes = wire::buildUdp(internalOf(0), remoteOf(0), payload);
+    PacketOctets packet{};
+    std::memcpy(packet.data(), bytes.data(), kPacketOctets);
+    return packet;
+}
+
+/// The packet of a flow with a right IP checksum, into a buffer that is warm as one that a network
+/// card has just filled. Its UDP checksum is that of flow 0: the engine adjusts and does not judge.
+void writeOutbound(std::uint32_t flow, const PacketOctets& from, PacketOctets& packet)
+{
+    packet = from;
+    wire::ChecksumDelta delta;
+    const std::uint32_t source = internalOf(flow).address.hostOrder();
+    const std::uint32_t destination = remoteOf(flow).address.hostOrder();
+    delta.replace32(wire::load32(packet, 12), source);
+    delta.replace32(wire::load32(packet, 16), destination);
+    wire::store16(packet, 10, delta.applyTo(wire::load16(packet, 10)));
+    wire::store32(packet, 12, source);
+    wire::store32(packet, 16, destination);
+    wire::store16(packet, 20, internalOf(flow).port.hostOrder());
+}
+
+/// Memory of this process that is really there, in octets.
+double resident()
+{
+    long pages = 0;
+    if (std::FILE* file = std::fopen("/proc/self/statm", "r")) {
+        if (std::fscanf(file, "%*s %ld", &pages) != 1) pages = 0;
+        (void)std::fclose(file);
+    }
+    return static_cast<double>(pages) * static_cast<double>(sysconf(_SC_PAGESIZE));
+}
+
 /// Packets of many established UDP flows in random order, each written into a small ring before it
 /// is handed over, as a device would have just done.
 class Bed {
@@ -67,7 +108,6 @@ public:
         std::vector<std::uint8_t> payload(kPacketOctets - 28, 0x40);
         for (std::uint32_t i = 0; i < flows; ++i) {
             const auto out = wire::buildUdp(internalOf(i), remoteOf(i), payload);
-            if (i == 0) std::memcpy(m_template.data(), out.data(), kPacketOctets);
             auto copy = out;
             wire::Packet packet{copy};
             m_engine.handlePacket(m_now, PortId::Internal, packet, output);
@@ -96,7 +136,7 @@ public:
         for (std::size_t i = 0; i < kBatch; ++i) {
             const std::uint32_t flow = m_order[m_next];
             m_next = m_next + 1 == m_flows ? 0 : m_next + 1;
-            write(flow, m_ring[i]);
+            writeOutbound(flow, m_template, m_ring[i]);
             packets[i] = {.bytes = m_ring[i]};
         }
         m_now += 1us;
@@ -111,7 +151,7 @@ public:
         for (std::size_t i = 0; i < kBatch; ++i) {
             const std::uint32_t flow = m_order[m_next];
             m_next = m_next + 1 == m_flows ? 0 : m_next + 1;
-            write(flow, m_ring[i]);
+            writeOutbound(flow, m_template, m_ring[i]);
         }
         benchmark::DoNotOptimize(m_ring);
     }
@@ -120,28 +160,11 @@ public:
     [[nodiscard]] Instant now() const { return m_now; }
 
 private:
-    /// The packet of a flow, into a buffer that is warm as one that a network card has just filled.
-    /// The header checksum is its own, which the engine judges; the transport checksum is another
-    /// flow's, which the engine only adjusts.
-    void write(std::uint32_t flow, std::array<std::uint8_t, kPacketOctets>& packet) const
-    {
-        packet = m_template;
-        const std::uint32_t source = internalOf(flow).address.hostOrder();
-        const std::uint32_t destination = remoteOf(flow).address.hostOrder();
-        wire::ChecksumDelta delta;
-        delta.replace32(wire::load32(packet, 12), source);
-        delta.replace32(wire::load32(packet, 16), destination);
-        wire::store32(packet, 12, source);
-        wire::store32(packet, 16, destination);
-        wire::store16(packet, 10, delta.applyTo(wire::load16(packet, 10)));
-        wire::store16(packet, 20, internalOf(flow).port.hostOrder());
-    }
-
     std::uint32_t m_flows;
     Instant m_now{1000s};
     Engine m_engine;
     Output m_output;
-    std::array<std::uint8_t, kPacketOctets> m_template{};
+    PacketOctets m_template = makeTemplate();
     std::vector<std::uint32_t> m_order;
     std::array<std::array<std::uint8_t, kPacketOctets>, kBatch> m_ring{};
     std::uint32_t m_next = 0;
@@ -187,35 +210,90 @@ void copyOnly(benchmark::State& state)
                            benchmark::Counter::kIsRate | benchmark::Counter::kInvert);
 }
 
-void setUp(benchmark::State& state)
+/// One packet of each of many new flows, in batches.
+class Opener {
+public:
+    void open(Engine& engine, Instant now, std::uint32_t flows)
+    {
+        for (std::uint32_t flow = 0; flow + kBatch <= flows; flow += kBatch) {
+            for (std::uint32_t i = 0; i < kBatch; ++i) {
+                writeOutbound(flow + i, m_template, m_ring[i]);
+                m_batch[i] = {.bytes = m_ring[i]};
+            }
+            engine.handlePackets(now, PortId::Internal, m_batch, m_verdicts, m_output);
+            m_output.clear();
+            for (const Verdict& verdict : m_verdicts)
+                m_bad += verdict.kind != Verdict::Kind::Forward ? 1U : 0U;
+        }
+    }
+    void report(benchmark::State& state, std::uint32_t flows) const
+    {
+        if (m_bad != 0) state.SkipWithError("packets were dropped");
+        state.counters["sessions/s"] = benchmark::Counter(
+            static_cast<double>(state.iterations()) * flows, benchmark::Counter::kIsRate);
+    }
+
+private:
+    PacketOctets m_template = makeTemplate();
+    std::array<PacketOctets, kBatch> m_ring{};
+    std::array<wire::Packet, kBatch> m_batch;
+    std::array<Verdict, kBatch> m_verdicts;
+    Output m_output;
+    std::uint32_t m_bad = 0;
+};
+
+/// Everything that is due by then.
+void expire(Engine& engine, Instant now)
+{
+    Output output;
+    while (engine.nextTimeout() && *engine.nextTimeout() <= now) {
+        engine.handleTimeout(now, output);
+        output.clear();
+    }
+}
+
+/// Into an engine that has never had a session: every page of memory comes from the operating
+/// system, zeroed, while the clock runs.
+void setUpFirst(benchmark::State& state)
 {
     const auto flows = static_cast<std::uint32_t>(state.range(0));
-    std::vector<std::uint8_t> payload(kPacketOctets - 28, 0x40);
-    std::vector<std::vector<std::uint8_t>> packets;
-    for (std::uint32_t i = 0; i < flows; ++i) {
-        packets.push_back(wire::buildUdp(internalOf(i), remoteOf(i), payload));
-    }
-    Output output;
+    Opener opener;
+    double grown = 0;
+    double sessions = 0;
     for (auto _ : state) {
         state.PauseTiming();
-        auto copies = packets;
-        Instant now{1000s};
+        const double before = resident();
+        const Instant now{1000s};
         auto engine = std::make_unique<Engine>(now, configFor(flows));
         state.ResumeTiming();
-        for (std::size_t start = 0; start + kBatch <= copies.size(); start += kBatch) {
-            std::array<wire::Packet, kBatch> batch;
-            std::array<Verdict, kBatch> verdicts;
-            for (std::size_t i = 0; i < kBatch; ++i)
-                batch[i] = {.bytes = copies[start + i]};
-            engine->handlePackets(now, PortId::Internal, batch, verdicts, output);
-            output.clear();
-        }
+        opener.open(*engine, now, flows);
         state.PauseTiming();
+        grown = resident() - before;
+        sessions = engine->snapshot(now).sessions;
         engine.reset();
         state.ResumeTiming();
     }
-    state.counters["sessions/s"] = benchmark::Counter(
-        static_cast<double>(state.iterations()) * flows, benchmark::Counter::kIsRate);
+    opener.report(state, flows);
+    state.counters["resident_B/session"] = grown / sessions;
+}
+
+/// Into an engine whose earlier sessions have all expired, as in a router that runs.
+void setUp(benchmark::State& state)
+{
+    const auto flows = static_cast<std::uint32_t>(state.range(0));
+    Opener opener;
+    Instant now{1000s};
+    Engine engine{now, configFor(flows)};
+    opener.open(engine, now, flows);
+    for (auto _ : state) {
+        state.PauseTiming();
+        now += 1h;
+        expire(engine, now);
+        now += 1h;
+        state.ResumeTiming();
+        opener.open(engine, now, flows);
+    }
+    opener.report(state, flows);
 }
 
 /// All sessions expire at once; the longest pause of one call is the figure (F5).
@@ -247,9 +325,20 @@ void expiryStorm(benchmark::State& state)
     state.counters["worst_ms"] = worst;
 }
 
-BENCHMARK(copyOnly)->Arg(1000)->Arg(100000)->Arg(1000000);
-BENCHMARK(established)->Arg(1000)->Arg(100000)->Arg(1000000);
-BENCHMARK(setUp)->Arg(100000)->Arg(1000000)->Unit(benchmark::kMillisecond);
+/// Of several repetitions: on a shared machine the others are in the way of all but the best.
+double least(const std::vector<double>& seen)
+{
+    return *std::min_element(seen.begin(), seen.end());
+}
+
+BENCHMARK(copyOnly)->Arg(1000)->Arg(100000)->Arg(1000000)->ComputeStatistics("min", least);
+BENCHMARK(established)->Arg(1000)->Arg(100000)->Arg(1000000)->ComputeStatistics("min", least);
+BENCHMARK(setUpFirst)->Arg(1000000)->Unit(benchmark::kMillisecond)->ComputeStatistics("min", least);
+BENCHMARK(setUp)
+    ->Arg(100000)
+    ->Arg(1000000)
+    ->Unit(benchmark::kMillisecond)
+    ->ComputeStatistics("min", least);
 BENCHMARK(expiryStorm)->Arg(1000000)->Unit(benchmark::kMillisecond)->Iterations(1);
 
 }  // namespace
