@@ -268,8 +268,9 @@ void EspResolver::addPending(Instant now, Host& host, std::uint64_t exchange, bo
     const bool fromIke = exchange != 0;
     if (!m_tidyAt) m_tidyAt = now + kTidy;
     for (Pending& pending : host.pendings) {
-        // Several messages of one negotiation (EAP has many) are one expectation.
-        if (!fromIke || pending.exchange != exchange || pending.tried != 0) continue;
+        // Several messages of one negotiation (EAP has many) are one expectation, also when
+        // something has been tried for it: each one more would let another stranger's SPI in.
+        if (!fromIke || pending.exchange != exchange) continue;
         pending.since = now;
         pending.complete = pending.complete || complete;
         pending.until = now + (pending.complete ? kCold : kHot);
