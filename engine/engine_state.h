@@ -48,8 +48,9 @@ struct Walk {
     wire::Ipv4View ip;
     Output& output;
     PortId ingress = PortId::Internal;
-    bool inspect = true;   ///< false: passthrough has seen it already and let it go
-    bool hairpin = false;  ///< second half of a hairpinned packet
+    bool inspect = true;      ///< false: passthrough has seen it already and let it go
+    bool hairpin = false;     ///< second half of a hairpinned packet
+    net::Ipv4Address sender;  ///< with hairpin: the device that it came from
     const Ahead* ahead = nullptr;
     /// Outcome beside the verdict, for fragments that follow this one.
     std::uint32_t session = nat::FlatIndex::kNone;
@@ -105,7 +106,8 @@ struct Engine::State {
         }
         if (((session.packetsOut | session.packetsIn) & 0x8000U) != 0) sessions.fold(index);
     }
-    Verdict hairpin(Walk& walk);
+    Verdict hairpin(Walk& walk, net::Ipv4Address sender);
+    Verdict secondHalf(Walk& walk);
     Verdict redirect(Walk& walk, passthrough::FlowId flow);
     [[nodiscard]] bool isExternal(net::Ipv4Address address) const;
     /// Whether a device inside can have this address (BCP 38).
@@ -125,6 +127,14 @@ struct Engine::State {
     Verdict decidePortless(Walk& walk, net::Direction direction);
     void deliverPortless(Walk& walk, net::Ipv4Address recipient,
                          const std::optional<passthrough::PortlessBinding::Rewrite>& rewrite);
+    /// The forward whose device answers to a port-less protocol at our external addresses when a
+    /// device inside calls; null without one, and
+    /// while hairpinning is off.
+    [[nodiscard]] const policy::PortForward* homeForward(net::IpProtocol protocol) const;
+    Verdict loopPortless(Walk& walk, net::Ipv4Address external);
+    /// Whether the second half of a hairpinned packet is meant for this session.
+    [[nodiscard]] bool mayTake(const Walk& walk, std::uint32_t index) const;
+    Verdict deliverToForward(Walk& walk, const policy::PortForward& forward);
     void bind(Instant now, const passthrough::PortlessBinding& binding);
     void unbind(Instant now, const passthrough::PortlessUnbinding& unbinding, Output& output);
 
@@ -275,6 +285,7 @@ struct Engine::State {
         wire::ChecksumState checksum = wire::ChecksumState::Complete;
         std::uint16_t segmentPayload = 0;
         bool showAgain = false;
+        net::Ipv4Address sender;  ///< it waits in its second half; unspecified: before its first
     };
     struct Switch {
         Instant heldUntil;

@@ -277,7 +277,7 @@ Verdict Engine::State::emit(Walk& walk, std::uint32_t index, Direction direction
     tally(index, direction, total, count, loops || walk.hairpin);
     if (!loops) return Verdict::forward(egress);
     // Its second half may still be refused.
-    const Verdict verdict = hairpin(walk);
+    const Verdict verdict = hairpin(walk, session.internal);
     if (verdict.kind == Verdict::Kind::Forward) {
         counters.hairpinned.bytes += total;
         counters.hairpinned.packets += count;
@@ -610,11 +610,20 @@ Verdict Engine::State::missInbound(Walk& walk, net::Endpoint external, net::Endp
 }
 
 /// The second half of a hairpinned packet: it has left by our external endpoint and comes back in.
-Verdict Engine::State::hairpin(Walk& walk)
+Verdict Engine::State::hairpin(Walk& walk, net::Ipv4Address sender)
 {
     if (walk.hairpin) return drop(walk, DropReason::HairpinLoop);
     walk.hairpin = true;
-    return transport(walk, Direction::Inbound);
+    walk.sender = sender;
+    // Whoever looks into the receiver's side has not seen it yet.
+    walk.inspect = true;
+    return secondHalf(walk);
+}
+
+Verdict Engine::State::secondHalf(Walk& walk)
+{
+    return net::isPortless(walk.ip.protocol()) ? portless(walk, Direction::Inbound)
+                                               : transport(walk, Direction::Inbound);
 }
 
 /// The link must be able to carry it (RFC 4787 REQ-13).
@@ -691,7 +700,8 @@ void Engine::State::hold(Walk& walk, std::uint32_t token, bool showAgain)
                     .bytes = {bytes.begin(), bytes.end()},
                     .checksum = walk.packet.checksum,
                     .segmentPayload = walk.packet.segmentPayload,
-                    .showAgain = showAgain});
+                    .showAgain = showAgain,
+                    .sender = walk.sender});
     heldBytes += bytes.size();
 }
 
@@ -712,7 +722,28 @@ void Engine::State::releaseHeld(Instant now, std::uint32_t token, bool travel, O
     wire::Packet again{.bytes = packet.bytes,
                        .checksum = packet.checksum,
                        .segmentPayload = packet.segmentPayload};
-    const Verdict verdict = walk(now, packet.ingress, again, output, packet.showAgain);
+    Verdict verdict;
+    if (packet.sender.isUnspecified()) {
+        verdict = walk(now, packet.ingress, again, output, packet.showAgain);
+    } else if (const auto ip = wire::Ipv4View::parse(packet.bytes); ip && !parked) {
+        Walk rest{.now = now,
+                  .packet = again,
+                  .ip = *ip,
+                  .output = output,
+                  .ingress = packet.ingress,
+                  .inspect = packet.showAgain,
+                  .hairpin = true,
+                  .sender = packet.sender};
+        again.bytes = rest.ip.bytes();
+        verdict = secondHalf(rest);
+        if (verdict.kind == Verdict::Kind::Forward) {
+            counters.hairpinned.bytes += again.bytes.size();
+            ++counters.hairpinned.packets;
+        }
+    } else {
+        verdict = Verdict::drop(DropReason::ExternalDown);
+        ++counters.drops[static_cast<std::size_t>(DropReason::ExternalDown)];
+    }
     if (verdict.kind == Verdict::Kind::Forward) {
         packet.bytes.resize(again.bytes.size());
         output.packets.push_back(

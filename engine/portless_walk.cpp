@@ -41,10 +41,11 @@ Verdict Engine::State::portless(Walk& walk, Direction direction)
                                     SessionKey::make(direction, protocol, variantOf(*discriminator),
                                                      ours, remote, discriminator->id),
                                     walk.output);
-        if (found) return translatePortless(walk, *found, direction);
+        if (found && mayTake(walk, *found)) return translatePortless(walk, *found, direction);
     }
     if (outward && (remote == config.internal.address || remote.hostOrder() >= 0xe0000000U ||
-                    config.internal.prefix.contains(remote) || isExternal(remote))) {
+                    config.internal.prefix.contains(remote) ||
+                    (isExternal(remote) && homeForward(protocol) == nullptr))) {
         ++counters.consumed;
         return {Verdict::Kind::ToHost};
     }
@@ -59,7 +60,7 @@ Verdict Engine::State::translatePortless(Walk& walk, std::uint32_t index, Direct
     nat::Session& session = sessions[index];
     walk.session = index;
     const bool outward = direction == Direction::Outbound;
-    if (walk.ip.ttl() <= 1) {
+    if (walk.ip.ttl() <= 1 && !walk.hairpin) {
         sendIcmp(walk, wire::IcmpType::TimeExceeded, 0);
         return drop(walk, DropReason::TtlExpired);
     }
@@ -129,13 +130,26 @@ Verdict Engine::State::decidePortless(Walk& walk, Direction direction)
         packet.internal = source;
         packet.external = slots[slot].address;
         packet.remote = walk.ip.destination();
+    } else if (walk.hairpin) {
+        // Toward other devices inside, the one that answers is what a server outside would be.
+        const policy::PortForward* const home = homeForward(protocol);
+        if (home != nullptr && home->internalAddress != walk.sender) {
+            return deliverToForward(walk, *home);
+        }
     } else if (isBogon(packet.remote) || config.internal.prefix.contains(packet.remote) ||
                isExternal(packet.remote)) {
         return drop(walk, DropReason::Bogon);
     }
-    if (walk.ip.ttl() <= 1) {
+    if (walk.ip.ttl() <= 1 && !walk.hairpin) {
         sendIcmp(walk, wire::IcmpType::TimeExceeded, 0);
         return drop(walk, DropReason::TtlExpired);
+    }
+    const bool loops = outward && isExternal(packet.remote);
+    if (loops) {
+        const policy::PortForward* const home = homeForward(protocol);
+        // Its session has ended under this very packet, and nobody else answers here.
+        if (home == nullptr) return drop(walk, DropReason::NoMapping);
+        if (home->internalAddress == packet.internal) return loopPortless(walk, packet.external);
     }
     actions.clear();
     const passthrough::PortlessDecision decision =
@@ -147,13 +161,11 @@ Verdict Engine::State::decidePortless(Walk& walk, Direction direction)
         return Verdict{Verdict::Kind::Hold};
     case passthrough::PortlessDecision::Kind::Drop: {
         // A forward of the whole protocol serves what no tunnel has claimed.
-        if (!outward) {
+        if (!outward && !walk.hairpin) {
             for (const policy::PortForward& forward : config.portForwards) {
                 if (forward.enabled && forward.protocol == protocol &&
                     forward.allowedRemotes.contains(packet.remote)) {
-                    ++forwards[forward.id].hits;
-                    deliverPortless(walk, forward.internalAddress, std::nullopt);
-                    return Verdict::forward(PortId::Internal);
+                    return deliverToForward(walk, forward);
                 }
             }
         }
@@ -161,11 +173,12 @@ Verdict Engine::State::decidePortless(Walk& walk, Direction direction)
     }
     case passthrough::PortlessDecision::Kind::FanOut:
         for (std::uint8_t i = 1; i < decision.recipientCount; ++i) {
+            if (walk.hairpin && decision.recipients[i] == walk.sender) continue;
             const wire::MutableBytes bytes = walk.ip.bytes();
             std::vector<std::uint8_t> copy(bytes.begin(), bytes.end());
             auto ip = wire::Ipv4View::parse(copy);
             ip->rewriteDestination(decision.recipients[i]);
-            ip->decrementTtl();
+            if (!walk.hairpin) ip->decrementTtl();
             counters.inbound.bytes += copy.size();
             ++counters.inbound.packets;
             walk.output.packets.push_back({PortId::Internal, std::move(copy)});
@@ -182,10 +195,14 @@ Verdict Engine::State::decidePortless(Walk& walk, Direction direction)
                                                      outward ? packet.internal : packet.external,
                                                      packet.remote, discriminator->id),
                                     walk.output);
-        if (found) {
+        if (found && mayTake(walk, *found)) {
             walk.inspect = false;
             return translatePortless(walk, *found, direction);
         }
+    }
+    if (loops) return loopPortless(walk, packet.external);
+    if (walk.hairpin && decision.recipients[0] == walk.sender) {
+        return drop(walk, DropReason::HairpinLoop);
     }
     if (outward) {
         walk.ip.rewriteSource(packet.external);
@@ -203,12 +220,65 @@ void Engine::State::deliverPortless(
     const std::optional<passthrough::PortlessBinding::Rewrite>& rewrite)
 {
     walk.ip.rewriteDestination(recipient);
-    walk.ip.decrementTtl();
     if (rewrite && std::size_t{rewrite->offset} + 2 <= walk.ip.payload().size()) {
         wire::store16(walk.ip.payload(), rewrite->offset, rewrite->value);
     }
+    if (walk.hairpin) return;  // counted as hairpinned
+    walk.ip.decrementTtl();
     counters.inbound.bytes += walk.ip.totalLength();
     ++counters.inbound.packets;
+}
+
+Verdict Engine::State::deliverToForward(Walk& walk, const policy::PortForward& forward)
+{
+    if (const auto* rule = ruleOf(forward.internalAddress);
+        rule != nullptr && rule->access == policy::DeviceAccess::Block) {
+        return drop(walk, DropReason::DeniedByPolicy);
+    }
+    ++forwards[forward.id].hits;
+    deliverPortless(walk, forward.internalAddress, std::nullopt);
+    return Verdict::forward(PortId::Internal);
+}
+
+/// The first half of a packet that no session knows: it leaves by our address and comes back in.
+Verdict Engine::State::loopPortless(Walk& walk, net::Ipv4Address external)
+{
+    const net::Ipv4Address sender = walk.ip.source();
+    walk.ip.rewriteSource(external);
+    walk.ip.decrementTtl();
+    const Verdict verdict = hairpin(walk, sender);
+    if (verdict.kind == Verdict::Kind::Forward) {
+        counters.hairpinned.bytes += walk.ip.totalLength();
+        ++counters.hairpinned.packets;
+    }
+    return verdict;
+}
+
+const policy::PortForward* Engine::State::homeForward(IpProtocol protocol) const
+{
+    if (!config.nat.hairpinning) return nullptr;
+    for (const policy::PortForward& forward : config.portForwards) {
+        if (forward.enabled && forward.hairpin && forward.protocol == protocol) return &forward;
+    }
+    // Whoever answers IKE here answers its ESP.
+    if (protocol != IpProtocol::Esp) return nullptr;
+    const policy::PortForward* const ike = forwardTo(IpProtocol::Udp, net::Port{500});
+    return ike != nullptr && ike->hairpin ? ike : nullptr;
+}
+
+bool Engine::State::mayTake(const Walk& walk, std::uint32_t index) const
+{
+    if (!walk.hairpin) return true;
+    const nat::Session& session = sessions[index];
+    if (session.internal == walk.sender) return false;
+    // A call has its number from us, and so it is the receiver's whoever sends.
+    if (session.rewrite.inboundVariant ==
+        static_cast<std::uint8_t>(passthrough::Discriminator::Variant::GreCall)) {
+        return true;
+    }
+    const policy::PortForward* const home = homeForward(session.protocol);
+    return home == nullptr || home->internalAddress == walk.sender ||
+           home->internalAddress == session.internal;
 }
 
 void Engine::State::bind(Instant now, const passthrough::PortlessBinding& binding)
@@ -242,6 +312,7 @@ void Engine::State::bind(Instant now, const passthrough::PortlessBinding& bindin
         session.device = *device;
         session.rewrite = {};
         session.flags |= sf::kOutboundFirst;
+        if (config.nat.hairpinning && isExternal(binding.server)) session.flags |= sf::kHairpin;
         if (binding.outbound) {
             session.outboundId = binding.outbound->id;
             session.rewrite.outboundVariant = variantOf(*binding.outbound);

@@ -1155,6 +1155,11 @@ Inspector::Claim IpsecInspector::consider(Instant now, const Flow& flow, const S
                                                                           : Claim::NotMine;
     }
     if (flow.protocol != net::IpProtocol::Udp) return Claim::NotMine;
+    // The receiver's half of a hairpinned flow: the caller's half is looked at already, and the
+    // same cookies and SPIs at the same pair of addresses would make the receiver a second client.
+    if (flow.initiator == Direction::Inbound && flow.remote.address == flow.external.address) {
+        return Claim::NotMine;
+    }
     if (payload.empty()) return Claim::Undecided;
 
     const auto isPort = [&](std::uint16_t port) {
