@@ -1,4 +1,5 @@
 #include "engine/engine_state.h"
+#include "engine/nat/behaviour_rules.h"
 
 #include <algorithm>
 #include <cassert>
@@ -31,22 +32,12 @@ tunnel::EventKind causeOf(FlowEnd end)
 
 nat::ProtocolBehaviour Engine::State::behaviourOf(IpProtocol protocol, net::Endpoint internal) const
 {
-    for (const nat::BehaviourException& exception : config.nat.exceptions) {
-        const bool matches = net::hasPorts(protocol) ? exception.ports.contains(internal.port)
-                                                     : exception.ports == nat::kAllPorts;
-        if (matches && exception.devices.contains(internal.address)) return exception.behaviour;
-    }
-    if (protocol == IpProtocol::Tcp) return config.nat.tcp;
-    return protocol == IpProtocol::Udp ? config.nat.udp : config.nat.icmp;
+    return nat::behaviourOf(config.nat, protocol, internal);
 }
 
 bool Engine::State::isUntranslated(net::Endpoint remote) const
 {
-    return std::any_of(config.nat.untranslated.begin(), config.nat.untranslated.end(),
-                       [&](const nat::Untranslated& rule) {
-                           return rule.destinations.contains(remote.address) &&
-                                  rule.ports.contains(remote.port);
-                       });
+    return nat::isUntranslated(config.nat, remote);
 }
 
 const policy::PortForward* Engine::State::forwardTo(IpProtocol protocol, net::Port external) const

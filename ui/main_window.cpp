@@ -339,6 +339,7 @@ void MainWindow::buildPages()
     connect(p.portForwards, &PortForwardsPage::exposedHostChanged, this,
             &MainWindow::exposedHostChanged);
     connect(p.network, &NetworkPage::saved, this, &MainWindow::applyNat);
+    connect(p.network, &NetworkPage::sessionCloseAsked, this, &MainWindow::sessionCloseRequested);
     connect(p.settingsPage, &SettingsPage::changed, this, &MainWindow::settingsChanged);
 
     p.asking = new QTimer(this);
@@ -646,6 +647,8 @@ void MainWindow::askForSessions()
         engine::SessionQuery query;
         query.tunnelSerial = p.tunnelsPage->sessionsWanted();
         Q_EMIT sessionsRequested(query);
+    } else if (p.page == Page::Network && p.network->wantsSessions()) {
+        Q_EMIT sessionsRequested(engine::SessionQuery{});
     } else {
         for (const auto& window : p.windows) {
             const TunnelDetail* detail = window.data();
@@ -790,6 +793,7 @@ void MainWindow::setSessions(const std::vector<engine::SessionRecord>& sessions,
         return;
     }
     if (p.page == Page::Tunnels) p.tunnelsPage->setSessions(sessions, at);
+    if (p.page == Page::Network) p.network->setSessions(sessions);
     for (const auto& window : p.windows) {
         TunnelDetail* detail = window.data();
         if (detail == nullptr || sessions.empty()) continue;
@@ -829,6 +833,7 @@ void MainWindow::presentationChanged()
     p.connections->presentationChanged();
     p.history->presentationChanged();
     p.portForwards->presentationChanged();
+    p.network->presentationChanged();
     p.events->presentationChanged();
     refreshSnapshot();
 }

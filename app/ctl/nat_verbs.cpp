@@ -2,6 +2,7 @@
 #include "app/ctl/rule_words.h"
 #include "app/ctl/text.h"
 #include "app/words.h"
+#include "engine/nat/behaviour_rules.h"
 
 #include <CLI/Validators.hpp>
 #include <charconv>
@@ -293,14 +294,7 @@ int changeType(Context& context, const NatWords& words, bool wanted)
         if (!words.filtering.empty()) {
             rule.behaviour.filtering = *fromWord<Behaviour>(words.filtering);
         }
-        // The narrower one first: the first that matches wins.
-        const auto narrower = [&](const engine::nat::BehaviourException& other) {
-            return std::pair{other.devices.length(), 65536 - other.ports.size()} <
-                   std::pair{rule.devices.length(), 65536 - rule.ports.size()};
-        };
-        if (wanted) {
-            nat.exceptions.insert(std::ranges::find_if(nat.exceptions, narrower), rule);
-        }
+        if (wanted) engine::nat::put(nat.exceptions, rule);
         return 0;
     });
 }

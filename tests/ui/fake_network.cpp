@@ -514,6 +514,19 @@ ui::RuleSet rules()
     rules.deviceRules = {
         {1, "Old-Till", device(3), engine::policy::DeviceAccess::VpnOnly, std::nullopt},
         {2, "Lab-Box", device(10), engine::policy::DeviceAccess::Block, 200}};
+    using engine::nat::Behaviour;
+    rules.nat.exceptions = {
+        {Prefix{device(2), 32},
+         {Port{3074}, Port{3074}},
+         {Behaviour::EndpointIndependent, Behaviour::EndpointIndependent}},
+        {Prefix{device(7), 32},
+         engine::nat::kAllPorts,
+         {Behaviour::AddressAndPortDependent, Behaviour::AddressAndPortDependent}},
+        {Prefix{{192, 0, 2, 0}, 24},
+         {Port{3000}, Port{4000}},
+         {Behaviour::EndpointIndependent, Behaviour::AddressAndPortDependent}}};
+    rules.nat.untranslated = {{Prefix{{198, 51, 100, 128}, 25}, engine::nat::kAllPorts},
+                              {Prefix{{198, 51, 100, 200}, 32}, {Port{443}, Port{443}}}};
     return rules;
 }
 

@@ -2,6 +2,7 @@
 //   window_gallery DIR [light|dark]
 // Look at them after every change of the window's looks.
 #include "ui/main_window.h"
+#include "ui/pages/network_page.h"
 #include "ui/pages/port_forwards_page.h"
 #include "ui/pages/tunnels_page.h"
 
@@ -9,6 +10,8 @@
 #include <QDialog>
 #include <QDir>
 #include <QPushButton>
+#include <QScrollArea>
+#include <QScrollBar>
 
 #include <cstdio>
 
@@ -121,6 +124,23 @@ void gallery(const QDir& directory, ui::ThemeChoice theme)
     }
     window.showCommandError(engine::CommandError::NothingHeld);
     save(window, directory, QStringLiteral("06-passthrough-held") + suffix);
+    window.showPage(ui::Page::Network);
+    for (QPushButton* button : window.findChildren<QPushButton*>()) {
+        const QString name = button->accessibleName();
+        const bool untranslated = name == QStringLiteral("Add a destination without translation");
+        if (!untranslated && name != QStringLiteral("Add a NAT type")) continue;
+        button->click();
+        settle();
+        auto* dialog = window.findChild<QDialog*>();
+        save(*dialog, directory,
+             (untranslated ? QStringLiteral("08-untranslated-editor")
+                           : QStringLiteral("08-nat-type-editor")) +
+                 suffix);
+        delete dialog;
+    }
+    if (auto* area = window.findChild<ui::NetworkPage*>()->findChild<QScrollArea*>())
+        area->verticalScrollBar()->setValue(330);
+    save(window, directory, QStringLiteral("08-network-rules") + suffix);
     window.showPage(ui::Page::PortForwards);
     engine::policy::PortForward forward;
     forward.name = "PPTP data";

@@ -1,5 +1,7 @@
 #include "ui/pages/network_page.h"
 
+#include "ui/models/nat_rule_models.h"
+#include "ui/pages/nat_rule_cards.h"
 #include "ui/text/words.h"
 
 #include <QCheckBox>
@@ -9,6 +11,7 @@
 #include <QSpinBox>
 
 #include <limits>
+#include <utility>
 
 namespace ui {
 
@@ -47,6 +50,13 @@ std::array<bool*, 5> switchesOf(NatConfig& config)
             &config.inboundRefresh};
 }
 
+/// Whether a change from one to the other concerns how sessions are mapped and who may answer.
+bool sessionsBeginAlike(const NatConfig& a, const NatConfig& b)
+{
+    return a.tcp == b.tcp && a.udp == b.udp && a.icmp == b.icmp && a.exceptions == b.exceptions &&
+           a.untranslated == b.untranslated;
+}
+
 /// Floors of the RFCs; ours where they set none.
 constexpr std::array<int, 8> kTimerFloors{7440, 30, 240, 120, 120, 60, 60, 60};
 
@@ -68,7 +78,7 @@ NetworkPage::NetworkPage(const Presentation& presentation, QWidget* parent)
         actions()->addWidget(button);
     connect(m_revert, &QPushButton::clicked, this, [this] { fill(m_config); });
     connect(defaults, &QPushButton::clicked, this, [this] { fill({}); });
-    connect(m_apply, &QPushButton::clicked, this, [this] { Q_EMIT saved(edited()); });
+    connect(m_apply, &QPushButton::clicked, this, &NetworkPage::apply);
 
     auto* body = new QWidget(this);
     auto* page = new QVBoxLayout(body);
@@ -77,6 +87,12 @@ NetworkPage::NetworkPage(const Presentation& presentation, QWidget* parent)
     m_problem = new InlineMessage(body);
     m_problem->hide();
     page->addWidget(m_problem);
+    m_live = new InlineMessage(body);
+    m_endTouched = m_live->addAction(tr("End them now"));
+    m_endTouched->setToolTip(tr("They begin anew with the new rules, most by themselves"));
+    connect(m_endTouched, &QPushButton::clicked, this, &NetworkPage::endTouched);
+    m_live->hide();
+    page->addWidget(m_live);
 
     auto* facts = new Card(body);
     m_facts = new SafeLabel(facts);
@@ -120,6 +136,9 @@ NetworkPage::NetworkPage(const Presentation& presentation, QWidget* parent)
     grid->setColumnStretch(3, 1);
     behaviour->body()->addLayout(grid);
     page->addWidget(behaviour);
+    m_rules = new NatRuleCards(presentation, body);
+    connect(m_rules, &NatRuleCards::edited, this, &NetworkPage::check);
+    page->addWidget(m_rules);
 
     auto* row = new QHBoxLayout;
     row->setSpacing(kGapWide);
@@ -245,6 +264,7 @@ void NetworkPage::fill(const NatConfig& config)
         m_switches[i]->setChecked(*switches[i]);
     m_firstPort->setValue(config.ports.first.hostOrder());
     m_lastPort->setValue(config.ports.last.hostOrder());
+    m_rules->setRules(config.exceptions, config.untranslated);
     m_filling = false;
     check();
 }
@@ -269,6 +289,8 @@ NatConfig NetworkPage::edited() const
         *switches[i] = m_switches[i]->isChecked();
     config.ports = {engine::net::Port{static_cast<std::uint16_t>(m_firstPort->value())},
                     engine::net::Port{static_cast<std::uint16_t>(m_lastPort->value())}};
+    config.exceptions = m_rules->exceptions();
+    config.untranslated = m_rules->untranslated();
     return config;
 }
 
@@ -286,12 +308,69 @@ void NetworkPage::check()
         }
     }
     if (now.ports.last < now.ports.first) problem = sentenceOf(engine::CommandError::RangeInverted);
+    if (problem.isEmpty()) problem = m_rules->problem();
     const bool changed = now != m_config;
     m_problem->setVisible(!problem.isEmpty());
     m_problem->say(Meaning::Bad, problem);
     m_apply->setEnabled(changed && problem.isEmpty());
     m_revert->setEnabled(changed);
     m_changed->setText(changed ? tr("Not applied yet") : QString());
+    if (!wantsSessions()) m_live->hide();
+}
+
+void NetworkPage::apply()
+{
+    m_former = m_config;
+    m_appliedAt = m_presentation.now;
+    Q_EMIT saved(edited());
+}
+
+bool NetworkPage::wantsSessions() const
+{
+    const NatConfig now = edited();
+    return !sessionsBeginAlike(m_config, now) || (m_former && !sessionsBeginAlike(*m_former, now));
+}
+
+void NetworkPage::setSessions(const std::vector<engine::SessionRecord>& sessions)
+{
+    const NatConfig now = edited();
+    const bool applied = m_former && now == m_config;
+    m_touched.clear();
+    for (const engine::SessionRecord& session : sessions) {
+        if (applied && session.created > m_appliedAt) continue;
+        if (isTouched(session, applied ? *m_former : m_config, now))
+            m_touched.push_back(session.serial);
+    }
+    const auto count = static_cast<int>(m_touched.size());
+    m_live->setVisible(count > 0);
+    m_endTouched->setVisible(applied);
+    if (count > 0) {
+        m_live->say(Meaning::Neutral,
+                    applied
+                        ? tr("%n live session(s) began under the former rules and run on with the "
+                             "external ports they have.",
+                             nullptr, count)
+                        : tr("%n live session(s) would begin otherwise under these rules. They run "
+                             "on with the external ports they have; who may answer changes at "
+                             "once. After Apply you can end them.",
+                             nullptr, count));
+    } else if (applied && *m_former != m_config) {
+        m_former.reset();
+    }
+}
+
+void NetworkPage::endTouched()
+{
+    const std::vector<quint64> touched = std::exchange(m_touched, {});
+    m_former.reset();
+    m_live->hide();
+    for (const quint64 serial : touched)
+        Q_EMIT sessionCloseAsked(serial);
+}
+
+void NetworkPage::presentationChanged()
+{
+    m_rules->presentationChanged();
 }
 
 void NetworkPage::setConfig(const NatConfig& config)
@@ -310,6 +389,7 @@ void NetworkPage::setConfig(const NatConfig& config)
 void NetworkPage::setSnapshot(const engine::Snapshot& snapshot)
 {
     const Format& format = m_presentation.format;
+    m_rules->setInternal(snapshot.internal.prefix);
     QStringList external;
     for (const auto address : snapshot.external.addresses)
         external << textOf(address);

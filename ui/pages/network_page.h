@@ -6,12 +6,16 @@
 #include "ui/values/presentation.h"
 
 #include <array>
+#include <optional>
+#include <vector>
 
 class QCheckBox;
 class QComboBox;
 class QSpinBox;
 
 namespace ui {
+
+class NatRuleCards;
 
 /// "How does the translation behave?" A form: nothing happens before Apply.
 class NetworkPage final : public PageFrame {
@@ -22,15 +26,22 @@ public:
     NetworkPage(const Presentation& presentation, QWidget* parent);
     void setConfig(const engine::nat::NatConfig& config);
     void setSnapshot(const engine::Snapshot& snapshot);
+    void presentationChanged();
+    /// While it matters which live sessions a change of the rules is about.
+    [[nodiscard]] bool wantsSessions() const;
+    void setSessions(const std::vector<engine::SessionRecord>& sessions);
     /// What the form says right now.
     [[nodiscard]] engine::nat::NatConfig edited() const;
 
 Q_SIGNALS:
     void saved(const engine::nat::NatConfig& config);
+    void sessionCloseAsked(quint64 serial);
 
 private:
     void fill(const engine::nat::NatConfig& config);
     void check();
+    void apply();
+    void endTouched();
 
     struct Behaviours {
         QComboBox* mapping = nullptr;
@@ -38,6 +49,10 @@ private:
     };
     const Presentation& m_presentation;
     engine::nat::NatConfig m_config;
+    /// What was in force before the last Apply, as long as sessions of that time can be ended.
+    std::optional<engine::nat::NatConfig> m_former;
+    engine::Instant m_appliedAt;
+    std::vector<quint64> m_touched;  ///< live sessions that began under the former rules
     std::array<Behaviours, 3> m_behaviours;
     std::array<QSpinBox*, 8> m_timers{};
     std::array<QSpinBox*, 3> m_limits{};
@@ -45,7 +60,10 @@ private:
     QSpinBox* m_lastPort;
     std::array<QCheckBox*, 5> m_switches{};
     SafeLabel* m_facts;
+    NatRuleCards* m_rules;
     InlineMessage* m_problem;
+    InlineMessage* m_live;  ///< what a change means for live sessions
+    QPushButton* m_endTouched;
     SafeLabel* m_changed;
     QPushButton* m_apply;
     QPushButton* m_revert;

@@ -22,7 +22,9 @@ constexpr IpProtocol kProtocols[] = {IpProtocol::Tcp,  IpProtocol::Udp,    IpPro
                                      IpProtocol::Esp,  IpProtocol::L2tpV3, IpProtocol::SixInFour,
                                      IpProtocol::IpIp, IpProtocol::Sctp};
 
-void setUp(QDialog* dialog, QVBoxLayout* column)
+}  // namespace
+
+void setUpEditor(QDialog* dialog, QVBoxLayout* column)
 {
     column->setContentsMargins(kGapPage, kGapPage, kGapPage, kGapPage);
     column->setSpacing(kGapWide);
@@ -30,7 +32,7 @@ void setUp(QDialog* dialog, QVBoxLayout* column)
     dialog->setAttribute(Qt::WA_DeleteOnClose);
 }
 
-QFormLayout* makeForm()
+QFormLayout* makeEditorForm()
 {
     auto* form = new QFormLayout;
     form->setHorizontalSpacing(kGapWide);
@@ -48,8 +50,6 @@ SafeLabel* labelFor(const QString& text, QWidget* buddy, QWidget* parent)
     buddy->setAccessibleName(QString(text).remove(QLatin1Char('&')));
     return label;
 }
-
-}  // namespace
 
 std::optional<engine::net::PortRange> parsePorts(const QString& text)
 {
@@ -114,6 +114,23 @@ std::optional<Ipv4Address> DevicePicker::address() const
     return Ipv4Address::parse(text.toStdString());
 }
 
+void DevicePicker::setNetwork(const engine::net::Prefix& network)
+{
+    setAddress(network.length() == 32 ? network.network() : Ipv4Address{});
+    if (network.length() < 32) m_box->setEditText(textOf(network));
+}
+
+std::optional<engine::net::Prefix> DevicePicker::network() const
+{
+    if (const auto one = address()) return engine::net::Prefix{*one, 32};
+    return engine::net::Prefix::parse(m_box->currentText().trimmed().toStdString());
+}
+
+void DevicePicker::setHint(const QString& hint)
+{
+    m_box->lineEdit()->setPlaceholderText(hint);
+}
+
 PortForwardEditor::PortForwardEditor(const Presentation& presentation, const PortForward& forward,
                                      std::vector<PortForward> others,
                                      std::optional<engine::net::Prefix> internal, QWidget* parent)
@@ -121,8 +138,8 @@ PortForwardEditor::PortForwardEditor(const Presentation& presentation, const Por
 {
     setWindowTitle(forward.id == 0 ? tr("New port forward") : tr("Port forward"));
     auto* column = new QVBoxLayout(this);
-    setUp(this, column);
-    auto* form = makeForm();
+    setUpEditor(this, column);
+    auto* form = makeEditorForm();
     m_name = new QLineEdit(safeText(forward.name, 48), this);
     m_name->setMaxLength(48);
     m_name->setPlaceholderText(tr("What is it for?"));
@@ -263,8 +280,8 @@ OneToOneEditor::OneToOneEditor(const Presentation& presentation,
 {
     setWindowTitle(tr("One device, one external address"));
     auto* column = new QVBoxLayout(this);
-    setUp(this, column);
-    auto* form = makeForm();
+    setUpEditor(this, column);
+    auto* form = makeEditorForm();
     m_name = new QLineEdit(safeText(rule.name, 48), this);
     m_device = new DevicePicker(presentation, tr("Device"), this);
     m_device->setAddress(rule.internalAddress);

@@ -10,6 +10,7 @@
 
 class QCheckBox;
 class QComboBox;
+class QFormLayout;
 class QLineEdit;
 
 namespace ui {
@@ -24,6 +25,10 @@ public:
     void setAddress(engine::net::Ipv4Address address);
     /// Nothing while what is typed is no address and no known name.
     [[nodiscard]] std::optional<engine::net::Ipv4Address> address() const;
+    /// For rules about several devices: "192.0.2.0/24" counts, too.
+    void setNetwork(const engine::net::Prefix& network);
+    [[nodiscard]] std::optional<engine::net::Prefix> network() const;
+    void setHint(const QString& hint);
 
 Q_SIGNALS:
     void edited();
@@ -84,6 +89,12 @@ private:
     QComboBox* m_externalAddress;
     QPushButton* m_save;
 };
+
+/// What the editors of all rules look like.
+void setUpEditor(QDialog* dialog, QVBoxLayout* column);
+[[nodiscard]] QFormLayout* makeEditorForm();
+/// Also gives the field its accessible name.
+[[nodiscard]] SafeLabel* labelFor(const QString& text, QWidget* buddy, QWidget* parent);
 
 /// "443", "5000-5010" or "5000–5010".
 [[nodiscard]] std::optional<engine::net::PortRange> parsePorts(const QString& text);

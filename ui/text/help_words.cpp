@@ -94,8 +94,9 @@ QString helpOn(Page page)
             "ports: forward the protocol itself. Every change can be undone.");
     case Page::Network:
         return Words::tr(
-            "How addresses and ports are translated. Nothing changes before Apply, and then you "
-            "have ninety seconds to say that it works; else the former values come back.");
+            "How addresses and ports are translated, in general, for single devices and ports, and "
+            "for destinations that are not translated at all. Nothing changes before Apply, and "
+            "then you have ninety seconds to say that it works; else the former values come back.");
     case Page::Events:
         return Words::tr(
             "What the router has noticed since the window was opened, and why packets did not get "

@@ -205,6 +205,35 @@ QString sentenceOf(engine::nat::Behaviour behaviour)
     return {};
 }
 
+QString wordOf(NatType type)
+{
+    switch (type) {
+    case NatType::Open: return Words::tr("Open");
+    case NatType::Moderate: return Words::tr("Moderate");
+    case NatType::Strict: return Words::tr("Strict");
+    }
+    return {};
+}
+
+QString sentenceOf(NatType type)
+{
+    switch (type) {
+    case NatType::Open:
+        return Words::tr(
+            "Anybody on the internet may send to a port that the device has opened. Best for "
+            "hosting games and for calls, and the least protected.");
+    case NatType::Moderate:
+        return Words::tr(
+            "Only those that the device has sent to may answer; everybody sees the same external "
+            "port. Games, calls and VPNs work.");
+    case NatType::Strict:
+        return Words::tr(
+            "Other remotes see other external ports, so two devices behind routers hardly find "
+            "each other. Some games and calls need a relay or fail.");
+    }
+    return {};
+}
+
 QString wordOf(engine::TcpState state)
 {
     using engine::TcpState;

@@ -6,6 +6,7 @@
 #include "engine/policy/passthrough_policy.h"
 #include "engine/snapshot.h"
 #include "engine/tunnel/tunnel.h"
+#include "ui/values/nat_type.h"
 
 #include <QString>
 
@@ -27,6 +28,9 @@ namespace ui {
 [[nodiscard]] QString wordOf(engine::policy::DeviceAccess access);
 [[nodiscard]] QString wordOf(engine::nat::Behaviour behaviour);
 [[nodiscard]] QString sentenceOf(engine::nat::Behaviour behaviour);
+[[nodiscard]] QString wordOf(NatType type);
+/// What it means for those who use the device.
+[[nodiscard]] QString sentenceOf(NatType type);
 [[nodiscard]] QString wordOf(engine::TcpState state);
 
 /// "PPTP"; a proper name.
