@@ -136,6 +136,10 @@ Verdict Engine::State::decidePortless(Walk& walk, Direction direction)
         if (home != nullptr && home->internalAddress != walk.sender) {
             return deliverToForward(walk, *home);
         }
+        // Calls are found without a forward; nothing else is, once the user has taken it away.
+        if (home == nullptr && protocol != IpProtocol::Gre) {
+            return drop(walk, DropReason::NoMapping);
+        }
     } else if (isBogon(packet.remote) || config.internal.prefix.contains(packet.remote) ||
                isExternal(packet.remote)) {
         return drop(walk, DropReason::Bogon);
@@ -195,7 +199,8 @@ Verdict Engine::State::decidePortless(Walk& walk, Direction direction)
                                                      outward ? packet.internal : packet.external,
                                                      packet.remote, discriminator->id),
                                     walk.output);
-        if (found && mayTake(walk, *found)) {
+        if (found && !mayTake(walk, *found)) return drop(walk, DropReason::HairpinLoop);
+        if (found) {
             walk.inspect = false;
             return translatePortless(walk, *found, direction);
         }
@@ -277,8 +282,8 @@ bool Engine::State::mayTake(const Walk& walk, std::uint32_t index) const
         return true;
     }
     const policy::PortForward* const home = homeForward(session.protocol);
-    return home == nullptr || home->internalAddress == walk.sender ||
-           home->internalAddress == session.internal;
+    return home != nullptr &&
+           (home->internalAddress == walk.sender || home->internalAddress == session.internal);
 }
 
 void Engine::State::bind(Instant now, const passthrough::PortlessBinding& binding)

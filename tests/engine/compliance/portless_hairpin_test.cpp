@@ -254,6 +254,31 @@ private Q_SLOTS:
         QVERIFY(told(own.dropped(DropReason::HairpinLoop), own));
     }
 
+    // The session lives on, but whom it led to does not answer any more.
+    void forwardTakenAway_nothingTravelsOn()
+    {
+        const Bytes greWithKey{0x20, 0, 8, 0, 0, 0, 0, 5, 1, 2, 3, 4};
+        for (const auto& [protocol, payload] :
+             {std::pair{IpProtocol::IpIp, inner(1, 9)}, std::pair{IpProtocol::Gre, greWithKey}}) {
+            Bed bed;
+            forwardTo(bed, kCarl, protocol);
+            QVERIFY(bed.outbound(packet(kAnna, kExternal, protocol, payload)).inside());
+            QVERIFY(bed.apply(engine::SetPortForwards{}));
+            const Outcome outcome = bed.outbound(packet(kAnna, kExternal, protocol, payload));
+            QVERIFY(told(outcome.dropped(protocol == IpProtocol::Gre ? DropReason::HairpinLoop
+                                                                     : DropReason::NoMapping),
+                         outcome));
+            // Not even to somebody whom it would fit.
+            if (protocol == IpProtocol::IpIp) {
+                forwardTo(bed, kCarl, protocol);
+                QVERIFY(bed.outbound(packet(kBert, kExternal, protocol, inner(2, 9))).inside());
+                QVERIFY(bed.apply(engine::SetPortForwards{}));
+                const Outcome other = bed.outbound(packet(kAnna, kExternal, protocol, inner(1, 2)));
+                QVERIFY(told(other.dropped(DropReason::NoMapping), other));
+            }
+        }
+    }
+
     void fragments_hairpinned_inEveryOrder()
     {
         std::vector<std::size_t> order{0, 1, 2};
