@@ -94,7 +94,9 @@ void Engine::State::walkAll(Instant now, PortId ingress, std::span<wire::Packet>
             case ShortCut::OutOfWindow: verdict = missed(DropReason::TcpOutOfWindow); break;
             case ShortCut::InexactReset: verdict = missed(DropReason::TcpInexactReset); break;
             case ShortCut::NotTaken:
-                verdict = walk(now, ingress, packet, output, true, &batchAhead[i]);
+                // Without a hash the rest of it is of an earlier batch.
+                verdict = walk(now, ingress, packet, output, true,
+                               batchAhead[i].hash != 0 ? &batchAhead[i] : nullptr);
                 if (verdict.kind == Verdict::Kind::Forward) verdict = cut(verdict, packet, output);
                 break;
             }

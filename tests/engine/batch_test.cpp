@@ -257,6 +257,33 @@ class BatchTest : public QObject {
     Q_OBJECT
 
 private Q_SLOTS:
+    // What is looked up ahead stands in the same place for every batch.
+    void flow_thatTurnsToFragmentsOrOptions_isFoundAgain()
+    {
+        const Instant now{1h};
+        Side batches(usual(), true, now);
+        Side single(usual(), false, now);
+        const Bytes whole = wire::buildUdp(at(host(10), 5000), at(host(0x10000), 7),
+                                           text("eight, eight and eight!!"));
+        Bytes fragment = whole;
+        wire::store16(fragment, 6, 0x2000);
+        Bytes optioned = whole;
+        optioned[0] = 0x46;
+        optioned.insert(optioned.begin() + 20, 4, 1);
+        wire::store16(optioned, 2, static_cast<std::uint16_t>(optioned.size()));
+        for (Bytes packet : {whole, whole, fragment, whole, optioned, whole}) {
+            const std::size_t header = packet.size() > whole.size() ? 24 : 20;
+            wire::store16(packet, 10, 0);
+            wire::ChecksumSum sum;
+            sum.add(engine::wire::ConstBytes{packet}.first(header));
+            wire::store16(packet, 10, sum.checksum());
+            batches.receive(now, PortId::Internal, {{packet}});
+            single.receive(now, PortId::Internal, {{packet}});
+            QCOMPARE(batches.forwarded.size(), std::size_t{1});
+            QVERIFY(batches.journal.octets() == single.journal.octets());
+        }
+    }
+
     void batch_ofAnyTraffic_isTheSameAsOneByOne_data()
     {
         QTest::addColumn<int>("seed");
