@@ -29,7 +29,8 @@ void countOfEstablishedTunnel(benchmark::State& state)
     std::uint64_t number = 0;
     std::uint32_t next = 0;
     for (auto _ : state) {
-        std::memcpy(&payload[8], &number, 8);
+        const std::uint64_t ofItsWay = number >> 1U;  // each direction counts for itself
+        std::memcpy(&payload[8], &ofItsWay, 8);
         benchmark::ClobberMemory();
         const auto direction =
             (number & 1U) != 0 ? net::Direction::Inbound : net::Direction::Outbound;
