@@ -153,7 +153,8 @@ def main():
                   f"{told['udp']}, longest pause {told['udpGap']:.2f} s")
             rt(f"ip addr flush dev ext0; ip addr add {WAN_ROUTER}/24 dev ext0")
             route()
-            check("the first address again", pings())
+            # Until the router has noticed, pings still pass by the second one.
+            check("the first address again", wait_for(lambda: WAN_ROUTER in told_by_ctl("status"), 15, 0.1) and pings())
 
             flows = Flows(lab)
             process.send_signal(signal.SIGSTOP)
