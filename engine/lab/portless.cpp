@@ -10,6 +10,12 @@ constexpr std::size_t kInner4 = 20;
 constexpr std::size_t kInner6 = 40;
 constexpr std::uint32_t kInnerNet = 0x0a090000;  // 10.9.0.0/16
 constexpr std::uint64_t kInnerPrefix = 0x20010db800000000;
+constexpr std::uint16_t kEtherIpHeader = 0x3000;  // RFC 3378 §3: version 3
+constexpr std::size_t kFrameHeader = 14;
+constexpr std::uint16_t kExperimental = 0x88b5;       // an EtherType that is nobody's
+constexpr std::uint32_t kStation = 0x02000000;        // locally administered
+constexpr std::size_t kAhHeader = 24;                 // with a check value of 96 bits
+constexpr std::uint8_t kAhWords = kAhHeader / 4 - 2;  // RFC 4302 §2.2
 
 Octets inner4(const PortlessFrame& frame)
 {
@@ -29,6 +35,28 @@ Octets inner6(const PortlessFrame& frame)
     writer.put64(frame.fromClient ? client : kInnerPrefix).put64(1);
     writer.put64(frame.fromClient ? kInnerPrefix : client).put64(1);
     return writer.put(frame.message).take();
+}
+
+/// The station behind the client has its number, the one behind the server has zero.
+Octets bridged(const PortlessFrame& frame)
+{
+    Writer writer;
+    writer.put16(kEtherIpHeader);
+    writer.put32(kStation).put16(frame.fromClient ? 0U : frame.id);
+    writer.put32(kStation).put16(frame.fromClient ? frame.id : 0U);
+    return writer.put16(kExperimental).put(frame.message).take();
+}
+
+std::optional<PortlessFrame> outOfBridged(wire::ConstBytes packet)
+{
+    if (packet.size() < 2 + kFrameHeader || wire::load16(packet, 0) != kEtherIpHeader) {
+        return std::nullopt;
+    }
+    const std::uint16_t destination = wire::load16(packet, 2 + 4);
+    const std::uint16_t source = wire::load16(packet, 2 + 10);
+    return PortlessFrame{.id = destination == 0 ? source : destination,
+                         .fromClient = destination == 0,
+                         .message = copyOf(packet.subspan(2 + kFrameHeader))};
 }
 
 std::optional<PortlessFrame> outOfInner4(wire::ConstBytes packet)
@@ -64,6 +92,8 @@ net::IpProtocol protocolOf(PortlessKind kind)
     case PortlessKind::Eoip: return net::IpProtocol::Gre;
     case PortlessKind::SixInFour: return net::IpProtocol::SixInFour;
     case PortlessKind::IpIp: return net::IpProtocol::IpIp;
+    case PortlessKind::EtherIp: return net::IpProtocol::EtherIp;
+    case PortlessKind::Ah: return net::IpProtocol::Ah;
     }
     return net::IpProtocol::Gre;
 }
@@ -84,6 +114,17 @@ Octets encode(PortlessKind kind, const PortlessFrame& frame)
             .take();
     case PortlessKind::SixInFour: return inner6(frame);
     case PortlessKind::IpIp: return inner4(frame);
+    case PortlessKind::EtherIp: return bridged(frame);
+    case PortlessKind::Ah:
+        // The check value is left out: the question is whether the packet may cross at all.
+        return writer.put8(253)
+            .put8(kAhWords)
+            .put16(0)
+            .put32(0x100U + frame.id)
+            .put32(1)
+            .fill(kAhHeader - 12)
+            .put(frame.message)
+            .take();
     }
     return {};
 }
@@ -106,6 +147,11 @@ std::optional<PortlessFrame> decode(PortlessKind kind, wire::ConstBytes payload)
                              .message = copyOf(payload.subspan(8))};
     case PortlessKind::SixInFour: return outOfInner6(payload);
     case PortlessKind::IpIp: return outOfInner4(payload);
+    case PortlessKind::EtherIp: return outOfBridged(payload);
+    case PortlessKind::Ah:
+        if (payload.size() < kAhHeader || payload[1] != kAhWords) return std::nullopt;
+        return PortlessFrame{.id = static_cast<std::uint16_t>(wire::load32(payload, 4) - 0x100U),
+                             .message = copyOf(payload.subspan(kAhHeader))};
     }
     return std::nullopt;
 }

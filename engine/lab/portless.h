@@ -15,11 +15,13 @@ enum class PortlessKind : std::uint8_t {
     Eoip,       ///< MikroTik's: a tunnel ID
     SixInFour,  ///< RFC 4213: the inner prefix
     IpIp,       ///< RFC 2003: the inner address
+    EtherIp,    ///< RFC 3378: nothing
+    Ah,         ///< RFC 4302: nothing that helps, its addresses must not be changed
 };
 
 /// A packet of such a tunnel: what follows the outer IP header.
 struct PortlessFrame {
-    std::uint16_t id = 0;  ///< of the client: key, tunnel ID or part of the inner address
+    std::uint16_t id = 0;  ///< of the client: key, tunnel ID, SPI or part of the inner address
     bool fromClient = true;
     Octets message;
 };

@@ -25,6 +25,7 @@ void buildWireGuardEight(Lab& lab);
 void buildOpenVpnEight(Lab& lab);
 void buildAnyConnectEight(Lab& lab);
 void buildPortless(Lab& lab);
+void buildEveryProtocol(Lab& lab);
 void buildGreKeyClash(Lab& lab);
 void buildBlockAndUndo(Lab& lab);
 void buildBlocked(Lab& lab);
@@ -55,6 +56,7 @@ inline constexpr std::array kScenarios{
     Scenario{"openvpn-eight", "Eight OpenVPN clients, over UDP and over TCP.", 10min, &buildOpenVpnEight},
     Scenario{"anyconnect-eight", "Eight clients of a VPN in TLS and DTLS.", 5min, &buildAnyConnectEight},
     Scenario{"portless", "Three clients per server: keyed GRE, plain GRE, EoIP, 6in4 and IPIP.", 2min, &buildPortless},
+    Scenario{"every-protocol", "Two clashing clients of every VPN protocol there is a switch for.", 1min, &buildEveryProtocol},
     Scenario{"gre-key-clash", "Two devices use the same GRE key with one server.", 1min, &buildGreKeyClash},
     Scenario{"block-and-undo", "A switch turned off and back on within ten seconds.", 2min, &buildBlockAndUndo},
     Scenario{"blocked", "What is switched off does not come up.", 2min, &buildBlocked},

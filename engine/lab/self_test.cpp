@@ -1,14 +1,11 @@
 #include "engine/lab/self_test.h"
 
 #include "engine/lab/claims.h"
-#include "engine/lab/ipsec.h"
-#include "engine/lab/l2tp.h"
-#include "engine/lab/openvpn.h"
-#include "engine/lab/portless.h"
-#include "engine/lab/pptp.h"
+#include "engine/lab/clash.h"
 #include "engine/lab/scenario.h"
-#include "engine/lab/tls_vpn.h"
-#include "engine/lab/wireguard.h"
+
+#include <array>
+#include <set>
 
 namespace engine::lab {
 
@@ -22,124 +19,86 @@ constexpr Duration kLength = 20s;
 /// A VPN in TLS can be told from a web page only once its DTLS channel appears.
 constexpr Duration kRecognisedWithin = 5s;
 
-struct Cast {
-    Host& server;
-    Host& one;
-    Host& two;
-};
-
-void castPortless(const Cast& cast, PortlessKind kind)
+/// How many of the two devices have a live tunnel that is shown as one of the protocol.
+std::size_t devicesShown(VpnProtocol protocol, const Snapshot& snapshot)
 {
-    cast.server.run<PortlessServer>(kind);
-    cast.one.run<PortlessClient>(PortlessClient::Options{.server = kServer, .kind = kind, .id = 1});
-    cast.two.run<PortlessClient>(PortlessClient::Options{.server = kServer, .kind = kind, .id = 2});
+    std::set<net::Ipv4Address> devices;
+    for (const tunnel::Tunnel& shown : snapshot.tunnels) {
+        if (shown.protocol == protocol && !tunnel::isOver(shown.phase)) {
+            devices.insert(shown.device);
+        }
+    }
+    return devices.size();
 }
 
-void castIpsec(const Cast& cast, bool natTraversal)
+/// What the two have come to while nothing is blocked.
+std::string outcomeComplaint(VpnProtocol protocol, const std::array<PeerReport, 2>& clients,
+                             const std::array<HostCounters, 2>& hosts, const Snapshot& snapshot)
 {
-    cast.server.run<IpsecGateway>();
-    IpsecClient::Options options{
-        .gateway = kServer, .natTraversal = natTraversal, .rekeyEvery = 8s};
-    cast.one.run<IpsecClient>(options);
-    options.startAfter = 50ms;
-    cast.two.run<IpsecClient>(options);
-}
-
-void castTls(const Cast& cast, TlsVpnKind kind)
-{
-    cast.server.run<TlsVpnServer>(kind);
-    cast.one.run<TlsVpnClient>(TlsVpnClient::Options{.server = kServer, .kind = kind});
-    cast.two.run<TlsVpnClient>(TlsVpnClient::Options{.server = kServer, .kind = kind});
-}
-
-/// False if no simulated program speaks the protocol.
-bool castFor(VpnProtocol protocol, const Cast& cast)
-{
-    switch (protocol) {
-    case VpnProtocol::Pptp: {
-        cast.server.run<PptpServer>();
-        const PptpClient::Options options{.server = kServer, .callId = 1};
-        cast.one.run<PptpClient>(options);
-        cast.two.run<PptpClient>(options);
-        return true;
+    std::size_t talking = 0;
+    std::size_t told = 0;
+    for (std::size_t i = 0; i < clients.size(); ++i) {
+        if (clients[i].up && clients[i].received > 0) ++talking;
+        if (hosts[i].icmpErrors > 0) ++told;
     }
-    case VpnProtocol::IpsecEsp: castIpsec(cast, false); return true;
-    case VpnProtocol::IpsecNatT: castIpsec(cast, true); return true;
-    case VpnProtocol::L2tp: {
-        cast.server.run<L2tpServer>(L2tpServer::Options{.replies = L2tpReplies::AlwaysTo1701});
-        const L2tpClient::Options options{.server = kServer, .tunnelId = std::uint16_t{1}};
-        cast.one.run<L2tpClient>(options);
-        cast.two.run<L2tpClient>(options);
-        return true;
+    const std::string both = describe(clients[0]) + "; " + describe(clients[1]) + ".";
+    const std::size_t expected = talkersOf(clashOutcomeOf(protocol));
+    if (talking != expected) {
+        return "Of two clients of one server, " + std::to_string(talking) + " came up, not " +
+               std::to_string(expected) + ": " + both;
     }
-    case VpnProtocol::Gre: castPortless(cast, PortlessKind::GreKeyed); return true;
-    case VpnProtocol::Eoip: castPortless(cast, PortlessKind::Eoip); return true;
-    case VpnProtocol::SixInFour: castPortless(cast, PortlessKind::SixInFour); return true;
-    case VpnProtocol::IpIp: castPortless(cast, PortlessKind::IpIp); return true;
-    case VpnProtocol::OpenVpn: {
-        cast.server.run<OpenVpnServer>();
-        cast.one.run<OpenVpnClient>(OpenVpnClient::Options{.server = kServer});
-        cast.two.run<OpenVpnClient>(OpenVpnClient::Options{.server = kServer});
-        return true;
+    if (expected < 2) {
+        const DropReason reason = clashRefusalOf(protocol);
+        if (snapshot.counters.drops[static_cast<std::size_t>(reason)] == 0) {
+            return "No refusal was counted as " + std::string{nameOf(reason)} + ".";
+        }
+        if (told < 2 - expected) return "A client that was refused was not told so.";
     }
-    case VpnProtocol::WireGuard: {
-        cast.server.run<WireGuardServer>();
-        const WireGuardClient::Options options{.server = {kServer, kWireGuardPort},
-                                               .port = kWireGuardPort};
-        cast.one.run<WireGuardClient>(options);
-        cast.two.run<WireGuardClient>(options);
-        return true;
+    const std::size_t shown = devicesShown(protocol, snapshot);
+    if (shown != expected) {
+        return "Tunnels of " + std::to_string(shown) + " devices are shown, not of " +
+               std::to_string(expected) + ".";
     }
-    case VpnProtocol::AnyConnect: castTls(cast, TlsVpnKind::WithDtls); return true;
-    case VpnProtocol::L2tpV3:
-    case VpnProtocol::EtherIp:
-    case VpnProtocol::Ah:
-    case VpnProtocol::Sstp:
-    case VpnProtocol::SoftEther:
-    case VpnProtocol::Tailscale:
-    case VpnProtocol::CloudflareWarp:
-    case VpnProtocol::Teredo:
-    case VpnProtocol::GlobalProtect:
-    case VpnProtocol::ZeroTier:
-    case VpnProtocol::Nebula:
-    case VpnProtocol::Tinc:
-    case VpnProtocol::FortiClient: return false;
-    }
-    return false;
+    return {};
 }
 
 /// Empty if the switch does what its position promises.
-std::string complaint(VpnProtocol protocol, PassthroughMode mode, std::uint64_t early, Lab& lab)
+std::string complaint(VpnProtocol protocol, PassthroughMode mode, std::uint64_t early, Lab& lab,
+                      const Clash& clash)
 {
     for (const Check& check : lab.results()) {
         if (!check.passed) return "This does not hold: " + check.what + " (" + check.detail + ").";
     }
-    const PeerReport one = lab.reportOf(net::Ipv4Address{192, 168, 77, 11});
-    const PeerReport two = lab.reportOf(net::Ipv4Address{192, 168, 77, 12});
-    const Counters counters = lab.snapshot().counters;
-    const bool bothTalk = one.up && two.up && one.received > 0 && two.received > 0;
+    const std::array clients{lab.reportOf(clash.one.address()), lab.reportOf(clash.two.address())};
+    const std::array hosts{clash.one.counters(), clash.two.counters()};
+    const Snapshot snapshot = lab.snapshot();
+    const Counters& counters = snapshot.counters;
     switch (mode) {
-    case PassthroughMode::Assist:
-        if (bothTalk) return {};
-        return "Of two clients of one server, not both came up: " + describe(one) + "; " +
-               describe(two) + ".";
+    case PassthroughMode::Assist: return outcomeComplaint(protocol, clients, hosts, snapshot);
     case PassthroughMode::Plain:
         if (counters.helperEdits != 0) return "A helper has changed packets.";
-        if (net::textOf(protocol).needsHelp || bothTalk) return {};
-        return "Of two clients of one server, not both came up.";
-    case PassthroughMode::Block:
-        if (one.received + two.received != early) {
+        // Two clients of one server that need help may do without it or not.
+        if (net::textOf(protocol).needsHelp && clashOutcomeOf(protocol) == ClashOutcome::BothTalk) {
+            return {};
+        }
+        return outcomeComplaint(protocol, clients, hosts, snapshot);
+    case PassthroughMode::Block: {
+        if (clients[0].received + clients[1].received != early) {
             return "A client came up although it is blocked.";
         }
-        for (const tunnel::Tunnel& shown : lab.snapshot().tunnels) {
-            if (shown.protocol == protocol && !tunnel::isOver(shown.phase)) {
-                return "A tunnel lives although it is blocked.";
-            }
+        if (early != 0 && net::textOf(protocol).refusedFrom != net::RefusedFrom::Recognition) {
+            return "A client was answered although its first packet tells what it is.";
         }
-        if (counters.drops[static_cast<std::size_t>(DropReason::PassthroughOff)] == 0) {
+        if (devicesShown(protocol, snapshot) != 0) {
+            return "A tunnel lives although it is blocked.";
+        }
+        const DropReason reason =
+            protocol == VpnProtocol::Ah ? DropReason::AhUntranslatable : DropReason::PassthroughOff;
+        if (counters.drops[static_cast<std::size_t>(reason)] == 0) {
             return "No refusal was counted.";
         }
         return {};
+    }
     }
     return {};
 }
@@ -151,24 +110,27 @@ SelfTestResult selfTest(net::VpnProtocol protocol, const policy::PassthroughSwit
 {
     EngineConfig config = labConfig(seed);
     config.maxSessions = 1024;
-    config.passthrough.set(protocol, {.mode = position.mode, .exceptions = {}});
+    policy::PassthroughSwitch tested{.mode = position.mode, .exceptions = {}};
+    if (position.mode == PassthroughMode::Block &&
+        net::textOf(protocol).refusedFrom == net::RefusedFrom::NamedServer) {
+        tested.exceptions.push_back(
+            {.server = net::Prefix{kServer, 32}, .mode = PassthroughMode::Block});
+    }
+    config.passthrough.set(protocol, tested);
     Lab lab{config, now};
-    const Cast cast{
+    const Clash clash{
         .server = lab.network().addExternal("server", kServer),
         .one = lab.network().addInternal("one", net::Ipv4Address{192, 168, 77, 11}),
         .two = lab.network().addInternal("two", net::Ipv4Address{192, 168, 77, 12}),
     };
+    runClash(protocol, clash);
     SelfTestResult result;
     result.at = now;
-    if (!castFor(protocol, cast)) {
-        result.why = "No simulated program speaks this protocol.";
-        return result;
-    }
     lab.advance(kRecognisedWithin);
-    PeerReport clients = lab.reportOf(cast.one.address());
-    clients += lab.reportOf(cast.two.address());
+    PeerReport clients = lab.reportOf(clash.one.address());
+    clients += lab.reportOf(clash.two.address());
     lab.advance(kLength - kRecognisedWithin);
-    result.why = complaint(protocol, position.mode, clients.received, lab);
+    result.why = complaint(protocol, position.mode, clients.received, lab, clash);
     result.outcome =
         result.why.empty() ? SelfTestResult::Outcome::Passed : SelfTestResult::Outcome::Failed;
     return result;

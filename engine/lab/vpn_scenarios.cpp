@@ -1,4 +1,5 @@
 #include "engine/lab/claims.h"
+#include "engine/lab/clash.h"
 #include "engine/lab/ipsec.h"
 #include "engine/lab/l2tp.h"
 #include "engine/lab/openvpn.h"
@@ -262,6 +263,38 @@ void buildPortless(Lab& lab)
     }
     claimAllUp(lab, "three clients of each kind of tunnel talk to one and the same server");
     claimAnswered(lab, 95);
+}
+
+void buildEveryProtocol(Lab& lab)
+{
+    for (std::size_t i = 0; i < net::kVpnProtocolCount; ++i) {
+        const auto& text = net::kVpnProtocols[i];
+        const auto number = static_cast<std::uint8_t>(i);
+        const std::string word{text.word};
+        const auto inside = [i](std::size_t which) {
+            return net::Ipv4Address{192, 168, 77, static_cast<std::uint8_t>(11 + 2 * i + which)};
+        };
+        const net::Ipv4Address server{198, 51, 100, static_cast<std::uint8_t>(10 + number)};
+        runClash(text.protocol, {.server = lab.network().addExternal(word + "-server", server),
+                                 .one = lab.network().addInternal(word + "-1", inside(0)),
+                                 .two = lab.network().addInternal(word + "-2", inside(1))});
+        const std::size_t expected = talkersOf(clashOutcomeOf(text.protocol));
+        lab.claim([one = inside(0), two = inside(1), expected, name = text.name](Lab& now) {
+            const PeerReport first = now.reportOf(one);
+            const PeerReport second = now.reportOf(two);
+            const auto talks = [](const PeerReport& report) {
+                return report.up && report.received > 0 ? 1U : 0U;
+            };
+            return Check{std::string{name} + ": " + std::to_string(expected) + " of two talk",
+                         talks(first) + talks(second) == expected,
+                         describe(first) + "; " + describe(second)};
+        });
+        if (expected > 0) claimTunnels(lab, text.protocol, expected);
+    }
+    claimDropped(lab, DropReason::OneClientPerServer);
+    claimDropped(lab, DropReason::AhUntranslatable);
+    claimDropped(lab, DropReason::L2tpIdClash);
+    claimFinding(lab, tunnel::FindingKind::AhCannotPass, "the router says why AH cannot pass");
 }
 
 void buildGreKeyClash(Lab& lab)

@@ -1,10 +1,12 @@
 #include "engine/lab/ipsec.h"
 #include "engine/lab/l2tp.h"
+#include "engine/lab/l2tp_v3.h"
 #include "engine/lab/network.h"
 #include "engine/lab/openvpn.h"
 #include "engine/lab/portless.h"
 #include "engine/lab/pptp.h"
 #include "engine/lab/sha1.h"
+#include "engine/lab/signature.h"
 #include "engine/lab/tls_vpn.h"
 #include "engine/lab/wireguard.h"
 
@@ -204,6 +206,8 @@ private Q_SLOTS:
         QTest::addRow("EoIP") << static_cast<int>(PortlessKind::Eoip);
         QTest::addRow("6in4") << static_cast<int>(PortlessKind::SixInFour);
         QTest::addRow("IPIP") << static_cast<int>(PortlessKind::IpIp);
+        QTest::addRow("EtherIP") << static_cast<int>(PortlessKind::EtherIp);
+        QTest::addRow("AH") << static_cast<int>(PortlessKind::Ah);
     }
     void portless()
     {
@@ -218,6 +222,55 @@ private Q_SLOTS:
         wire.network.advance(1min);
         for (const PortlessClient* client : {&one, &two}) {
             QVERIFY2(client->report().received >= 59 && client->report().wrong == 0,
+                     text(client->report()));
+        }
+        QVERIFY2(server.report().wrong == 0, text(server.report()));
+    }
+
+    void l2tpV3_onALossyLink_talks()
+    {
+        Wire wire{{.latency = 2ms, .jitter = 3ms, .loss = 50000}};
+        auto& server = wire.server.run<L2tpV3Server>();
+        auto& one = wire.client(0).run<L2tpV3Client>(L2tpV3Client::Options{.server = kServer});
+        auto& two = wire.client(1).run<L2tpV3Client>(L2tpV3Client::Options{.server = kServer});
+        wire.network.advance(2min);
+        for (const L2tpV3Client* client : {&one, &two}) {
+            QVERIFY2(client->report().up && client->report().received >= 90 &&
+                         client->report().wrong == 0,
+                     text(client->report()));
+        }
+        QVERIFY2(server.report().wrong == 0, text(server.report()));
+    }
+
+    void l2tpV3_withoutServer_beginsAgain()
+    {
+        Wire wire;
+        auto& client = wire.client(0).run<L2tpV3Client>(L2tpV3Client::Options{.server = kServer});
+        wire.network.advance(20s);
+        QVERIFY2(!client.report().up && client.report().failures >= 5, text(client.report()));
+    }
+
+    void signature_data()
+    {
+        QTest::addColumn<int>("row");
+        for (std::size_t i = 0; i < signatures().size(); ++i) {
+            const std::string row{net::textOf(signatures()[i].protocol).word};
+            QTest::newRow(row.c_str()) << static_cast<int>(i);
+        }
+    }
+    void signature()
+    {
+        QFETCH(const int, row);
+        const Signature& spoken = signatures()[static_cast<std::size_t>(row)];
+        Wire wire{{.latency = 2ms, .jitter = 3ms, .loss = 30000}};
+        auto& server = wire.server.run<SignatureServer>(spoken);
+        const SignatureClient::Options options{.server = kServer, .signature = &spoken};
+        auto& one = wire.client(0).run<SignatureClient>(options);
+        auto& two = wire.client(1).run<SignatureClient>(options);
+        wire.network.advance(2min);
+        for (const SignatureClient* client : {&one, &two}) {
+            QVERIFY2(client->report().up && client->report().received >= 95 &&
+                         client->report().wrong == 0,
                      text(client->report()));
         }
         QVERIFY2(server.report().wrong == 0, text(server.report()));
