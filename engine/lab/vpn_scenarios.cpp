@@ -422,7 +422,7 @@ void buildRestart(Lab& lab)
     addClient(lab, 20).run<TlsVpnClient>(
         TlsVpnClient::Options{.server = kServer, .kind = TlsVpnKind::WithDtls});
     for (const Duration after : {Duration{40s}, Duration{41s}, Duration{3min}}) {
-        lab.later(after, [after](Lab& now) {
+        lab.later(after, [](Lab& now) {
             const std::size_t before = now.snapshot().tunnels.size();
             const bool taken = now.restart();
             const Snapshot snapshot = now.snapshot();
