@@ -312,8 +312,8 @@ void Application::use(std::unique_ptr<RouterClient> router, const ui::RouterStat
 
 void Application::startLab()
 {
-    auto lab = engine::lab::Lab::make("overview", randomSeed(), engine::Instant{1h},
-                                      engine::lab::Lab::SelfTests::On);
+    auto lab = engine::lab::Lab::make(m_options.scenario.toStdString(), randomSeed(),
+                                      engine::Instant{1h}, engine::lab::Lab::SelfTests::On);
     if (!lab) return;
     Rules rules;
     if (m_rules) rules.settings = m_rules->settings;
@@ -608,6 +608,9 @@ int runApplication(int argc, char** argv)
     parser.addOptions({
         {QStringLiteral("lab"),
          QStringLiteral("Show the built-in network of simulated computers.")},
+        {QStringLiteral("scenario"),
+         QStringLiteral("Which story the lab plays; underpassctl lab list tells them."),
+         QStringLiteral("NAME"), QStringLiteral("overview")},
         {QStringLiteral("screenshots"),
          QStringLiteral("Write a picture of every page to DIR and end."), QStringLiteral("DIR")},
         {QStringLiteral("for"), QStringLiteral("End after so long: 10s."), QStringLiteral("TIME")},
@@ -642,10 +645,19 @@ int runApplication(int argc, char** argv)
     if (pictures && !parser.isSet(QStringLiteral("lab"))) {
         return refuse(QStringLiteral("--screenshots shows the lab: say --lab, too."));
     }
+    const QString scenario = parser.value(QStringLiteral("scenario"));
+    const auto known = engine::lab::scenarios();
+    if (std::none_of(known.begin(), known.end(), [&](const engine::lab::Scenario& one) {
+            return one.name == scenario.toStdString();
+        })) {
+        return refuse(QStringLiteral("There is no scenario %1; underpassctl lab list tells them.")
+                          .arg(scenario));
+    }
 
     EndSignal end;
     QObject::connect(&end, &EndSignal::endAsked, qApp, &QCoreApplication::quit);
     Application program({.lab = parser.isSet(QStringLiteral("lab")),
+                         .scenario = scenario,
                          .screenshots = parser.value(QStringLiteral("screenshots")),
                          .control = parser.value(QStringLiteral("control")),
                          .state = parser.value(QStringLiteral("state")),

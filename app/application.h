@@ -26,9 +26,10 @@ class Application final : public QObject {
 public:
     struct Options {
         bool lab = false;
-        QString screenshots;  ///< folder; empty: none
-        QString control;      ///< where a service would listen
-        QString state;        ///< folder of the databases
+        QString scenario = QStringLiteral("overview");  ///< of the lab
+        QString screenshots;                            ///< folder; empty: none
+        QString control;                                ///< where a service would listen
+        QString state;                                  ///< folder of the databases
         bool tellStartTime = false;
     };
 
