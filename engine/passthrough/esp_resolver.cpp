@@ -640,6 +640,12 @@ PortlessDecision EspResolver::decideOutbound(Instant now, const PortlessPacket& 
     fresh.spi = spi;
     fresh.first = now;
     host->outbound.push_back(fresh);
+    // It uses its new SA before its last message has travelled. Responders have theirs by then and
+    // answer on it (libreswan does), so there is nothing left to keep apart.
+    const auto held = std::ranges::find(group->held, packet.internal, &Held::client);
+    if (held != group->held.end()) {
+        release(now, *group, static_cast<std::size_t>(held - group->held.begin()), actions);
+    }
 
     react(now, pair, *group, *host, actions);
     if (InboundSpi* const waiting = findUnpaired(host->inbound);

@@ -505,6 +505,17 @@ void IpsecTest::secondNegotiation_waitsForTheFirst()
         slow.timeout(at);
     }
     QCOMPARE(count, std::size_t{1});
+
+    // Nor does it wait once its client uses the SA: the responder may answer on it already.
+    FakeNat early(policy);
+    released.clear();
+    early.released = nat.released;
+    early.udp(start, 0, Direction::Outbound, auth(100, 8));
+    QVERIFY(!early.udp(start + 1ms, 1, Direction::Outbound, auth(200, 8)));
+    QVERIFY(early.espOutbound(start + 5ms, 1, esp(0x5001, 1)));
+    QCOMPARE(released, std::vector<std::size_t>{1});
+    const auto answer = early.espInbound(start + 6ms, esp(0x6001, 1));
+    QVERIFY(std::ranges::find(answer.clients, std::size_t{1}) != answer.clients.end());
 }
 
 void IpsecTest::heldMessage_sentAgain_isReplaced()
