@@ -1,4 +1,4 @@
-#include "engine/passthrough/esp_resolver.h"
+#include "engine/passthrough/esp_resolver_parts.h"
 #include "engine/tunnel/saved_values.h"
 
 #include <algorithm>
@@ -6,6 +6,8 @@
 /// Across a restart: whose SPIs are, which belong together and how sure that is. The NAT's sessions
 /// come back by themselves; expectations do not, they are minutes at most.
 namespace engine::passthrough {
+
+using namespace esp;
 
 namespace {
 
@@ -16,13 +18,6 @@ constexpr std::size_t kShortestGroup = 4 + 4 + 8 + 8 + 4 + 4;
 constexpr std::size_t kShortestHost = 4 + 1 + 4 + 8 + 4 + 4;
 constexpr std::size_t kOutbound = 4 + 4 + 4 + 1;
 constexpr std::size_t kInbound = 4 + 4 + 1 + 4 + 4 + 8;
-
-template <typename Spi>
-Spi* findSpi(std::vector<Spi>& spis, std::uint32_t spi)
-{
-    const auto found = std::ranges::find(spis, spi, &Spi::spi);
-    return found == spis.end() ? nullptr : &*found;
-}
 
 }  // namespace
 

@@ -5,7 +5,7 @@
 #include <QCryptographicHash>
 #include <QTest>
 
-#include "tests/engine/passthrough/ipsec_world.h"
+#include "tests/engine/passthrough/ipsec_nat.h"
 
 using namespace ipsecworld;
 using ike::Encapsulated;
