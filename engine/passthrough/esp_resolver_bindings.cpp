@@ -24,7 +24,7 @@ void EspResolver::bind(Instant now, EspPair pair, Group& group, Host& host, std:
     if (host.inbound.size() >= kMostSpis) {
         // The one that has been silent longest; the newest keeps its predecessor for a while.
         const auto oldest = std::ranges::min_element(host.inbound, {}, &InboundSpi::last);
-        if (now - oldest->last >= kOldSaKept || host.inbound.size() > kMostSpis) {
+        if (now - oldest->last >= kOldSaKept) {
             dropInbound(host, pair, oldest->spi, actions);
             host.inbound.erase(oldest);
         } else {

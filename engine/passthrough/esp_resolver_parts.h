@@ -30,6 +30,7 @@ inline constexpr Duration kTidy = 1s;
 // Bounds. An office has a few clients of one gateway; attackers get no more than this.
 inline constexpr std::size_t kMostGroups = 4096;
 inline constexpr std::size_t kMostHosts = 64;
+/// Of one client each way, alive or read from a saved state.
 inline constexpr std::size_t kMostSpis = 16;
 inline constexpr std::size_t kMostPendingsOfClient = 32;
 inline constexpr std::size_t kMostPendings = 4096;

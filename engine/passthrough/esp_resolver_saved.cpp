@@ -11,9 +11,6 @@ using namespace esp;
 
 namespace {
 
-constexpr std::size_t kMostSaved = 4096;
-constexpr std::size_t kMostOfGroup = 64;
-constexpr std::size_t kMostSpisOfHost = 64;
 constexpr std::size_t kShortestGroup = 4 + 4 + 8 + 8 + 4 + 4;
 constexpr std::size_t kShortestHost = 4 + 1 + 4 + 8 + 4 + 4;
 constexpr std::size_t kOutbound = 4 + 4 + 4 + 1;
@@ -29,7 +26,7 @@ void EspResolver::bindingRestored(Instant now, const PortlessBinding& binding)
     if (host == nullptr) return;
     host->key = binding.key;
     host->labelled = true;
-    if (binding.outbound && host->outbound.size() < kMostSpisOfHost &&
+    if (binding.outbound && host->outbound.size() < kMostSpis &&
         findSpi(host->outbound, binding.outbound->id) == nullptr) {
         OutboundSpi& spi = host->outbound.emplace_back();
         spi.spi = binding.outbound->id;
@@ -37,7 +34,7 @@ void EspResolver::bindingRestored(Instant now, const PortlessBinding& binding)
         spi.asked = true;
         spi.watched = binding.watch;
     }
-    if (binding.inbound && host->inbound.size() < kMostSpisOfHost &&
+    if (binding.inbound && host->inbound.size() < kMostSpis &&
         findSpi(host->inbound, binding.inbound->id) == nullptr) {
         InboundSpi& spi = host->inbound.emplace_back();
         spi.spi = binding.inbound->id;
@@ -102,7 +99,7 @@ void EspResolver::save(StateWriter& out) const
 
 bool EspResolver::restore(Instant now, StateReader& in)
 {
-    const std::uint32_t groups = in.count(kMostSaved, kShortestGroup);
+    const std::uint32_t groups = in.count(kMostGroups, kShortestGroup);
     for (std::uint32_t g = 0; g < groups && !in.failed(); ++g) {
         const net::Ipv4Address external{in.u32()};
         const EspPair pair{external, net::Ipv4Address{in.u32()}};
@@ -114,7 +111,7 @@ bool EspResolver::restore(Instant now, StateReader& in)
             group->ikeRoundTrip = std::max(ikeRoundTrip, Duration{0});
             group->espRoundTrip = std::max(espRoundTrip, Duration{0});
         }
-        const std::uint32_t hosts = in.count(kMostOfGroup, kShortestHost);
+        const std::uint32_t hosts = in.count(kMostHosts, kShortestHost);
         for (std::uint32_t h = 0; h < hosts && !in.failed(); ++h) {
             const net::Ipv4Address client{in.u32()};
             Host* const host = group == nullptr ? nullptr : hostOf(*group, client);
@@ -126,7 +123,7 @@ bool EspResolver::restore(Instant now, StateReader& in)
                 host->pairs = pairs;
                 host->inboundPackets = packets;
             }
-            const std::uint32_t outbound = in.count(kMostSpisOfHost, kOutbound);
+            const std::uint32_t outbound = in.count(kMostSpis, kOutbound);
             for (std::uint32_t i = 0; i < outbound; ++i) {
                 const std::uint32_t number = in.u32();
                 OutboundSpi* const spi =
@@ -140,7 +137,7 @@ bool EspResolver::restore(Instant now, StateReader& in)
                 spi->packets = read.packets;
                 spi->superseded = read.superseded;
             }
-            const std::uint32_t inbound = in.count(kMostSpisOfHost, kInbound);
+            const std::uint32_t inbound = in.count(kMostSpis, kInbound);
             for (std::uint32_t i = 0; i < inbound; ++i) {
                 const std::uint32_t number = in.u32();
                 InboundSpi* const spi = host == nullptr ? nullptr : findSpi(host->inbound, number);
@@ -172,7 +169,7 @@ bool EspResolver::restore(Instant now, StateReader& in)
                 if (other == nullptr || other->partner != spi.spi) spi.partner = 0;
             }
         }
-        const std::uint32_t shared = in.count(kMostOfGroup, 8);
+        const std::uint32_t shared = in.count(kMostShared, 8);
         for (std::uint32_t s = 0; s < shared && !in.failed(); ++s) {
             Shared both;
             both.spi = in.u32();

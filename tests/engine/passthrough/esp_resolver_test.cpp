@@ -62,6 +62,7 @@ private Q_SLOTS:
     void blockMode_makesNoSession();
     void reservedSpi_isMalformed();
     void pendings_ofOneClient_areBounded();
+    void restoredSpis_ofOneClient_areBoundedLikeLivingOnes();
     void espWithoutAnswer_isAFinding();
     void sameCalls_giveSameAnswers();
     void plainEsp_ofEightClients_reachesItsOwner_data();
@@ -351,6 +352,33 @@ void EspResolverTest::pendings_ofOneClient_areBounded()
     packet.payload = bytes;
     const auto decision = resolver.decide(Instant{1h}, Direction::Outbound, packet, actions);
     QVERIFY(decision.kind == PortlessDecision::Kind::Deliver);
+}
+
+void EspResolverTest::restoredSpis_ofOneClient_areBoundedLikeLivingOnes()
+{
+    const policy::PassthroughPolicy policy;
+    EspResolver living(kSeed, policy);
+    EspResolver restored(kSeed, policy);
+    for (std::uint32_t i = 0; i < 100; ++i) {
+        PortlessPacket packet;
+        packet.protocol = net::IpProtocol::Esp;
+        packet.internal = clientAddress(3);
+        packet.external = kExternal;
+        packet.remote = kServer;
+        const Bytes bytes = esp(0x1000 + i, 1);
+        packet.payload = bytes;
+        Actions actions;
+        living.decide(Instant{1h}, Direction::Outbound, packet, actions);
+        PortlessBinding binding;
+        binding.protocol = net::IpProtocol::Esp;
+        binding.client = clientAddress(3);
+        binding.external = kExternal;
+        binding.server = kServer;
+        binding.outbound = Discriminator{Discriminator::Variant::Spi, 0x1000 + i};
+        restored.bindingRestored(Instant{1h}, binding);
+    }
+    QCOMPARE(living.sizes().spis, std::size_t{16});
+    QCOMPARE(restored.sizes().spis, living.sizes().spis);
 }
 
 // ---- restart, collisions ------------------------------------------------------------------------
