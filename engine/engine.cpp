@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <bit>
 #include <cassert>
+#include <limits>
 
 namespace engine {
 
@@ -106,7 +107,10 @@ std::optional<Instant> Engine::nextTimeout() const
 
 Result<void, CommandError> Engine::apply(Instant now, const Command& command, Output& output)
 {
-    return m_state->applyCommand(now, command, output);
+    auto answer = m_state->applyCommand(now, command, output);
+    // A wish is done when this returns, with all that it takes along.
+    m_state->windUp(now, std::numeric_limits<std::uint64_t>::max(), output);
+    return answer;
 }
 
 const EngineConfig& Engine::config() const

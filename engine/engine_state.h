@@ -182,9 +182,13 @@ struct Engine::State {
     void confine(std::uint32_t index);
     void close(Instant now, std::uint32_t index, passthrough::FlowEnd end, Output& output);
     /// One holder of the mapping less. The last one takes the mapping and its other sessions along;
-    /// false then.
+    /// false then. Many sessions end a few at a time: the rest is left to windUp().
     bool letGo(Instant now, std::uint32_t mapping, nat::MappingTable::Afterwards afterwards,
                Output& output);
+    /// Goes on with the mappings that letGo() has left over until it has ended `most` sessions.
+    void windUp(Instant now, std::uint64_t most, Output& output);
+    void removeMapping(Instant now, std::uint32_t mapping,
+                       nat::MappingTable::Afterwards afterwards);
     [[nodiscard]] Duration idleOf(std::uint32_t index) const;
     [[nodiscard]] bool expired(Instant now, std::uint32_t index) const;
     std::optional<std::uint32_t> findLive(Instant now, const nat::SessionKey& key,
@@ -327,6 +331,7 @@ struct Engine::State {
     std::unordered_map<std::uint32_t, passthrough::PortlessBinding> bindings;  ///< by session
     std::unordered_multimap<passthrough::FlowId, std::uint32_t> children;      ///< by master
     std::unordered_map<std::uint32_t, ForwardState> forwards;                  ///< by rule
+    std::vector<std::uint32_t> ending;  ///< mappings without holders that still have sessions
     std::vector<HeldPacket> held;
     std::size_t heldBytes = 0;
     std::vector<std::vector<std::uint8_t>> releasedFragments;
@@ -357,6 +362,9 @@ inline constexpr Duration kHeldAtMost = std::chrono::seconds(2);
 inline constexpr Duration kParkTime = std::chrono::seconds(30);
 /// Ours: expiries of one call, so that no pause of a millisecond ever comes of it.
 inline constexpr std::uint32_t kExpiriesPerCall = 400;
+/// Ours: how many sessions go at once with the mapping they use. Whoever may send to a mapping can
+/// make tens of thousands of them; an ordinary one has a handful.
+inline constexpr std::uint32_t kEndedWithMapping = 16;
 
 /// Addresses that never appear on a wire as somebody's own (RFC 6890, RFC 1112).
 [[nodiscard]] constexpr bool isBogon(net::Ipv4Address address)

@@ -511,6 +511,7 @@ Verdict Engine::State::missInbound(Walk& walk, net::Endpoint external, net::Endp
     if (!slots[*slot].oneToOne.isUnspecified()) {
         wish.internal = {slots[*slot].oneToOne, external.port};
     } else if (const auto mapping = mappings.byExternal(protocol, *slot, external.port)) {
+        if (mappings[*mapping].ending != 0) return drop(walk, DropReason::NoMapping);
         switch (behaviourOf(protocol, mappings[*mapping].internal).filtering) {
         case nat::Behaviour::EndpointIndependent: break;
         case nat::Behaviour::AddressDependent:

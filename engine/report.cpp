@@ -141,13 +141,17 @@ void Engine::State::reportTunnels(Instant now, Output& output)
 
 void Engine::State::timeout(Instant now, Output& output)
 {
-    for (std::uint32_t work = 0; work < kExpiriesPerCall; ++work) {
+    // One that ends may take others along, so what has ended counts, not what was due.
+    const std::uint64_t before = counters.sessionsEnded;
+    windUp(now, kExpiriesPerCall, output);
+    for (std::uint32_t armed = 0; armed + counters.sessionsEnded - before < kExpiriesPerCall;) {
         const auto due = sessions.takeDue(now);
         if (!due) break;
         if (expired(now, *due)) {
             close(now, *due, FlowEnd::Expired, output);
         } else {
             sessions.arm(*due, sessions[*due].lastPacket + idleOf(*due));
+            ++armed;
         }
     }
     const auto helpers = passthrough.nextTimeout();
@@ -189,6 +193,7 @@ std::optional<Instant> Engine::State::deadline() const
     earlier(tunnels.nextTimeout());
     earlier(fragments.nextTimeout());
     if (!held.empty()) earlier(held.front().until);
+    if (!ending.empty()) earlier(Instant{});
     if (parked) earlier(parkedUntil);
     for (const Switch& position : switches) {
         if (position.held) earlier(position.heldUntil);

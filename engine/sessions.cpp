@@ -459,13 +459,50 @@ bool Engine::State::letGo(Instant now, std::uint32_t mapping,
         return true;
     }
     // We hold it ourselves until the end: what ends below must not remove it a second time.
-    while (mappings[mapping].firstSession != nat::FlatIndex::kNone) {
+    for (std::uint32_t ended = 0; mappings[mapping].firstSession != nat::FlatIndex::kNone;
+         ++ended) {
+        if (ended == kEndedWithMapping) {
+            mappings[mapping].ending = 1;
+            ending.push_back(mapping);
+            return false;
+        }
         close(now, mappings[mapping].firstSession, FlowEnd::Expired, output);
     }
-    --mappings[mapping].holders;
-    --devices[mappings[mapping].device].ports[nat::MappingTable::lane(mappings[mapping].protocol)];
-    mappings.remove(now, mapping, afterwards);
+    removeMapping(now, mapping, afterwards);
     return false;
+}
+
+void Engine::State::windUp(Instant now, std::uint64_t most, Output& output)
+{
+    const std::uint64_t before = counters.sessionsEnded;
+    while (!ending.empty()) {
+        const std::uint32_t mapping = ending.back();
+        nat::Mapping& owner = mappings[mapping];
+        if (owner.holders > 1) {
+            // Its device has used it again meanwhile.
+            --owner.holders;
+            owner.ending = 0;
+            ending.pop_back();
+            continue;
+        }
+        if (owner.firstSession == nat::FlatIndex::kNone) {
+            ending.pop_back();
+            removeMapping(now, mapping, nat::MappingTable::Afterwards::Quarantine);
+            continue;
+        }
+        if (counters.sessionsEnded - before >= most) return;
+        close(now, owner.firstSession, FlowEnd::Expired, output);
+    }
+}
+
+void Engine::State::removeMapping(Instant now, std::uint32_t mapping,
+                                  nat::MappingTable::Afterwards afterwards)
+{
+    nat::Mapping& owner = mappings[mapping];
+    assert(owner.holders == 1);
+    --owner.holders;
+    --devices[owner.device].ports[nat::MappingTable::lane(owner.protocol)];
+    mappings.remove(now, mapping, afterwards);
 }
 
 Duration Engine::State::idleOf(std::uint32_t index) const

@@ -31,6 +31,7 @@ struct Mapping {
     net::IpProtocol protocol = net::IpProtocol::Udp;
     std::uint8_t externalSlot = 0;
     std::uint8_t used = 0;
+    std::uint8_t ending = 0;  ///< its last holder has gone, and its other sessions are going
 };
 
 /// What a new mapping is made for.

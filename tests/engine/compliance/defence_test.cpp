@@ -311,6 +311,67 @@ private Q_SLOTS:
 
     void flood_ofAnsweredFlows_harmsNobodyElse() { judgeFlood(true); }
 
+    // A server that a device has talked to may send from every port it has; when the device's own
+    // session ends, all of these end with the mapping, but never in one go.
+    void expiry_ofAMappingWithThousandsOfSessions_isBoundedPerCall()
+    {
+        EngineConfig config = usual();
+        config.maxSessions = 262144;
+        Bed bed(config);
+        const auto external = bed.udpOut(at(kAnna, 5000), at(kServer, 53)).source();
+        QVERIFY(bed.udpIn(at(kServer, 53), external).inside());
+        bed.pass(299s);
+        constexpr unsigned kSenders = 20000;
+        for (unsigned i = 0; i < kSenders; ++i) {
+            const auto sent = bed.udpIn(at(kServer, 1024 + i), external);
+            QVERIFY(told(sent.inside(), sent));
+        }
+        QCOMPARE(bed.sessions(), std::size_t{kSenders + 1});
+        bed.leap(2s);  // its own session is over, theirs would live for two minutes
+        const auto ended = [&] {
+            return bed.engine().snapshot(bed.now).counters.sessionsEnded;
+        };
+        engine::Output output;
+        std::uint64_t most = 0;
+        unsigned calls = 0;
+        while (bed.engine().nextTimeout() && *bed.engine().nextTimeout() <= bed.now) {
+            const std::uint64_t before = ended();
+            bed.engine().handleTimeout(bed.now, output);
+            most = std::max(most, ended() - before);
+            QVERIFY(++calls < 1000);
+            // Nobody gets in any more.
+            const auto late = bed.udpIn(at(kServer, 60000), external);
+            QVERIFY(told(late.dropped(DropReason::NoMapping), late));
+        }
+        QVERIFY2(most <= 432, qPrintable(QString("%1 at once").arg(most)));
+        QCOMPARE(bed.sessions(), std::size_t{0});
+        QCOMPARE(bed.mappings(), std::size_t{0});
+    }
+
+    // The device itself uses the mapping again while it is going: it stays.
+    void mappingThatIsEnding_usedByItsDevice_lives()
+    {
+        Bed bed;
+        const auto external = bed.udpOut(at(kAnna, 5000), at(kServer, 53)).source();
+        QVERIFY(bed.udpIn(at(kServer, 53), external).inside());
+        bed.pass(299s);
+        for (unsigned i = 0; i < 1000; ++i)
+            QVERIFY(bed.udpIn(at(kServer, 1024 + i), external).inside());
+        bed.leap(2s);
+        engine::Output output;
+        bed.engine().handleTimeout(bed.now, output);
+        QVERIFY(bed.sessions() > 0);
+        QVERIFY(bed.udpIn(at(kServer, 60000), external).dropped(DropReason::NoMapping));
+        const auto again = bed.udpOut(at(kAnna, 5000), at(kOther, 443));
+        QVERIFY(told(again.outside() && again.source() == external, again));
+        bed.pass(1s);
+        QVERIFY(bed.udpIn(at(kOther, 443), external).inside());
+        QVERIFY(bed.udpIn(at(kServer, 1024), external).inside());
+        bed.pass(1h);
+        QCOMPARE(bed.sessions(), std::size_t{0});
+        QCOMPARE(bed.mappings(), std::size_t{0});
+    }
+
     // The keyed hash: what an attacker has chosen to collide under one key does not under another.
     void sessionHash_withAKeyNobodyKnows_isNotFlooded()
     {
