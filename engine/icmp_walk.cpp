@@ -234,6 +234,8 @@ Verdict Engine::State::fragment(Walk& walk)
                               {sourceBefore, destinationBefore, walk.ip.identification(), 2},
                               releasedFragments);
             releasedFragments.clear();
+        } else if (verdict.kind == Verdict::Kind::Hold) {
+            fragments.postpone(decision.ticket);
         } else {
             fragments.refuse(decision.ticket);
         }

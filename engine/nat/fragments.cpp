@@ -191,6 +191,18 @@ void Fragments::refuse(FragmentTicket ticket)
     settle(ticket.slot, Verdict::Refused);
 }
 
+void Fragments::postpone(FragmentTicket ticket)
+{
+    Datagram& datagram = m_datagrams[ticket.slot];
+    if (datagram.generation != ticket.generation || datagram.verdict != Verdict::Asked) return;
+    // Its range is the first one: it begins at zero.
+    datagram.verdict = Verdict::None;
+    datagram.covered -= datagram.ranges[0].end;
+    std::move(datagram.ranges.begin() + 1, datagram.ranges.begin() + datagram.rangeCount,
+              datagram.ranges.begin());
+    --datagram.rangeCount;
+}
+
 void Fragments::expire(Instant now)
 {
     for (const List& list : m_lists) {

@@ -37,7 +37,7 @@ struct FragmentTicket {
 
 struct FragmentDecision {
     enum class Kind : std::uint8_t {
-        First,     ///< read its ports and decide, then call resolve() or refuse() with the ticket
+        First,     ///< read its ports and decide, then resolve(), refuse() or postpone() the ticket
         Follow,    ///< the datagram is decided: apply `translation` and send
         Buffered,  ///< copied; resolve() will hand it back
         Drop,      ///< with `reason`
@@ -88,6 +88,10 @@ public:
                  std::vector<std::vector<std::uint8_t>>& released);
     /// The first fragment was dropped: so is the rest, as FragmentOfDropped.
     void refuse(FragmentTicket ticket);
+
+    /// The first fragment waits for something and will come again: until then the datagram is as if
+    /// it had not been seen, and the rest is buffered.
+    void postpone(FragmentTicket ticket);
 
     /// Gives up what is due. Harmless when early.
     void expire(Instant now);

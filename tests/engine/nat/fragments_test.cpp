@@ -189,6 +189,28 @@ private Q_SLOTS:
         QVERIFY(router.sent.empty());
     }
 
+    void laterFragments_ofAFirstThatWaits_followIt()
+    {
+        Router router;
+        const auto pieces = datagram(4);
+        Bytes first = build(pieces[0]);
+        QCOMPARE(router.show(pieces[2]).kind, Kind::Buffered);
+        // Twice: it may have to wait again.
+        for (const std::size_t next : {std::size_t{1}, std::size_t{3}}) {
+            const auto decision =
+                router.fragments.onFragment(router.now, Outbound, *wire::Ipv4View::parse(first));
+            QCOMPARE(decision.kind, Kind::First);
+            router.fragments.postpone(decision.ticket);
+            QCOMPARE(router.show(pieces[next]).kind, Kind::Buffered);
+            router.now += 700ms;
+        }
+        QVERIFY(router.sent.empty());
+        QCOMPARE(router.show(pieces[0]).kind, Kind::First);
+        QCOMPARE(router.received(), expected(3333));
+        QCOMPARE(router.fragments.datagrams(), 0U);
+        QCOMPARE(router.fragments.bufferedBytes(), std::uint64_t{0});
+    }
+
     // Threat A3, check 14.
     void laterFragment_aloneForever_neverLeavesAndTimesOut()
     {
