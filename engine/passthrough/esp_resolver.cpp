@@ -269,12 +269,11 @@ void EspResolver::expire(Instant now, Group& group, Actions& actions)
         }
     }
     std::erase_if(group.trials, [&](const Trial& trial) { return now - trial.last >= kHot; });
-    for (std::size_t i = 0; i < group.held.size();) {
-        if (group.held[i].deadline <= now) {
-            release(now, group, i, actions);
-        } else {
-            ++i;
-        }
+    while (true) {
+        const auto due = std::ranges::find_if(
+            group.held, [&](const Held& held) { return held.deadline <= now; });
+        if (due == group.held.end()) break;
+        release(now, group, due->client, actions);
     }
     if (!group.turn.isUnspecified() && turnEnd(group) <= now) {
         passTurn(now, group, group.turn, actions);

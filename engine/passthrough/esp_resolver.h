@@ -54,10 +54,10 @@ public:
                  Actions& actions);
     void ikeGone(Instant now, EspPair pair, net::Ipv4Address client, Actions& actions);
     /// The client is about to send the message that lets the server make a child SA. A token means
-    /// that it has to wait: it will appear in `releases` within 700 ms. `exchange` tells messages
-    /// of one client apart, so that a newer copy replaces a held one.
+    /// that it has to wait: it will appear in `releases` within 700 ms, together with what else of
+    /// this client waits. `message` names it: a newer copy replaces a held one.
     std::optional<std::uint32_t> gate(Instant now, EspPair pair, net::Ipv4Address client,
-                                      std::uint64_t exchange, Actions& actions);
+                                      std::uint64_t message, Actions& actions);
     /// A child SA may exist from now on; `sure` once the exchange is complete.
     enum class Agreement : std::uint8_t { Possible, Complete };
     void childSa(Instant now, EspPair pair, net::Ipv4Address client, std::uint64_t exchange,
@@ -180,7 +180,7 @@ private:
     };
     struct Held {
         net::Ipv4Address client;
-        std::uint64_t exchange = 0;
+        std::uint64_t message = 0;
         std::uint32_t token = 0;
         Instant deadline;
     };
@@ -280,7 +280,7 @@ private:
     void expire(Instant now, Group& group, Actions& actions);
     [[nodiscard]] static Instant turnEnd(const Group& group);
     void passTurn(Instant now, Group& group, net::Ipv4Address client, Actions& actions);
-    void release(Instant now, Group& group, std::size_t index, Actions& actions);
+    void release(Instant now, Group& group, net::Ipv4Address client, Actions& actions);
     /// Erases hosts that nothing holds any more; the only thing that moves hosts.
     static void sweep(Group& group);
     /// Decides whether the group's sessions have to be watched.

@@ -137,21 +137,21 @@ void EspResolver::roundTrip(EspPair pair, Duration duration)
 // ---- holding ------------------------------------------------------------------------------------
 
 std::optional<std::uint32_t> EspResolver::gate(Instant now, EspPair pair, net::Ipv4Address client,
-                                               std::uint64_t exchange, Actions& actions)
+                                               std::uint64_t message, Actions& actions)
 {
     Group* const group = findOrMake(pair);
     if (group == nullptr) return std::nullopt;
     expire(now, *group, actions);
     if (makeHost(*group, pair, client) == nullptr) return std::nullopt;
     for (Held& held : group->held) {
-        if (held.client != client || held.exchange != exchange) continue;
+        if (held.client != client || held.message != message) continue;
         actions.discards.push_back(held.token);
         held.token = ++m_lastToken;
         return held.token;
     }
     const bool taken = !group->turn.isUnspecified() && group->turn != client;
     if (taken && group->held.size() < kMostHeldOfGroup && m_held < kMostHeld) {
-        group->held.push_back({client, exchange, ++m_lastToken, now + kGate});
+        group->held.push_back({client, message, ++m_lastToken, now + kGate});
         ++m_held;
         return m_lastToken;
     }
@@ -162,7 +162,16 @@ std::optional<std::uint32_t> EspResolver::gate(Instant now, EspPair pair, net::I
 
 Instant EspResolver::turnEnd(const Group& group)
 {
-    const auto sharers = static_cast<std::int64_t>(group.held.size() + 1);
+    // The turn's own client and those that wait, each with as many messages as it has.
+    std::int64_t sharers = 1;
+    for (std::size_t i = 0; i < group.held.size(); ++i) {
+        const auto before = group.held.begin() + static_cast<std::ptrdiff_t>(i);
+        if (std::find_if(group.held.begin(), before, [&](const Held& held) {
+                return held.client == before->client;
+            }) == before) {
+            ++sharers;
+        }
+    }
     return group.turnBegan + std::max(kGate / sharers, kShortestTurn);
 }
 
@@ -171,18 +180,21 @@ void EspResolver::passTurn(Instant now, Group& group, net::Ipv4Address client, A
 {
     if (group.turn != client) return;
     group.turn = net::Ipv4Address{};
-    if (!group.held.empty()) release(now, group, 0, actions);
+    if (!group.held.empty()) release(now, group, group.held.front().client, actions);
 }
 
-void EspResolver::release(Instant now, Group& group, std::size_t index, Actions& actions)
+void EspResolver::release(Instant now, Group& group, net::Ipv4Address client, Actions& actions)
 {
-    const Held held = group.held[index];
-    group.held.erase(group.held.begin() + static_cast<std::ptrdiff_t>(index));
-    --m_held;
-    actions.releases.push_back(held.token);
-    group.turn = held.client;
+    // A message that IKE has cut is several that wait; half of them are of no use.
+    std::erase_if(group.held, [&](const Held& held) {
+        if (held.client != client) return false;
+        --m_held;
+        actions.releases.push_back(held.token);
+        return true;
+    });
+    group.turn = client;
     group.turnBegan = now;
-    if (Host* const host = hostOf(group, held.client)) {
+    if (Host* const host = hostOf(group, client)) {
         if (!host->pendings.empty() && host->pendings.back().fromIke) {
             host->pendings.back().since = now;
         }

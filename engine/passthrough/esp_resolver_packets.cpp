@@ -81,7 +81,7 @@ PortlessDecision EspResolver::decideOutbound(Instant now, const PortlessPacket& 
     // answer on it (libreswan does), so there is nothing left to keep apart.
     const auto held = std::ranges::find(group->held, packet.internal, &Held::client);
     if (held != group->held.end()) {
-        release(now, *group, static_cast<std::size_t>(held - group->held.begin()), actions);
+        release(now, *group, packet.internal, actions);
     }
 
     react(now, pair, *group, *host, actions);

@@ -278,7 +278,6 @@ ClearPayloads readClearPayloads(const Header& header, wire::ConstBytes message)
 {
     ClearPayloads result;
     if (header.isEncrypted1()) return result;
-    result.isFragment = header.version == Version::V2 && header.nextPayload == kEncryptedFragment2;
     wire::ConstBytes rest = message.subspan(std::min(kHeaderSize, message.size()));
     std::uint8_t type = header.nextPayload;
     for (int i = 0; i < kMostPayloads && type != 0; ++i) {
@@ -296,6 +295,15 @@ ClearPayloads readClearPayloads(const Header& header, wire::ConstBytes message)
         rest = rest.subspan(length);
     }
     return result;
+}
+
+std::uint16_t fragmentNumberOf(const Header& header, wire::ConstBytes message)
+{
+    constexpr std::size_t kNumbers = kHeaderSize + 4;
+    if (header.version != Version::V2 || header.nextPayload != kEncryptedFragment2) return 0;
+    if (message.size() < kNumbers + 4) return 0;
+    const std::uint16_t number = wire::load16(message, kNumbers);
+    return number <= wire::load16(message, kNumbers + 2) ? number : std::uint16_t{0};
 }
 
 Sha1Digest natDetectionHash(const Header& header, net::Endpoint endpoint)

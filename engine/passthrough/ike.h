@@ -134,10 +134,13 @@ struct ClearPayloads {
     bool asksForCookie = false;
     bool redirects = false;
     bool supportsFragmentation = false;
-    bool isFragment = false;  ///< version 2's encrypted fragment (RFC 7383) comes first
 };
 /// Reads the chain as far as it is clear and well formed. `message` is what parseHeader() took.
 [[nodiscard]] ClearPayloads readClearPayloads(const Header& header, wire::ConstBytes message);
+
+/// Which part of a message that IKE itself has cut this is (RFC 7383 §2.5), from 1; 0: it is whole,
+/// or says nothing sound.
+[[nodiscard]] std::uint16_t fragmentNumberOf(const Header& header, wire::ConstBytes message);
 
 /// Version 2's NAT detection hash: SHA-1(SPIi | SPIr | address | port) (RFC 7296 §2.23); version
 /// 1's with SHA-1 negotiated is the same sum over the cookies (RFC 3947 §3.2).

@@ -101,7 +101,7 @@ Attention IpsecInspector::State::ikeMessage(Instant now, FlowState& state, Direc
             direction == Direction::Outbound && legacyServers.contains(pairOf(state))) {
             alias(state, actions);
         }
-        attention = childSa(now, state, direction, header, step, actions);
+        attention = childSa(now, state, direction, header, message, step, actions);
     }
     attach(state, actions);
     return attention;
@@ -131,6 +131,8 @@ void IpsecInspector::State::count(Instant now, FlowState& state, Direction direc
                                   const ike::Header& header, wire::ConstBytes message,
                                   wire::ConstBytes packet, Actions& actions)
 {
+    // The parts of one message (RFC 7383) count as one.
+    if (ike::fragmentNumberOf(header, message) > 1) return;
     const std::uint64_t fingerprint = fingerprintOf(seed, message);
     const auto sameSent = [&](const Outstanding& sent) {
         return sent.direction == direction && sent.messageId == header.messageId &&
@@ -316,8 +318,8 @@ void IpsecInspector::State::advance(FlowState& state, Direction direction,
 
 /// Tells the resolver when a child SA comes into being, and holds a message if it says so.
 Attention IpsecInspector::State::childSa(Instant now, FlowState& state, Direction direction,
-                                         const ike::Header& header, QuickStep step,
-                                         Actions& actions)
+                                         const ike::Header& header, wire::ConstBytes message,
+                                         QuickStep step, Actions& actions)
 {
     using Agreement = EspResolver::Agreement;
     const EspPair pair = pairOf(state);
@@ -368,7 +370,10 @@ Attention IpsecInspector::State::childSa(Instant now, FlowState& state, Directio
     if (!state.inResolver || espMode(state) != PassthroughMode::Assist) return kWatch;
     state.lastChildExchange = exchange;
     std::optional<std::uint32_t> token;
-    if (completing) token = resolver.gate(now, pair, client, exchange, actions);
+    if (completing) {
+        const std::uint16_t part = ike::fragmentNumberOf(header, message);
+        token = resolver.gate(now, pair, client, sipHash(seed, exchange, part), actions);
+    }
     resolver.childSa(now, pair, client, exchange,
                      complete ? Agreement::Complete : Agreement::Possible);
     if (!token) return kWatch;

@@ -262,7 +262,8 @@ struct IpsecInspector::State {
     static void advance(ipsec::FlowState& state, net::Direction direction,
                         const ike::Header& header, ipsec::QuickStep step, Actions& actions);
     Attention childSa(Instant now, ipsec::FlowState& state, net::Direction direction,
-                      const ike::Header& header, ipsec::QuickStep step, Actions& actions);
+                      const ike::Header& header, wire::ConstBytes message, ipsec::QuickStep step,
+                      Actions& actions);
 
     // ---- ESP in UDP or TCP --------------------------------------------------------------------
 

@@ -58,6 +58,7 @@ private Q_SLOTS:
     void equalSpisOfTwoClients_reachBoth();
     void secondNegotiation_waitsForTheFirst();
     void heldMessage_sentAgain_isReplaced();
+    void heldMessage_cutByIke_leavesWhole();
     void plainMode_letsOneClientThrough();
     void blockMode_makesNoSession();
     void reservedSpi_isMalformed();
@@ -529,6 +530,45 @@ void EspResolverTest::heldMessage_sentAgain_isReplaced()
     nat.timeout(start + 701ms);
     QCOMPARE(released.size(), std::size_t{1});
     QCOMPARE(released[0], auth(200, 8, 96));
+}
+
+void EspResolverTest::heldMessage_cutByIke_leavesWhole()
+{
+    const policy::PassthroughPolicy policy;
+    FakeNat nat(policy);
+    std::vector<Bytes> released;
+    nat.released = [&](std::size_t, const Bytes& bytes) {
+        released.push_back(bytes);
+    };
+    const Instant start{1h};
+    nat.udp(start, 0, Direction::Outbound, auth(100, 8));
+    std::vector<Bytes> parts;
+    for (const std::uint16_t part : std::array<std::uint16_t, 3>{1, 2, 3}) {
+        parts.push_back(authPart(200, 8, part, 3));
+        QVERIFY(!nat.udp(start + 1ms, 1, Direction::Outbound, parts.back()));
+    }
+    // Sent again: still three.
+    for (const Bytes& part : parts)
+        QVERIFY(!nat.udp(start + 50ms, 1, Direction::Outbound, part));
+    // A third client that waits too does not get in between, and goes on when it is its turn.
+    QVERIFY(!nat.udp(start + 60ms, 2, Direction::Outbound, auth(300, 8)));
+    nat.timeout(start + 300ms);
+    QCOMPARE(released, parts);
+    nat.timeout(start + 651ms);
+    QCOMPARE(released.size(), std::size_t{4});
+    QCOMPARE(released.back(), auth(300, 8));
+    // The parts are one request and one answer.
+    nat.observations.clear();
+    nat.udp(start + 660ms, 1, Direction::Inbound, authPart(200, 32, 1, 2));
+    nat.udp(start + 661ms, 1, Direction::Inbound, authPart(200, 32, 2, 2));
+    const auto trips = std::ranges::count(nat.observations, tunnel::Observation::Kind::RoundTrip,
+                                          &tunnel::Observation::kind);
+    QVERIFY(trips <= 1);
+    const auto exchanges = std::ranges::count_if(nat.observations, [](const auto& seen) {
+        return seen.kind == tunnel::Observation::Kind::Event &&
+               seen.event == tunnel::EventKind::KeyExchange;
+    });
+    QCOMPARE(exchanges, std::ptrdiff_t{1});
 }
 
 // ---- switches -----------------------------------------------------------------------------------

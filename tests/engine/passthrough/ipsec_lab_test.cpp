@@ -33,10 +33,9 @@ struct Office {
             .addExternal("gateway", kGateway, LinkQuality{.latency = latency})
             .run<IpsecGateway>(gateway);
         for (int i = 0; i < count; ++i) {
-            clients.push_back(
-                &lab.network()
-                     .addInternal("client-" + std::to_string(i), clientAddress(i))
-                     .run<IpsecClient>(options));
+            clients.push_back(&lab.network()
+                                   .addInternal("client-" + std::to_string(i), clientAddress(i))
+                                   .run<IpsecClient>(options));
         }
     }
     [[nodiscard]] std::uint64_t drops(DropReason reason)

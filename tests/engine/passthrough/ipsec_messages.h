@@ -113,4 +113,21 @@ inline Bytes auth(std::uint64_t spi, std::uint8_t flags, std::size_t padding = 6
     return build(message);
 }
 
+/// One part of an IKE_AUTH message that IKE has cut (RFC 7383 §2.5).
+inline Bytes authPart(std::uint64_t spi, std::uint8_t flags, std::uint16_t part,
+                      std::uint16_t parts)
+{
+    IkeMessage message;
+    message.initiatorSpi = spi;
+    message.responderSpi = spi + 1;
+    message.exchange = 35;
+    message.flags = flags;
+    message.messageId = 1;
+    Bytes body = number(part, 2);
+    append(body, number(parts, 2));
+    append(body, Bytes(100, static_cast<std::uint8_t>(0x30 + part)));
+    message.payloads = {{53, body}};
+    return build(message);
+}
+
 }  // namespace ipsecworld
