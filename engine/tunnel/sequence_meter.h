@@ -26,18 +26,24 @@ public:
     static constexpr std::uint8_t kPacketsToFollow = 3;
     static constexpr std::int64_t kNearJump = 64;
 
-    /// True when this packet confirmed a new stream after an older one: a rekey.
-    bool count(Instant now, const SequenceReading& reading)
+    /// Counts the packet if it is just the next one, as nearly every packet is, and nothing else is
+    /// due; otherwise false, and it is count()'s.
+    bool countNext(Instant now, const SequenceReading& reading)
     {
-        // Nearly every packet is the next one.
-        if (!m_running || reading.number != m_expected || reading.stream != m_stream) {
-            return countOther(now, reading);
+        if (!m_running || reading.number != m_expected || reading.stream != m_stream ||
+            now - m_markTime >= kSettleTime) {
+            return false;
         }
         ++m_highest;
         expectAfter(reading);
         m_following = 0;
-        if (now - m_markTime >= kSettleTime) settle(now);
-        return false;
+        return true;
+    }
+
+    /// True when this packet confirmed a new stream after an older one: a rekey.
+    bool count(Instant now, const SequenceReading& reading)
+    {
+        return !countNext(now, reading) && countOther(now, reading);
     }
 
     /// Settles gaps that are old enough. Harmless at any time.
@@ -76,19 +82,20 @@ private:
         m_window[(number % kWindow) / 64] &= ~(std::uint64_t{1} << (number % 64));
     }
 
-    bool m_running = false;  ///< a stream is being counted
-    bool m_hasPrevious = false;
-    std::uint8_t m_following = 0;  ///< packets in a row of m_candidate
+    // What the next packet in order touches comes first and lies together.
+    std::uint64_t m_expected = 0;  ///< the number after the highest, as the field shows it
+    std::uint64_t m_highest = 0;   ///< extended beyond the field's width
+    Instant m_markTime;
     std::uint32_t m_stream = 0;
+    bool m_running = false;        ///< a stream is being counted
+    std::uint8_t m_following = 0;  ///< packets in a row of m_candidate
+    bool m_hasPrevious = false;
     std::uint32_t m_previous = 0;  ///< the stream before; going back to it is no rekey
     std::uint32_t m_candidate = 0;
     std::uint64_t m_candidateNumber = 0;
-    std::uint64_t m_expected = 0;    ///< the number after the highest, as the field shows it
-    std::uint64_t m_highest = 0;     ///< extended beyond the field's width
     std::uint64_t m_entered = 0;     ///< the window is up to date to here; what is behind is there
     std::uint64_t m_settled = 0;     ///< gaps up to here have been judged
     std::uint64_t m_markNumber = 0;  ///< highest number at m_markTime
-    Instant m_markTime;
     std::uint64_t m_lost = 0;
     std::uint64_t m_reordered = 0;
     std::uint64_t m_duplicated = 0;

@@ -20,8 +20,8 @@ struct SequenceReading {
 };
 static_assert(sizeof(SequenceReading) == 16, "returned in registers");
 
-/// The readers of readSequence(), one per kind. In a header, because they run once per packet of
-/// every tunnel and vanish when inlined.
+/// The readers of readSequence(), one per kind. In a header and inlined by order, because they run
+/// once per packet of every tunnel and vanish when inlined.
 namespace sequence {
 
 using Bytes = std::span<const std::uint8_t>;
@@ -43,7 +43,7 @@ inline std::uint64_t little64(Bytes bytes, std::size_t at)
            (std::uint64_t{bytes[at + 6]} << 48) | (std::uint64_t{bytes[at + 7]} << 56);
 }
 
-inline SequenceReading readGreV1(Bytes payload)
+[[gnu::always_inline]] inline SequenceReading readGreV1(Bytes payload)
 {
     // RFC 2637 §4.1: version 1 with a key; the sequence number is there if S is set.
     if (payload.size() < 12 || (payload[1] & 0x07) != 1 || (payload[0] & 0x10) == 0) {
@@ -53,7 +53,7 @@ inline SequenceReading readGreV1(Bytes payload)
         .number = big32(payload, 8), .bits = 32, .keepalive = big16(payload, 4) == 0};
 }
 
-inline SequenceReading readGreV0(Bytes payload)
+[[gnu::always_inline]] inline SequenceReading readGreV0(Bytes payload)
 {
     if (payload.size() < 4 || (payload[1] & 0x07) != 0 || (payload[0] & 0x10) == 0) {
         return {};
@@ -65,13 +65,13 @@ inline SequenceReading readGreV0(Bytes payload)
     return SequenceReading{.number = big32(payload, at), .bits = 32};
 }
 
-inline SequenceReading readEsp(Bytes payload)
+[[gnu::always_inline]] inline SequenceReading readEsp(Bytes payload)
 {
     if (payload.size() < 8 || big32(payload, 0) == 0) return {};
     return SequenceReading{.number = big32(payload, 4), .stream = big32(payload, 0), .bits = 32};
 }
 
-inline SequenceReading readWireGuard(Bytes payload)
+[[gnu::always_inline]] inline SequenceReading readWireGuard(Bytes payload)
 {
     constexpr std::size_t kKeepaliveSize = 32;
     // Cloudflare's dialect sets the two top bits of the type.
@@ -84,7 +84,7 @@ inline SequenceReading readWireGuard(Bytes payload)
                            .keepalive = payload.size() == kKeepaliveSize};
 }
 
-inline SequenceReading readOpenVpn(Bytes payload)
+[[gnu::always_inline]] inline SequenceReading readOpenVpn(Bytes payload)
 {
     constexpr std::uint8_t kDataV2 = 9;
     if (payload.size() < 8 || (payload[0] >> 3) != kDataV2) return {};
@@ -93,7 +93,7 @@ inline SequenceReading readOpenVpn(Bytes payload)
                            .bits = 32};
 }
 
-inline SequenceReading readDtls(Bytes payload)
+[[gnu::always_inline]] inline SequenceReading readDtls(Bytes payload)
 {
     constexpr std::uint8_t kApplicationData = 23;
     if (payload.size() < 13 || payload[0] != kApplicationData) return {};
@@ -101,7 +101,7 @@ inline SequenceReading readDtls(Bytes payload)
     return SequenceReading{.number = number, .stream = big16(payload, 3), .bits = 48};
 }
 
-inline SequenceReading readL2tp(Bytes payload)
+[[gnu::always_inline]] inline SequenceReading readL2tp(Bytes payload)
 {
     // RFC 2661 §3.1: T clear for data, S for sequence numbers, L puts a length before the IDs.
     if (payload.size() < 8) return {};
@@ -119,8 +119,8 @@ inline SequenceReading readL2tp(Bytes payload)
 
 /// Reads the sequence number of a data packet; none if the packet is not data of that kind or shows
 /// no number. Pure; reads nothing beyond the payload.
-[[nodiscard]] inline SequenceReading readSequence(SequenceKind kind,
-                                                  std::span<const std::uint8_t> payload)
+[[nodiscard, gnu::always_inline]] inline SequenceReading readSequence(
+    SequenceKind kind, std::span<const std::uint8_t> payload)
 {
     switch (kind) {
     case SequenceKind::None: return {};

@@ -600,14 +600,13 @@ void TunnelTable::fold(Record& record, Attachment& attachment)
     for (const Direction direction : kBothDirections) {
         const std::size_t way = indexOf(direction);
         const Way& counted = attachment.ways[way];
-        SequenceMeter& meter = attachment.meters[way];
         DirectionCounters& sum =
             direction == Direction::Outbound ? record.tunnel.outbound : record.tunnel.inbound;
-        add(sum, {counted.packets, counted.bytes, meter.lost(), meter.reordered(),
-                  meter.duplicated(), counted.lastPacket});
+        add(sum, {counted.packets, counted.bytes, counted.meter.lost(), counted.meter.reordered(),
+                  counted.meter.duplicated(), counted.lastPacket});
         attachment.ways[way] = {};
-        meter = {};
     }
+    attachment.turn = Turn::Unknown;
 }
 
 std::uint64_t TunnelTable::serialOf(AttachmentId id) const
@@ -624,15 +623,58 @@ std::uint64_t TunnelTable::serialOf(const TunnelKey& key) const
     return found == m_byKey.end() ? 0 : m_records[found->second].tunnel.serial;
 }
 
-/// Inlined into count(), which it makes up most of.
-inline bool TunnelTable::countSequence(Instant now, Attachment& attachment, Direction direction,
-                                       std::span<const std::uint8_t> payload, bool& keepalive)
+inline TunnelTable::Seen TunnelTable::seenIn(const SequenceReading& reading)
+{
+    if (!reading) return Seen::NoNumber;
+    return reading.keepalive ? Seen::Keepalive : Seen::Data;
+}
+
+// Nearly every packet is one datagram with the next number, and nothing follows from it. That way
+// through needs no call that it comes back from, so that it saves and restores nothing.
+void TunnelTable::count(AttachmentId id, Instant now, const Passed& passed)
+{
+    if (id.index >= m_attachments.size()) return;
+    Attachment& attachment = m_attachments[id.index];
+    if (attachment.generation != id.generation) return;
+    Seen seen = Seen::NoNumber;
+    if (attachment.sequence != SequenceKind::None) {
+        const bool isOne =
+            passed.segmentPayload == 0 || passed.payload.size() <= passed.segmentPayload;
+        const SequenceReading reading = readSequence(attachment.sequence, passed.payload);
+        if (!isOne || !reading ||
+            !attachment.ways[indexOf(passed.direction)].meter.countNext(now, reading)) {
+            return countOther(now, id.index, passed);
+        }
+        seen = seenIn(reading);
+    }
+    tally(now, id.index, passed, seen);
+}
+
+void TunnelTable::countOther(Instant now, std::uint32_t attachment, const Passed& passed)
+{
+    Attachment& mine = m_attachments[attachment];
+    // Without a payload these are counters of the fast path, which carries nothing but data.
+    Seen most = passed.payload.empty() ? Seen::Data : Seen::NoNumber;
+    std::span<const std::uint8_t> rest = passed.payload;
+    const std::size_t each = passed.segmentPayload == 0 ? rest.size() : passed.segmentPayload;
+    while (!rest.empty()) {
+        const auto segment = rest.first(std::min(rest.size(), each));
+        // One datagram of data makes it data.
+        most = std::max(most, countSequence(now, mine, passed.direction, segment));
+        rest = rest.subspan(segment.size());
+    }
+    tally(now, attachment, passed, most);
+}
+
+TunnelTable::Seen TunnelTable::countSequence(Instant now, Attachment& attachment,
+                                             Direction direction,
+                                             std::span<const std::uint8_t> payload)
 {
     const SequenceReading reading = readSequence(attachment.sequence, payload);
-    if (!reading) return false;
-    keepalive = reading.keepalive;
-    if (attachment.meters[indexOf(direction)].count(now, reading)) sawNewStream(now, attachment);
-    return true;
+    if (reading && attachment.ways[indexOf(direction)].meter.count(now, reading)) {
+        sawNewStream(now, attachment);
+    }
+    return seenIn(reading);
 }
 
 void TunnelTable::sawNewStream(Instant now, const Attachment& attachment)
@@ -646,78 +688,90 @@ void TunnelTable::sawNewStream(Instant now, const Attachment& attachment)
     if (isRekey && !record.over) rekeyed(now, record);
 }
 
-void TunnelTable::count(AttachmentId id, Instant now, const Passed& passed)
+[[gnu::always_inline]] inline void TunnelTable::tally(Instant now, std::uint32_t attachment,
+                                                      const Passed& passed, Seen seen)
 {
-    if (id.index >= m_attachments.size()) return;
-    Attachment& attachment = m_attachments[id.index];
-    if (attachment.generation != id.generation) return;
-    const std::size_t way = indexOf(passed.direction);
-    bool data = attachment.carries == Carries::Data;
-    bool keepalive = false;
-    if (attachment.sequence != SequenceKind::None) {
-        if (passed.payload.empty()) {
-            data = true;  // counters only: the fast path carries nothing but data
-        } else if (passed.segmentPayload == 0 || passed.payload.size() <= passed.segmentPayload) {
-            data |= countSequence(now, attachment, passed.direction, passed.payload, keepalive);
-        } else {
-            std::span<const std::uint8_t> rest = passed.payload;
-            while (!rest.empty()) {
-                const auto segment =
-                    rest.first(std::min<std::size_t>(rest.size(), passed.segmentPayload));
-                data |= countSequence(now, attachment, passed.direction, segment, keepalive);
-                rest = rest.subspan(segment.size());
-            }
-        }
-    }
-    Way& mine = attachment.ways[way];
+    Attachment& session = m_attachments[attachment];
+    Way& mine = session.ways[indexOf(passed.direction)];
     mine.packets += passed.packets;
     mine.bytes += passed.bytes;
+    bool swallowed = false;
+    if (session.turn != turnOf(passed.direction) || passed.packets != 1) {
+        swallowed = takeTurn(now, session, passed);
+    } else if (now - mine.lastPacket > kAnsweredWithin) {
+        weighPause(mine);
+        swallowed = isSwallowed(mine, passed);
+    }
     mine.lastPacket = now;
-    attachment.ways[1 - way].askedSince = Instant{};
-    if (passed.packets == 1) weighSize(now, attachment, passed);
-    if (data && !keepalive) {
+    mine.size = static_cast<std::uint32_t>(passed.bytes);
+    const bool isData = seen != Seen::NoNumber || session.carries == Carries::Data;
+    if (isData && seen != Seen::Keepalive) {
         mine.lastData = now;
         if (mine.askedSince == Instant{}) mine.askedSince = now;
     }
-    if ((attachment.wake & bitOf(passed.direction)) != 0)
-        awake(now, id.index, passed.direction, data);
-    if (!data && !passed.payload.empty()) control(now, id.index, passed);
+    if (swallowed || (session.wake & bitOf(passed.direction)) != 0 ||
+        (!isData && !passed.payload.empty())) {
+        lookCloser(now, attachment, passed, swallowed, isData);
+    }
+}
+
+/// A packet that does not follow one of its own direction: what the other side sent is answered.
+[[gnu::always_inline]] inline bool TunnelTable::takeTurn(Instant now, Attachment& attachment,
+                                                         const Passed& passed)
+{
+    const Turn before = attachment.turn;
+    const Turn turn = turnOf(passed.direction);
+    const std::size_t way = indexOf(passed.direction);
+    Way& other = attachment.ways[1 - way];
+    other.askedSince = Instant{};
+    attachment.turn = passed.packets == 1 ? turn : Turn::Unknown;
+    if (before == Turn::Unknown || before == turn || passed.packets != 1) return false;
+    if (now - other.lastPacket <= kAnsweredWithin) {
+        if (other.size >= kLarge) {
+            other.largeUnanswered = 0;
+        } else if (other.smallAnswered < kSmallEnough) {
+            ++other.smallAnswered;
+        }
+    }
+    return isSwallowed(attachment.ways[way], passed);
+}
+
+/// The latest packet of this direction has not been answered for a while.
+void TunnelTable::weighPause(Way& mine)
+{
+    if (mine.size < kLarge) return;
+    mine.least = mine.largeUnanswered == 0 ? mine.size : std::min(mine.least, mine.size);
+    if (mine.largeUnanswered < kLargeLost) ++mine.largeUnanswered;
 }
 
 /// A path that swallows large packets: small ones are answered at once, large ones are sent again
 /// after longer and longer pauses and nothing comes back. A stream of large packets that needs no
 /// answer proves nothing, since they follow each other at once.
-inline void TunnelTable::weighSize(Instant now, Attachment& attachment, const Passed& passed)
+inline bool TunnelTable::isSwallowed(const Way& mine, const Passed& passed)
+{
+    return mine.largeUnanswered >= kLargeLost && mine.smallAnswered >= kSmallEnough &&
+           passed.bytes >= kLarge;
+}
+
+void TunnelTable::noteSwallowed(Instant now, Attachment& attachment, const Passed& passed)
 {
     const std::size_t way = indexOf(passed.direction);
-    SizeTrial& asked = attachment.sizes[1 - way];
-    if (asked.sent != Instant{}) {
-        if (now - asked.sent <= kAnsweredWithin) {
-            if (asked.size >= kLarge) {
-                asked.largeUnanswered = 0;
-            } else if (asked.smallAnswered < kSmallEnough) {
-                ++asked.smallAnswered;
-            }
-        }
-        asked.sent = Instant{};
-    }
-    SizeTrial& mine = attachment.sizes[way];
-    if (mine.sent != Instant{} && now - mine.sent > kAnsweredWithin && mine.size >= kLarge) {
-        mine.least = mine.largeUnanswered == 0 ? mine.size : std::min(mine.least, mine.size);
-        if (mine.largeUnanswered < kLargeLost) ++mine.largeUnanswered;
-    }
-    mine.sent = now;
-    mine.size = static_cast<std::uint32_t>(passed.bytes);
-    if (mine.largeUnanswered < kLargeLost || mine.smallAnswered < kSmallEnough ||
-        mine.size < kLarge || attachment.tunnel == kNone) {
-        return;
-    }
-    // Not every packet: the finding is there.
-    mine.largeUnanswered = 0;
+    attachment.ways[way].largeUnanswered = 0;  // not every packet: the finding is there
+    if (attachment.tunnel == kNone) return;
     Record& record = m_records[attachment.tunnel];
     if (record.over) return;
-    raise(now, record, FindingKind::MtuBlackHole, mine.least, static_cast<std::uint32_t>(way),
-          passed.packet);
+    raise(now, record, FindingKind::MtuBlackHole, attachment.ways[way].least,
+          static_cast<std::uint32_t>(way), passed.packet);
+}
+
+void TunnelTable::lookCloser(Instant now, std::uint32_t attachment, const Passed& passed,
+                             bool swallowed, bool data)
+{
+    if (swallowed) noteSwallowed(now, m_attachments[attachment], passed);
+    if ((m_attachments[attachment].wake & bitOf(passed.direction)) != 0) {
+        awake(now, attachment, passed.direction, data);
+    }
+    if (!data && !passed.payload.empty()) control(now, attachment, passed);
 }
 
 void TunnelTable::noteIcmp(Instant now, AttachmentId id, std::uint8_t type, std::uint8_t code,
@@ -928,9 +982,8 @@ DirectionCounters TunnelTable::totals(const Record& record, Direction direction)
     for (const std::uint32_t index : record.attachments) {
         const Attachment& attachment = m_attachments[index];
         const Way& counted = attachment.ways[way];
-        const SequenceMeter& meter = attachment.meters[way];
-        add(sum, {counted.packets, counted.bytes, meter.lost(), meter.reordered(),
-                  meter.duplicated(), counted.lastPacket});
+        add(sum, {counted.packets, counted.bytes, counted.meter.lost(), counted.meter.reordered(),
+                  counted.meter.duplicated(), counted.lastPacket});
     }
     return sum;
 }
@@ -1024,8 +1077,8 @@ void TunnelTable::sweep(Instant now, Record& record)
     watchOrphan(now, record);
     if (record.over || record.tunnel.phase == Phase::Held) return;
     for (const std::uint32_t attachment : record.attachments) {
-        for (SequenceMeter& meter : m_attachments[attachment].meters)
-            meter.settle(now);
+        for (Way& way : m_attachments[attachment].ways)
+            way.meter.settle(now);
     }
     watchSilence(now, record);
     if (record.over) return;

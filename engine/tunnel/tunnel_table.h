@@ -152,22 +152,29 @@ public:
 private:
     static constexpr std::uint32_t kNone = 0xffffffff;
 
-    /// Packets of one direction of one session.
+    /// Packets of one direction of one session. What every packet touches comes first.
     struct Way {
         std::uint64_t packets = 0;
         std::uint64_t bytes = 0;
         Instant lastPacket;
         Instant lastData;
-        Instant askedSince;  ///< first data that nothing has come back for; zero: answered
-    };
-    /// Which sizes of one direction's packets have been followed by something from the other side.
-    struct SizeTrial {
-        Instant sent;             ///< the latest packet; zero: none waits for an answer
-        std::uint32_t size = 0;   ///< IP total length of that
+        Instant askedSince;       ///< first data that nothing has come back for; zero: answered
+        std::uint32_t size = 0;   ///< IP total length of the latest packet
         std::uint32_t least = 0;  ///< the smallest large one of those that were not answered
         std::uint16_t smallAnswered = 0;
         std::uint16_t largeUnanswered = 0;  ///< in a row
+        SequenceMeter meter;
     };
+    /// Whose packet was a session's latest.
+    enum class Turn : std::uint8_t {
+        Outbound,
+        Inbound,
+        Unknown,  ///< none yet, or several at once: nothing follows from who comes next
+    };
+    [[nodiscard]] static Turn turnOf(net::Direction direction)
+    {
+        return direction == net::Direction::Outbound ? Turn::Outbound : Turn::Inbound;
+    }
     struct Attachment {
         std::uint32_t generation = 0;
         std::uint32_t tunnel = kNone;
@@ -176,9 +183,8 @@ private:
         bool held = false;
         /// Directions whose next packet is worth a look beyond counting, one bit each.
         std::uint8_t wake = 0;
+        Turn turn = Turn::Unknown;
         std::array<Way, 2> ways;
-        std::array<SequenceMeter, 2> meters;
-        std::array<SizeTrial, 2> sizes;
     };
     /// A key exchange inside an established tunnel.
     struct Exchange {
@@ -241,9 +247,22 @@ private:
 
     void awake(Instant now, std::uint32_t attachment, net::Direction direction, bool data);
     void control(Instant now, std::uint32_t attachment, const Passed& passed);
-    void weighSize(Instant now, Attachment& attachment, const Passed& passed);
-    bool countSequence(Instant now, Attachment& attachment, net::Direction direction,
-                       std::span<const std::uint8_t> payload, bool& keepalive);
+    /// What the sequence field says of a packet.
+    enum class Seen : std::uint8_t { NoNumber, Keepalive, Data };
+    [[nodiscard]] static Seen seenIn(const SequenceReading& reading);
+    void countOther(Instant now, std::uint32_t attachment, const Passed& passed);
+    Seen countSequence(Instant now, Attachment& attachment, net::Direction direction,
+                       std::span<const std::uint8_t> payload);
+    [[gnu::always_inline]] void tally(Instant now, std::uint32_t attachment, const Passed& passed,
+                                      Seen seen);
+    /// True when the finding is to be raised.
+    [[gnu::always_inline]] static bool takeTurn(Instant now, Attachment& attachment,
+                                                const Passed& passed);
+    static void weighPause(Way& mine);
+    [[nodiscard]] static bool isSwallowed(const Way& mine, const Passed& passed);
+    void noteSwallowed(Instant now, Attachment& attachment, const Passed& passed);
+    void lookCloser(Instant now, std::uint32_t attachment, const Passed& passed, bool swallowed,
+                    bool data);
     void sawNewStream(Instant now, const Attachment& attachment);
     /// Moves what an attachment has counted into its tunnel, and starts it anew.
     void fold(Record& record, Attachment& attachment);
