@@ -126,8 +126,7 @@ Application::Application(Options options) : m_options(std::move(options))
 
 Application::~Application()
 {
-    m_server.reset();
-    m_router.reset();
+    drop();
 }
 
 void Application::start()
@@ -170,7 +169,19 @@ void Application::connectIntents()
     using Window = ui::MainWindow;
     connect(&m_window, &Window::startSharingRequested, this, &Application::startSharing);
     connect(&m_window, &Window::stopSharingRequested, this, &Application::stopSharing);
-    connect(&m_window, &Window::labRequested, this, &Application::startLab);
+    connect(&m_window, &Window::labRequested, this, [this] {
+        setState({ui::RouterState::Kind::Starting, QString(), QString(), tr("Setting the lab up"),
+                  QString(), false});
+        playScenario(m_options.scenario, ui::LabRules::Own);
+    });
+    connect(&m_window, &Window::scenarioRequested, this, &Application::playScenario);
+    connect(&m_window, &Window::labSpeedRequested, this, [this](int times) {
+        if (!m_dial) return;
+        m_dial->setSpeed(times);
+        showLab();
+    });
+    connect(&m_player, &LabPlayer::prepared, this,
+            [this](const std::shared_ptr<PreparedLab>& prepared) { useLab(*prepared); });
     connect(&m_window, &Window::startServiceRequested, this, &Application::startService);
     connect(&m_window, &Window::interfacesRequested, this, &Application::showInterfaces);
     connect(&m_window, &Window::passthroughChangeRequested, this,
@@ -279,10 +290,21 @@ void Application::setState(const ui::RouterState& state)
     m_window.setRouterState(state);
 }
 
-void Application::use(std::unique_ptr<RouterClient> router, const ui::RouterState& state)
+/// Nothing runs any more, and no lab that is being prepared comes after all.
+void Application::drop()
 {
     m_server.reset();
+    m_router.reset();
+    m_player.forget();
+    m_wanted.clear();
+    m_dial.reset();
+}
+
+void Application::use(std::unique_ptr<RouterClient> router, const ui::RouterState& state)
+{
+    drop();
     m_router = std::move(router);
+    m_window.forgetRouter();
     RouterClient* client = m_router.get();
     connect(client, &RouterClient::snapshotArrived, &m_window, &ui::MainWindow::setSnapshot);
     connect(client, &RouterClient::eventsArrived, this,
@@ -310,22 +332,68 @@ void Application::use(std::unique_ptr<RouterClient> router, const ui::RouterStat
     setState(state);
 }
 
+/// At the start of the program: nobody waits for a window yet.
 void Application::startLab()
 {
-    auto lab = engine::lab::Lab::make(m_options.scenario.toStdString(), randomSeed(),
-                                      engine::Instant{1h}, engine::lab::Lab::SelfTests::On);
-    if (!lab) return;
-    Rules rules;
-    if (m_rules) rules.settings = m_rules->settings;
+    auto prepared = prepareLab({m_options.scenario.toStdString(), randomSeed(), Rules{}, Rules{}});
+    useLab(prepared);
+}
+
+/// The lab on screen goes on until the next one is there.
+void Application::playScenario(const QString& scenario, ui::LabRules rules)
+{
+    LabRequest request{scenario.toStdString(), randomSeed(), m_labRules, m_labRules};
+    if (m_rules) {
+        request.changed.settings = m_rules->settings;
+        request.changed.deviceNames = m_rules->deviceNames;
+    }
+    if (rules == ui::LabRules::WithChanges && m_dial && m_rules) request.changed = *m_rules;
+    m_wanted = scenario;
+    m_player.prepare(std::move(request));
+    showLab();
+}
+
+void Application::useLab(PreparedLab& prepared)
+{
+    m_wanted.clear();
+    if (!prepared.lab) return;
+    // An office that runs on for ever begins with a past; a story begins at its beginning.
+    const bool office = prepared.scenario == engine::lab::scenarios().front().name;
+    auto dial = std::make_shared<LabDial>();
     auto router = std::make_unique<LocalRouterClient>(
-        std::make_unique<LabBackend>(std::move(lab), kLabsPast), rules,
-        storage::RulesStore::openIn({}), storage::HistoryStore::openIn({}));
+        std::make_unique<LabBackend>(std::move(prepared.lab), office ? kLabsPast : 0s,
+                                     prepared.length, dial),
+        prepared.rules, storage::RulesStore::openIn({}), storage::HistoryStore::openIn({}));
+    m_playing = QString::fromStdString(prepared.scenario);
+    m_playLength = prepared.length;
+    m_labRules = prepared.own;
     const auto known = std::make_shared<const Rules>(router->rules());
     use(std::move(router), {ui::RouterState::Kind::Lab, QStringLiteral("lab0"),
                             QStringLiteral("lab1"), QString(), QString(), false});
+    m_dial = std::move(dial);
+    connect(m_router.get(), &RouterClient::snapshotArrived, this, &Application::showLab);
     m_rules = known;
+    m_window.setUndo({});
     m_window.setRules(ruleSet(*known));
     m_window.setSettings(windowSettings(known->settings));
+    m_window.setLabScenarios(labScenarios());
+    showLab();
+    if (!prepared.aside.isEmpty()) {
+        m_window.showMessage(
+            {ui::Message::Severity::Warning, prepared.aside.join(QLatin1Char(' ')), QString()});
+    }
+}
+
+void Application::showLab()
+{
+    if (!m_dial) return;
+    ui::LabStatus status = labStatus(m_dial->progress());
+    status.scenario = m_playing;
+    status.preparing = m_wanted;
+    status.length = m_playLength;
+    status.speed = m_dial->speed();
+    status.rulesChanged = m_rules && !isSame(*m_rules, m_labRules);
+    m_window.setLabStatus(status);
 }
 
 void Application::attachOrWait()
@@ -379,8 +447,7 @@ void Application::startSharing(const QString& internal, const QString& external)
 {
     setState({ui::RouterState::Kind::Starting, internal, external, tr("Opening both cards"),
               QString(), false});
-    m_server.reset();
-    m_router.reset();
+    drop();
     QDir().mkpath(m_options.state);
     const std::string state = m_options.state.toStdString();
     auto rulesStore = storage::RulesStore::openIn(state);
@@ -432,8 +499,7 @@ void Application::startSharing(const QString& internal, const QString& external)
 
 void Application::stopSharing()
 {
-    m_server.reset();
-    m_router.reset();
+    drop();
     m_rules.reset();
     setState({});
     showInterfaces();

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "app/lab_player.h"
 #include "app/router_client.h"
 #include "ui/main_window.h"
 
@@ -47,10 +48,14 @@ private:
     void attachOrWait();
     void leftovers();
     void startLab();
+    void playScenario(const QString& scenario, ui::LabRules rules);
+    void useLab(PreparedLab& prepared);
+    void showLab();
     void startSharing(const QString& internal, const QString& external);
     void stopSharing();
     void startService();
     void use(std::unique_ptr<RouterClient> router, const ui::RouterState& state);
+    void drop();
     void setState(const ui::RouterState& state);
     void showInterfaces();
     void showHistory(const ui::HistoryQuery& query);
@@ -67,6 +72,12 @@ private:
     std::shared_ptr<const Rules> m_rules;
     std::vector<DeviceIdentity> m_devices;
     std::unique_ptr<RouterClient> m_router;
+    LabPlayer m_player;
+    std::shared_ptr<LabDial> m_dial;  ///< of the lab that is played; null: none
+    QString m_playing;                ///< its scenario
+    QString m_wanted;                 ///< the scenario that is being prepared; empty: none
+    engine::Duration m_playLength{0};
+    Rules m_labRules;                              ///< those that the scenario came with
     std::deque<std::function<void()>> m_pictures;  ///< steps still to do
     std::unique_ptr<control::Server> m_server;     ///< speaks for m_router, so it goes first
 };

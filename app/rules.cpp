@@ -4,6 +4,8 @@
 #include "engine/io/large_pages.h"
 #include "engine/lab/self_test.h"
 
+#include <algorithm>
+
 namespace app {
 
 namespace {
@@ -14,6 +16,30 @@ struct Overload : Ts... {
 };
 template <typename... Ts>
 Overload(Ts...) -> Overload<Ts...>;
+
+template <typename Value>
+void carry(Value& fresh, const Value& before, const Value& changed)
+{
+    if (changed != before) fresh = changed;
+}
+
+/// What the user has taken out goes, what the user has put in comes; everything else stays.
+template <typename Rule>
+void carry(std::vector<Rule>& fresh, const std::vector<Rule>& before,
+           const std::vector<Rule>& changed)
+{
+    const auto has = [](const std::vector<Rule>& rules, const Rule& rule) {
+        return std::ranges::find(rules, rule) != rules.end();
+    };
+    std::erase_if(fresh,
+                  [&](const Rule& rule) { return has(before, rule) && !has(changed, rule); });
+    for (Rule rule : changed) {
+        if (has(before, rule) || has(fresh, rule)) continue;
+        while (std::ranges::find(fresh, rule.id, &Rule::id) != fresh.end())
+            ++rule.id;
+        fresh.push_back(std::move(rule));
+    }
+}
 
 }  // namespace
 
@@ -89,6 +115,48 @@ void copyInto(engine::EngineConfig& config, const Rules& rules)
         return engine::lab::selfTest(protocol, position, seed,
                                      engine::Instant{std::chrono::hours(1)});
     };
+}
+
+Rules rulesOf(const engine::EngineConfig& config)
+{
+    Rules rules;
+    rules.nat = config.nat;
+    rules.passthrough = config.passthrough;
+    rules.portForwards = config.portForwards;
+    rules.oneToOnes = config.oneToOnes;
+    rules.deviceRules = config.deviceRules;
+    rules.exposedHost = config.exposedHost;
+    return rules;
+}
+
+bool isSame(const Rules& one, const Rules& other)
+{
+    return one.nat == other.nat &&
+           std::ranges::all_of(engine::net::kVpnProtocols,
+                               [&](const auto& text) {
+                                   return one.passthrough.of(text.protocol) ==
+                                          other.passthrough.of(text.protocol);
+                               }) &&
+           one.portForwards == other.portForwards && one.oneToOnes == other.oneToOnes &&
+           one.deviceRules == other.deviceRules && one.exposedHost == other.exposedHost;
+}
+
+Rules withChanges(Rules fresh, const Rules& before, const Rules& changed)
+{
+    carry(fresh.nat, before.nat, changed.nat);
+    for (const auto& text : engine::net::kVpnProtocols) {
+        engine::policy::PassthroughSwitch position = fresh.passthrough.of(text.protocol);
+        carry(position, before.passthrough.of(text.protocol),
+              changed.passthrough.of(text.protocol));
+        fresh.passthrough.set(text.protocol, std::move(position));
+    }
+    carry(fresh.portForwards, before.portForwards, changed.portForwards);
+    carry(fresh.oneToOnes, before.oneToOnes, changed.oneToOnes);
+    carry(fresh.deviceRules, before.deviceRules, changed.deviceRules);
+    carry(fresh.exposedHost, before.exposedHost, changed.exposedHost);
+    fresh.deviceNames = changed.deviceNames;
+    fresh.settings = changed.settings;
+    return fresh;
 }
 
 std::string describe(const engine::Command& command)

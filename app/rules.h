@@ -47,6 +47,14 @@ void record(Rules& rules, const engine::Command& command);
                                                        const engine::Command& command);
 /// The rules as part of an engine's first configuration, with the self-test that they may ask for.
 void copyInto(engine::EngineConfig& config, const Rules& rules);
+/// The other way round: the rules that an engine with this configuration follows. Names of devices
+/// and settings are not the engine's.
+[[nodiscard]] Rules rulesOf(const engine::EngineConfig& config);
+/// Whether an engine would follow both alike.
+[[nodiscard]] bool isSame(const Rules& one, const Rules& other);
+/// The rules of a new router together with what the user has changed about those of a former one
+/// (from `before` to `changed`). Rules of lists keep or get an id of their own.
+[[nodiscard]] Rules withChanges(Rules fresh, const Rules& before, const Rules& changed);
 /// For people, English: "PPTP set to block".
 [[nodiscard]] std::string describe(const engine::Command& command);
 

@@ -2,6 +2,7 @@
 
 #include "app/version.h"
 #include "engine/io/interfaces.h"
+#include "engine/lab/scenario.h"
 
 #include <QCoreApplication>
 #include <QDateTime>
@@ -15,9 +16,9 @@ namespace app {
 
 namespace {
 
-QString qt(const std::string& text)
+QString qt(std::string_view text)
 {
-    return QString::fromStdString(text);
+    return QString::fromUtf8(text.data(), static_cast<qsizetype>(text.size()));
 }
 
 QDateTime dateOf(engine::Instant instant)
@@ -183,6 +184,24 @@ std::vector<ui::HistoryConnection> historyConnections(
         result.push_back(std::move(shown));
     }
     return result;
+}
+
+std::vector<ui::LabScenario> labScenarios()
+{
+    std::vector<ui::LabScenario> scenarios;
+    for (const engine::lab::Scenario& one : engine::lab::scenarios())
+        scenarios.push_back({qt(one.name), qt(one.lesson), one.length});
+    return scenarios;
+}
+
+ui::LabStatus labStatus(const LabProgress& progress)
+{
+    ui::LabStatus status;
+    status.played = progress.played;
+    status.over = progress.over;
+    for (const engine::lab::Check& check : progress.checks)
+        status.claims.push_back({qt(check.what), check.passed, qt(check.detail)});
+    return status;
 }
 
 std::vector<ui::InterfaceChoice> interfaceChoices()

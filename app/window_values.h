@@ -1,9 +1,11 @@
 #pragma once
 
+#include "app/lab_backend.h"
 #include "app/router_client.h"
 #include "ui/values/device_name.h"
 #include "ui/values/history.h"
 #include "ui/values/interface_choice.h"
+#include "ui/values/lab.h"
 #include "ui/values/message.h"
 #include "ui/values/rule_set.h"
 #include "ui/values/window_settings.h"
@@ -23,6 +25,9 @@ namespace app {
     const std::vector<storage::HistoricTunnel>& rows, const std::vector<DeviceIdentity>& devices);
 [[nodiscard]] std::vector<ui::HistoryConnection> historyConnections(
     const std::vector<storage::HistoricSession>& rows, const std::vector<DeviceIdentity>& devices);
+[[nodiscard]] std::vector<ui::LabScenario> labScenarios();
+/// Claims and time; what else the window shows of a lab is not the backend's.
+[[nodiscard]] ui::LabStatus labStatus(const LabProgress& progress);
 /// The cards of this computer, as the start page offers them.
 [[nodiscard]] std::vector<ui::InterfaceChoice> interfaceChoices();
 [[nodiscard]] std::vector<ui::VersionLine> versionLines();

@@ -6,6 +6,7 @@
 #include "ui/pages/devices_page.h"
 #include "ui/pages/events_page.h"
 #include "ui/pages/history_page.h"
+#include "ui/pages/lab_page.h"
 #include "ui/pages/network_page.h"
 #include "ui/pages/overview_page.h"
 #include "ui/pages/passthrough_page.h"
@@ -47,8 +48,8 @@ constexpr Page kNumbered[] = {Page::Overview,     Page::Tunnels, Page::Connectio
                               Page::PortForwards, Page::Network, Page::Events};
 
 /// Pages that have nothing to show while nothing runs.
-constexpr Page kLive[] = {Page::Overview, Page::Tunnels,     Page::Connections,
-                          Page::Devices,  Page::Passthrough, Page::Events};
+constexpr Page kLive[] = {Page::Overview,    Page::Tunnels, Page::Connections, Page::Devices,
+                          Page::Passthrough, Page::Lab,     Page::Events};
 
 /// Ours: sessions asked for at most; more than anybody reads, few enough to be quick.
 constexpr std::uint32_t kMostSessions = 100000;
@@ -65,6 +66,7 @@ Symbol symbolOf(Page page)
     case Page::Passthrough: return Symbol::Passthrough;
     case Page::PortForwards: return Symbol::PortForwards;
     case Page::Network: return Symbol::Network;
+    case Page::Lab: return Symbol::Lab;
     case Page::Events: return Symbol::Events;
     case Page::Settings: return Symbol::Settings;
     }
@@ -101,6 +103,12 @@ void reveal(QWidget* control)
     if (auto* segments = qobject_cast<SegmentedSwitch*>(control))
         part = segments->button(segments->position());
     part->setFocus(Qt::ShortcutFocusReason);
+}
+
+/// A service may hold a lab, too, but that one plays on its own.
+bool isOurLab(const RouterState& state)
+{
+    return state.kind == RouterState::Kind::Lab && !state.attached;
 }
 
 bool isRunning(RouterState::Kind kind)
@@ -140,6 +148,7 @@ struct MainWindow::Parts {
     PassthroughPage* passthrough = nullptr;
     PortForwardsPage* portForwards = nullptr;
     NetworkPage* network = nullptr;
+    LabPage* lab = nullptr;
     EventsPage* events = nullptr;
     SettingsPage* settingsPage = nullptr;
     QWidget* strip = nullptr;
@@ -233,6 +242,7 @@ void MainWindow::buildPages()
     p.passthrough = new PassthroughPage(p.presentation, this);
     p.portForwards = new PortForwardsPage(p.presentation, this);
     p.network = new NetworkPage(p.presentation, this);
+    p.lab = new LabPage(p.presentation, this);
     p.events = new EventsPage(p.presentation, this);
     p.settingsPage = new SettingsPage(this);
     // In the order of Page.
@@ -241,8 +251,8 @@ void MainWindow::buildPages()
           static_cast<QWidget*>(p.tunnelsPage), static_cast<QWidget*>(p.connections),
           static_cast<QWidget*>(p.devicesPage), static_cast<QWidget*>(p.history),
           static_cast<QWidget*>(p.passthrough), static_cast<QWidget*>(p.portForwards),
-          static_cast<QWidget*>(p.network), static_cast<QWidget*>(p.events),
-          static_cast<QWidget*>(p.settingsPage)}) {
+          static_cast<QWidget*>(p.network), static_cast<QWidget*>(p.lab),
+          static_cast<QWidget*>(p.events), static_cast<QWidget*>(p.settingsPage)}) {
         p.stack->addWidget(page);
     }
     const auto add = [&p](Page page) {
@@ -260,6 +270,7 @@ void MainWindow::buildPages()
     p.sidebar->addGroup(tr("CONTROL"));
     for (const Page page : {Page::Passthrough, Page::PortForwards, Page::Network})
         add(page);
+    add(Page::Lab);
     p.sidebar->addGroup(tr("SYSTEM"));
     for (const Page page : {Page::Events, Page::Settings})
         add(page);
@@ -340,6 +351,8 @@ void MainWindow::buildPages()
             &MainWindow::exposedHostChanged);
     connect(p.network, &NetworkPage::saved, this, &MainWindow::applyNat);
     connect(p.network, &NetworkPage::sessionCloseAsked, this, &MainWindow::sessionCloseRequested);
+    connect(p.lab, &LabPage::playAsked, this, &MainWindow::scenarioRequested);
+    connect(p.lab, &LabPage::speedAsked, this, &MainWindow::labSpeedRequested);
     connect(p.settingsPage, &SettingsPage::changed, this, &MainWindow::settingsChanged);
 
     p.asking = new QTimer(this);
@@ -446,6 +459,7 @@ void MainWindow::openSearch()
         const auto page = static_cast<Page>(i);
         const bool live = std::ranges::find(kLive, page) != std::end(kLive);
         if (running ? page == Page::Start : live) continue;
+        if (page == Page::Lab && !isOurLab(p.state)) continue;
         entries.push_back({tr("Page"), nameOf(page), {}, [this, page] {
                                showPage(page);
                            }});
@@ -487,6 +501,15 @@ void MainWindow::openSearch()
                                    showPage(page);
                                    reveal(setting);
                                }});
+        }
+    }
+    if (isOurLab(p.state)) {
+        for (const LabScenario& scenario : p.lab->scenarios()) {
+            entries.push_back(
+                {tr("Scenario"), scenario.name, scenario.lesson, [this, name = scenario.name] {
+                     showPage(Page::Lab);
+                     Q_EMIT scenarioRequested(name, LabRules::WithChanges);
+                 }});
         }
     }
     p.search->open(std::move(entries));
@@ -558,6 +581,7 @@ void MainWindow::goTo(Page page)
     const bool running = isRunning(m_parts->state.kind);
     if (!running && std::find(std::begin(kLive), std::end(kLive), page) != std::end(kLive))
         page = Page::Start;
+    if (page == Page::Lab && !isOurLab(m_parts->state)) page = Page::Overview;
     m_parts->page = page;
     m_parts->stack->setCurrentIndex(static_cast<int>(page));
     m_parts->sidebar->setCurrent(static_cast<int>(page));
@@ -700,6 +724,7 @@ void MainWindow::setRouterState(const RouterState& state)
     p.overview->setRouterState(state);
     p.devicesPage->setInternalInterface(state.internalInterface);
     p.sidebar->setPageVisible(static_cast<int>(Page::Start), !running);
+    p.sidebar->setPageVisible(static_cast<int>(Page::Lab), isOurLab(state));
     p.strip->setVisible(running || p.undo->isEnabled());
     for (const Page page : kLive)
         p.sidebar->setPageEnabled(static_cast<int>(page), running);
@@ -714,6 +739,27 @@ void MainWindow::setRouterState(const RouterState& state)
     }
     if (running && (!before || first) && p.page == Page::Start) goTo(Page::Overview);
     if (!running && (before || first)) goTo(Page::Start);
+    if (running && p.page == Page::Lab && !isOurLab(state)) goTo(Page::Overview);
+}
+
+void MainWindow::forgetRouter()
+{
+    Parts& p = *m_parts;
+    p.snapshot.reset();
+    p.early.clear();
+    p.inbound = p.outbound = 0;
+    p.shown = {};
+    p.tunnelsPage->forgetRouter();
+    p.devices.setSnapshot({});
+    p.devicesPage->snapshotShown();
+    p.overview->forgetRouter();
+    p.connections->forgetRouter();
+    p.events->forgetRouter();
+    p.history->forgetRouter();
+    for (const auto& window : p.windows) {
+        if (window != nullptr) window->window()->close();
+    }
+    p.windows.clear();
 }
 
 void MainWindow::setSnapshot(std::shared_ptr<const engine::Snapshot> snapshot)
@@ -781,6 +827,7 @@ void MainWindow::refreshSnapshot()
     case Page::Connections:
     case Page::Passthrough:
     case Page::PortForwards:
+    case Page::Lab:
     case Page::Settings: break;
     }
 }
@@ -834,6 +881,7 @@ void MainWindow::presentationChanged()
     p.history->presentationChanged();
     p.portForwards->presentationChanged();
     p.network->presentationChanged();
+    p.lab->presentationChanged();
     p.events->presentationChanged();
     refreshSnapshot();
 }
@@ -862,6 +910,16 @@ void MainWindow::setUndo(const UndoState& undo)
 void MainWindow::setInterfaces(const std::vector<InterfaceChoice>& interfaces)
 {
     m_parts->start->setInterfaces(interfaces);
+}
+
+void MainWindow::setLabScenarios(const std::vector<LabScenario>& scenarios)
+{
+    m_parts->lab->setScenarios(scenarios);
+}
+
+void MainWindow::setLabStatus(const LabStatus& status)
+{
+    m_parts->lab->setStatus(status);
 }
 
 void MainWindow::setHistoryTunnels(const std::vector<HistoryTunnel>& rows)

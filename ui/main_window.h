@@ -8,6 +8,7 @@
 #include "ui/values/device_name.h"
 #include "ui/values/history.h"
 #include "ui/values/interface_choice.h"
+#include "ui/values/lab.h"
 #include "ui/values/message.h"
 #include "ui/values/router_state.h"
 #include "ui/values/rule_set.h"
@@ -42,6 +43,9 @@ public:
 
 public Q_SLOTS:
     void setRouterState(const ui::RouterState& state);
+    /// Another router takes the place of the one shown so far: its tunnels, devices and events are
+    /// gone, its numbers and its clock begin anew.
+    void forgetRouter();
     /// Never null. The window keeps it until the next one.
     void setSnapshot(std::shared_ptr<const engine::Snapshot> snapshot);
     /// The answer to sessionsRequested(); `at` is the engine's clock at that moment.
@@ -51,6 +55,9 @@ public Q_SLOTS:
     void setRules(const ui::RuleSet& rules);
     void setUndo(const ui::UndoState& undo);
     void setInterfaces(const std::vector<ui::InterfaceChoice>& interfaces);
+    /// What the lab can play; its page is there while the lab runs in this window.
+    void setLabScenarios(const std::vector<ui::LabScenario>& scenarios);
+    void setLabStatus(const ui::LabStatus& status);
     /// The answers to historyRequested().
     void setHistoryTunnels(const std::vector<ui::HistoryTunnel>& rows);
     /// The answer to earlierTunnelsRequested().
@@ -68,6 +75,8 @@ Q_SIGNALS:
     void startSharingRequested(const QString& internal, const QString& external);
     void stopSharingRequested();
     void labRequested();
+    void scenarioRequested(const QString& scenario, ui::LabRules rules);
+    void labSpeedRequested(int times);
     void startServiceRequested();
     /// The start page is shown or [Look again] was pressed.
     void interfacesRequested();

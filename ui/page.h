@@ -6,7 +6,8 @@
 
 namespace ui {
 
-/// The pages, in the order of the sidebar. Start covers all others while nothing is shared.
+/// The pages, in the order of the sidebar. Start covers all others while nothing is shared; Lab is
+/// there while the lab runs in this window.
 enum class Page : std::uint8_t {
     Start,
     Overview,
@@ -17,10 +18,11 @@ enum class Page : std::uint8_t {
     Passthrough,
     PortForwards,
     Network,
+    Lab,
     Events,
     Settings,
 };
-inline constexpr int kPageCount = 11;
+inline constexpr int kPageCount = 12;
 
 /// The page's word: in file names of screenshots and on the command line.
 [[nodiscard]] QString wordOf(Page page);

@@ -34,78 +34,21 @@
 #include <optional>
 
 #include "tests/ui/fake_network.h"
+#include "tests/ui/office.h"
 
 using engine::net::Ipv4Address;
 using engine::net::VpnProtocol;
 using engine::policy::OnLive;
 using engine::policy::PassthroughMode;
+using fake::buttonNamed;
+using fake::choiceNamed;
+using fake::fieldNamed;
+using fake::kPages;
+using fake::office;
+using fake::sharing;
+using fake::tableNamed;
 
 namespace {
-
-constexpr ui::Page kPages[] = {ui::Page::Overview,     ui::Page::Tunnels, ui::Page::Connections,
-                               ui::Page::Devices,      ui::Page::History, ui::Page::Passthrough,
-                               ui::Page::PortForwards, ui::Page::Network, ui::Page::Events,
-                               ui::Page::Settings};
-
-ui::RouterState sharing()
-{
-    ui::RouterState state;
-    state.kind = ui::RouterState::Kind::Sharing;
-    state.internalInterface = QStringLiteral("enp4s0");
-    state.externalInterface = QStringLiteral("enp3s0");
-    return state;
-}
-
-/// A shown window with the fake office in it.
-std::unique_ptr<ui::MainWindow> office()
-{
-    auto window = std::make_unique<ui::MainWindow>();
-    window->setRouterState(sharing());
-    window->setDeviceNames(fake::deviceNames());
-    window->setRules(fake::rules());
-    window->setInterfaces(fake::interfaces());
-    for (int step = 0; step < 10; ++step)
-        window->setSnapshot(fake::snapshot(step));
-    window->addEvents(fake::events(8));
-    window->setHistoryTunnels(fake::historyTunnels(20));
-    window->setHistoryConnections(fake::historyConnections(20));
-    window->show();
-    QApplication::setActiveWindow(window.get());
-    return window;
-}
-
-QPushButton* buttonNamed(const QWidget& root, const QString& name)
-{
-    for (QPushButton* button : root.findChildren<QPushButton*>()) {
-        if (button->accessibleName() == name || button->text().remove(QLatin1Char('&')) == name)
-            return button;
-    }
-    return nullptr;
-}
-
-QComboBox* choiceNamed(const QWidget& root, const char* name)
-{
-    for (QComboBox* box : root.findChildren<QComboBox*>()) {
-        if (box->accessibleName() == QLatin1String(name)) return box;
-    }
-    return nullptr;
-}
-
-QLineEdit* fieldNamed(const QWidget& root, const char* name)
-{
-    for (QLineEdit* field : root.findChildren<QLineEdit*>()) {
-        if (field->accessibleName() == QLatin1String(name)) return field;
-    }
-    return nullptr;
-}
-
-ui::Table* tableNamed(const QWidget& root, const char* name)
-{
-    for (ui::Table* table : root.findChildren<ui::Table*>()) {
-        if (table->accessibleName() == QLatin1String(name)) return table;
-    }
-    return nullptr;
-}
 
 void unnamedIn(QAccessibleInterface* interface, QStringList& found, int& seen, int depth)
 {

@@ -144,6 +144,13 @@ void EventModel::add(const std::vector<engine::Event>& events)
     replace(m_rows);
 }
 
+void EventModel::clear()
+{
+    m_rows.clear();
+    m_phases.clear();
+    replace({});
+}
+
 void EventModel::setText(const QString& text)
 {
     if (text == m_text) return;

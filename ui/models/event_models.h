@@ -30,6 +30,7 @@ public:
     enum Column { Time, Kind, Device, What, ColumnCount };
     EventModel(const Presentation& presentation, QObject* parent);
     void add(const std::vector<engine::Event>& events);
+    void clear();
     void setText(const QString& text);
     void presentationChanged() { retell(); }
 

@@ -116,6 +116,14 @@ void ConnectionsPage::setSessions(const std::vector<engine::SessionRecord>& sess
     updateEmpty();
 }
 
+void ConnectionsPage::forgetRouter()
+{
+    if (m_model->isFrozen()) toggleFreeze();
+    m_model->setSessions({}, {});
+    m_asked = false;
+    updateEmpty();
+}
+
 void ConnectionsPage::showOnly(engine::net::Ipv4Address device)
 {
     m_filter.device = device;

@@ -18,6 +18,7 @@ public:
     ConnectionsPage(const Presentation& presentation, QWidget* parent);
     void setSessions(const std::vector<engine::SessionRecord>& sessions, engine::Instant at);
     void showOnly(engine::net::Ipv4Address device);
+    void forgetRouter();
     void presentationChanged() { m_model->presentationChanged(); }
     bool clearFilter() override;
     [[nodiscard]] Table* table() { return m_table; }

@@ -71,6 +71,14 @@ void EventsPage::setSnapshot(const engine::Snapshot& snapshot)
     m_summary->setText(text);
 }
 
+void EventsPage::forgetRouter()
+{
+    m_events->clear();
+    m_drops->setCounters({});
+    m_summary->setText({});
+    updateEmpty();
+}
+
 void EventsPage::updateEmpty()
 {
     if (m_events->rowCount() > 0) {

@@ -18,6 +18,7 @@ public:
     EventsPage(const Presentation& presentation, QWidget* parent);
     void add(const std::vector<engine::Event>& events);
     void setSnapshot(const engine::Snapshot& snapshot);
+    void forgetRouter();
     void presentationChanged() { m_events->presentationChanged(); }
 
 private:

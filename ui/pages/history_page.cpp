@@ -205,6 +205,16 @@ void HistoryPage::setConnections(const std::vector<HistoryConnection>& rows)
     updateEmpty();
 }
 
+void HistoryPage::forgetRouter()
+{
+    m_answered = false;
+    m_tunnels->setRows({});
+    m_connections->setRows({});
+    m_detail->hide();
+    updateEmpty();
+    if (isVisible()) m_typing->start();
+}
+
 void HistoryPage::presentationChanged()
 {
     const QVariant chosen = m_device->currentData();

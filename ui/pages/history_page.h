@@ -22,6 +22,8 @@ public:
     HistoryPage(const Presentation& presentation, QWidget* parent);
     void setTunnels(const std::vector<HistoryTunnel>& rows);
     void setConnections(const std::vector<HistoryConnection>& rows);
+    /// What was found is another router's; asks again if it is on screen.
+    void forgetRouter();
     void setRetention(std::uint32_t days) { m_retentionDays = days; }
     /// Names have changed: the device filter offers them.
     void presentationChanged();

@@ -225,12 +225,17 @@ OverviewPage::OverviewPage(const Presentation& presentation, TunnelModel& tunnel
     column()->addWidget(m_area, 1);
 }
 
+void OverviewPage::forgetRouter()
+{
+    m_hidden.clear();
+    m_plot->clear();
+    showTunnels();
+    showDevices();
+}
+
 void OverviewPage::setRouterState(const RouterState& state)
 {
-    if (state.kind != m_state.kind) {
-        m_hidden.clear();
-        m_plot->clear();
-    }
+    if (state.kind != m_state.kind) forgetRouter();
     m_state = state;
     m_stop->setText(state.kind == RouterState::Kind::Lab ? tr("Leave the lab")
                                                          : tr("Stop sharing"));

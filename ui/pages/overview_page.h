@@ -40,6 +40,7 @@ public:
                  QWidget* parent);
     void setRouterState(const RouterState& state);
     void setSnapshot(const engine::Snapshot& snapshot, double inbound, double outbound);
+    void forgetRouter();
     void presentationChanged();
 
 Q_SIGNALS:

@@ -197,6 +197,14 @@ void TunnelsPage::snapshotShown()
     }
 }
 
+void TunnelsPage::forgetRouter()
+{
+    if (m_model.isFrozen()) toggleFreeze();
+    m_model.setSnapshot({});
+    m_detail->hide();
+    updateEmpty();
+}
+
 void TunnelsPage::setSessions(const std::vector<engine::SessionRecord>& sessions,
                               engine::Instant at)
 {

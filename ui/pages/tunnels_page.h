@@ -21,6 +21,7 @@ public:
     TunnelsPage(const Presentation& presentation, TunnelModel& model, QWidget* parent);
 
     void snapshotShown();
+    void forgetRouter();
     void setSessions(const std::vector<engine::SessionRecord>& sessions, engine::Instant at);
     void showOnly(TunnelFilter::Which which);
     void showOnly(engine::net::Ipv4Address device);

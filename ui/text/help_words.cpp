@@ -24,6 +24,7 @@ QString wordOf(Page page)
     case Page::Passthrough: return QStringLiteral("passthrough");
     case Page::PortForwards: return QStringLiteral("port-forwards");
     case Page::Network: return QStringLiteral("network");
+    case Page::Lab: return QStringLiteral("lab");
     case Page::Events: return QStringLiteral("events");
     case Page::Settings: return QStringLiteral("settings");
     }
@@ -42,6 +43,7 @@ QString nameOf(Page page)
     case Page::Passthrough: return Words::tr("Passthrough");
     case Page::PortForwards: return Words::tr("Port forwards");
     case Page::Network: return Words::tr("Network");
+    case Page::Lab: return Words::tr("Lab");
     case Page::Events: return Words::tr("Events");
     case Page::Settings: return Words::tr("Settings");
     }
@@ -97,6 +99,13 @@ QString helpOn(Page page)
             "How addresses and ports are translated, in general, for single devices and ports, and "
             "for destinations that are not translated at all. Nothing changes before Apply, and "
             "then you have ninety seconds to say that it works; else the former values come back.");
+    case Page::Lab:
+        return Words::tr(
+            "Stories that the simulated computers play around the real router. Select one and press "
+            "Play; every other page shows what happens in it. What must hold is judged on the way "
+            "and for good when the scenario is over: the same claims that the router's own tests "
+            "make. Your changes of the rules stay when you play another one, so you can see what a "
+            "switch is good for.");
     case Page::Events:
         return Words::tr(
             "What the router has noticed since the window was opened, and why packets did not get "

@@ -117,6 +117,8 @@ QTabBar::tab:focus { color: {text}; background: {raised}; }
 
 QScrollArea { background: transparent; border: none; }
 QScrollArea > QWidget > QWidget#pageBody { background: transparent; }
+QProgressBar { background: {raised}; border: none; border-radius: 3px; min-height: 6px; max-height: 6px; }
+QProgressBar::chunk { background: {accent}; border-radius: 3px; }
 QScrollBar:vertical { background: transparent; width: 12px; margin: 2px; border: none; }
 QScrollBar:horizontal { background: transparent; height: 12px; margin: 2px; border: none; }
 QScrollBar::handle { background: {scroll}; border-radius: 4px; min-height: 24px; min-width: 24px; }

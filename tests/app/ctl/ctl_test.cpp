@@ -125,6 +125,7 @@ private Q_SLOTS:
         row("a folder", "recognise /tmp");
         row("bad time", "lab watch --for soon");
         row("unknown scenario", "lab watch --scenario nowhere --for 1s");
+        row("unknown scenario to the end", "lab run pptp-eight nowhere");
     }
     void wrongInput_isOneSentenceAndStatus2()
     {
@@ -216,6 +217,17 @@ private Q_SLOTS:
         QCOMPARE(ended.status, 1);
         QVERIFY(ended.out.contains(QStringLiteral("WireGuard")));
         QCOMPARE(ended.err.count(QLatin1Char('\n')), 1);
+    }
+
+    void labRun_tellsClaimsOfTheNamedScenarios()
+    {
+        const Ended ended = run({QStringLiteral("lab"), QStringLiteral("run"),
+                                 QStringLiteral("hairpin"), QStringLiteral("blocked")});
+        QCOMPARE(ended.status, 0);
+        QVERIFY(ended.out.contains(QStringLiteral("hairpin")));
+        QVERIFY(ended.out.contains(QStringLiteral("blocked")));
+        QVERIFY(!ended.out.contains(QStringLiteral("overview")));
+        QVERIFY(ended.out.contains(QStringLiteral("every packet got exactly one verdict")));
     }
 
     void labWatch_showsTunnelsAndEnds()

@@ -1,0 +1,82 @@
+#include "tests/ui/office.h"
+
+#include "ui/widgets/safe_label.h"
+#include "ui/widgets/table.h"
+
+#include <QApplication>
+#include <QComboBox>
+#include <QLineEdit>
+#include <QPushButton>
+
+#include "tests/ui/fake_network.h"
+
+namespace fake {
+
+ui::RouterState sharing()
+{
+    ui::RouterState state;
+    state.kind = ui::RouterState::Kind::Sharing;
+    state.internalInterface = QStringLiteral("enp4s0");
+    state.externalInterface = QStringLiteral("enp3s0");
+    return state;
+}
+
+std::unique_ptr<ui::MainWindow> office()
+{
+    auto window = std::make_unique<ui::MainWindow>();
+    window->setRouterState(sharing());
+    window->setDeviceNames(deviceNames());
+    window->setRules(rules());
+    window->setInterfaces(interfaces());
+    for (int step = 0; step < 10; ++step)
+        window->setSnapshot(snapshot(step));
+    window->addEvents(events(8));
+    window->setHistoryTunnels(historyTunnels(20));
+    window->setHistoryConnections(historyConnections(20));
+    window->show();
+    QApplication::setActiveWindow(window.get());
+    return window;
+}
+
+QPushButton* buttonNamed(const QWidget& root, const QString& name)
+{
+    for (QPushButton* button : root.findChildren<QPushButton*>()) {
+        if (button->accessibleName() == name || button->text().remove(QLatin1Char('&')) == name)
+            return button;
+    }
+    return nullptr;
+}
+
+QComboBox* choiceNamed(const QWidget& root, const char* name)
+{
+    for (QComboBox* box : root.findChildren<QComboBox*>()) {
+        if (box->accessibleName() == QLatin1String(name)) return box;
+    }
+    return nullptr;
+}
+
+QLineEdit* fieldNamed(const QWidget& root, const char* name)
+{
+    for (QLineEdit* field : root.findChildren<QLineEdit*>()) {
+        if (field->accessibleName() == QLatin1String(name)) return field;
+    }
+    return nullptr;
+}
+
+ui::Table* tableNamed(const QWidget& root, const char* name)
+{
+    for (ui::Table* table : root.findChildren<ui::Table*>()) {
+        if (table->accessibleName() == QLatin1String(name)) return table;
+    }
+    return nullptr;
+}
+
+ui::SafeLabel* labelSaying(const QWidget& root, const QString& text)
+{
+    for (ui::SafeLabel* label : root.findChildren<ui::SafeLabel*>()) {
+        if (label->isVisible() && label->text().contains(text)) return label;
+    }
+    return nullptr;
+}
+
+}  // namespace fake

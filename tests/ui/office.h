@@ -1,0 +1,42 @@
+#pragma once
+
+#include "ui/main_window.h"
+#include "ui/page.h"
+#include "ui/values/router_state.h"
+
+#include <QString>
+
+#include <memory>
+
+class QComboBox;
+class QLineEdit;
+class QPushButton;
+
+namespace ui {
+class SafeLabel;
+class Table;
+}  // namespace ui
+
+/// The window with the made-up office of fake_network.h in it, and ways to find its parts as a user
+/// does: by their names.
+namespace fake {
+
+/// In the order of the sidebar; all that a router between two cards has.
+inline constexpr ui::Page kPages[] = {
+    ui::Page::Overview, ui::Page::Tunnels,     ui::Page::Connections,  ui::Page::Devices,
+    ui::Page::History,  ui::Page::Passthrough, ui::Page::PortForwards, ui::Page::Network,
+    ui::Page::Events,   ui::Page::Settings};
+
+[[nodiscard]] ui::RouterState sharing();
+/// Shown, active and fed for ten steps.
+[[nodiscard]] std::unique_ptr<ui::MainWindow> office();
+
+// Null if there is none.
+[[nodiscard]] QPushButton* buttonNamed(const QWidget& root, const QString& name);
+[[nodiscard]] QComboBox* choiceNamed(const QWidget& root, const char* name);
+[[nodiscard]] QLineEdit* fieldNamed(const QWidget& root, const char* name);
+[[nodiscard]] ui::Table* tableNamed(const QWidget& root, const char* name);
+/// The first visible label that has the text in it.
+[[nodiscard]] ui::SafeLabel* labelSaying(const QWidget& root, const QString& text);
+
+}  // namespace fake
