@@ -89,7 +89,8 @@ struct Words<engine::tunnel::FindingKind> {
         "weak-crypto",
         "blocked-by-own-rule",
         "upstream-nat",
-        "high-loss"};
+        "high-loss",
+        "cut-after-hello"};
 };
 template <>
 struct Words<engine::TcpState> {

@@ -3,6 +3,7 @@
 #include "app/ctl/context.h"
 #include "app/ctl/text.h"
 #include "app/version.h"
+#include "ui/text/english_plurals.h"
 
 #include <QCoreApplication>
 
@@ -16,6 +17,8 @@ int run(int argc, char** argv)
     QCoreApplication application(argc, argv);
     QCoreApplication::setApplicationName(QStringLiteral("underpassctl"));
     QCoreApplication::setApplicationVersion(QLatin1String(kVersion));
+
+    ui::installEnglishPlurals();
 
     Context context;
     CLI::App app{"Asks and tells the Underpass router of this computer.", "underpassctl"};

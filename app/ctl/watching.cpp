@@ -2,6 +2,7 @@
 #include "app/ctl/context.h"
 #include "app/ctl/text.h"
 #include "app/words.h"
+#include "ui/text/finding_words.h"
 
 #include <QDateTime>
 
@@ -146,6 +147,27 @@ QString describe(const engine::tunnel::TimelineEvent& event)
     return text;
 }
 
+/// A packet of which the beginning has been kept: its addresses and its octets.
+QString packetText(const std::vector<std::uint8_t>& packet)
+{
+    QString text;
+    if (packet.size() >= 20) {
+        const auto address = [&](std::size_t at) {
+            return qt(
+                engine::net::Ipv4Address{packet[at], packet[at + 1], packet[at + 2], packet[at + 3]}
+                    .toString());
+        };
+        text = QStringLiteral("%1 -> %2, protocol %3, %4 bytes: ")
+                   .arg(address(12), address(16))
+                   .arg(packet[9])
+                   .arg((packet[2] << 8) | packet[3]);
+    }
+    constexpr std::size_t kShown = 48;
+    for (std::size_t i = 0; i < packet.size() && i < kShown; ++i)
+        text += QStringLiteral("%1").arg(packet[i], 2, 16, QLatin1Char('0'));
+    return text;
+}
+
 QString tunnelText(const engine::tunnel::Tunnel& tunnel)
 {
     QString text;
@@ -186,10 +208,10 @@ QString tunnelText(const engine::tunnel::Tunnel& tunnel)
     }
     line("rekeys", QString::number(tunnel.rekeys));
     for (const auto& finding : tunnel.findings) {
-        line("finding", QStringLiteral("%1  %2 %3")
-                            .arg(qt(wordOf(finding.kind)))
-                            .arg(finding.a)
-                            .arg(finding.b));
+        line("finding", ui::titleOf(finding.kind) + QStringLiteral(". ") + ui::sentenceOf(finding));
+        line("what to do", ui::adviceOn(finding.kind));
+        for (const auto& packet : finding.packets)
+            line("proof", packetText(packet));
     }
     if (!tunnel.timeline.empty()) text += QLatin1Char('\n');
     for (const auto& event : tunnel.timeline) {

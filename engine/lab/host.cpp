@@ -126,6 +126,7 @@ void Host::receive(Instant now, wire::ConstBytes packet)
         ++m_counters.wrongAddress;
         return;
     }
+    if (m_gate && !m_gate(packet)) return;
     if ((wire::load16(packet, 6) & 0x3fffU) != 0) {
         takeFragment(packet);
     } else {

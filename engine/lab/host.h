@@ -86,6 +86,10 @@ public:
     /// Sees every ICMP message but echo requests, which are answered by the host.
     void addIcmpHandler(IcmpHandler handler) { m_icmp.push_back(std::move(handler)); }
 
+    /// Sees every packet before the host does, as something on the way right in front of it would;
+    /// what it answers false for never arrives.
+    void setGate(std::function<bool(wire::ConstBytes packet)> gate) { m_gate = std::move(gate); }
+
     /// Starts a program here and keeps it.
     template <typename Program, typename... Arguments>
     Program& run(Arguments&&... arguments)
@@ -128,6 +132,7 @@ private:
     std::map<net::Port, UdpHandler> m_udp;
     std::map<net::IpProtocol, ProtocolHandler> m_protocols;
     std::vector<IcmpHandler> m_icmp;
+    std::function<bool(wire::ConstBytes)> m_gate;
     std::map<ReassemblyKey, Reassembly> m_reassembly;
     std::unique_ptr<TcpStack> m_tcp;
     std::vector<std::unique_ptr<Peer>> m_peers;

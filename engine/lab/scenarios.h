@@ -24,6 +24,8 @@ void buildL2tpClash(Lab& lab);
 void buildWireGuardEight(Lab& lab);
 void buildOpenVpnEight(Lab& lab);
 void buildAnyConnectEight(Lab& lab);
+void buildTlsReset(Lab& lab);
+void buildTlsSwallowed(Lab& lab);
 void buildPortless(Lab& lab);
 void buildEveryProtocol(Lab& lab);
 void buildGreKeyClash(Lab& lab);
@@ -55,6 +57,8 @@ inline constexpr std::array kScenarios{
     Scenario{"wireguard-eight", "Eight WireGuard clients from the same port.", 10min, &buildWireGuardEight},
     Scenario{"openvpn-eight", "Eight OpenVPN clients, over UDP and over TCP.", 10min, &buildOpenVpnEight},
     Scenario{"anyconnect-eight", "Eight clients of a VPN in TLS and DTLS.", 5min, &buildAnyConnectEight},
+    Scenario{"tls-reset", "A network that lets no VPN over TLS or TCP begin: it resets the connection.", 1min, &buildTlsReset},
+    Scenario{"tls-swallowed", "The same, but what the client says just disappears.", 5min, &buildTlsSwallowed},
     Scenario{"portless", "Three clients per server: keyed GRE, plain GRE, EoIP, 6in4 and IPIP.", 2min, &buildPortless},
     Scenario{"every-protocol", "Two clashing clients of every VPN protocol there is a switch for.", 1min, &buildEveryProtocol},
     Scenario{"gre-key-clash", "Two devices use the same GRE key with one server.", 1min, &buildGreKeyClash},

@@ -266,6 +266,7 @@ Attention OpenVpnRecogniser::inspect(Instant now, const Flow& flow, const Segmen
         prefix.add(segment);
         const ConstBytes bytes = prefix.bytes();
         std::size_t& at = state->read[way];
+        const auto cut = state->watch.take(now, state->client, segment);
         while (bytes.size() >= at + 3) {
             const std::size_t length = wire::load16(bytes, at);
             if (length == 0 || length > kLongestTcpPacket) {
@@ -276,6 +277,7 @@ Attention OpenVpnRecogniser::inspect(Instant now, const Flow& flow, const Segmen
             packet(now, flow, segment.direction, bytes.subspan(at + 2, length), *state, report);
             at += 2 + length;
         }
+        if (cut && state->isLabelled) report.cut(state->watch, *cut, segment);
         // A long key exchange may fill the prefix before data comes: what is behind it is data.
         if (state->prefixes[0].isFull() && state->prefixes[1].isFull() && state->isCertain &&
             !(state->sawData[0] && state->sawData[1])) {

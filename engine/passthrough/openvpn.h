@@ -51,6 +51,7 @@ private:
         /// TCP only: the beginning of each direction, and how far its packets have been read.
         std::array<StreamPrefix, 2> prefixes{StreamPrefix{kPrefix}, StreamPrefix{kPrefix}};
         std::array<std::size_t, 2> read{};
+        HelloWatch watch;
     };
     /// Ours: enough of a TCP stream for the resets and the whole key exchange.
     static constexpr std::size_t kPrefix = 8192;

@@ -113,4 +113,24 @@ void Report::ended(tunnel::Phase phase, tunnel::EventKind cause, std::uint32_t c
     observation.a = code;
 }
 
+void Report::cut(const HelloWatch& watch, HelloWatch::Cut how, const Segment& last)
+{
+    const auto proof = [&](wire::ConstBytes packet) {
+        Observation& finding = add(Observation::Kind::Finding);
+        finding.finding = tunnel::FindingKind::CutAfterHello;
+        finding.a = static_cast<std::uint32_t>(how);
+        finding.b = watch.times();
+        finding.packet.assign(packet.begin(), packet.end());
+    };
+    proof(watch.proof());
+    proof(HelloWatch::headersOf(last.packet));
+    switch (how) {
+    case HelloWatch::Cut::Reset: ended(tunnel::Phase::Failed, tunnel::EventKind::ResetBy); break;
+    case HelloWatch::Cut::Closed:
+        ended(tunnel::Phase::Failed, tunnel::EventKind::PeerClosed);
+        break;
+    case HelloWatch::Cut::Swallowed: break;  // it may still come through
+    }
+}
+
 }  // namespace engine::passthrough

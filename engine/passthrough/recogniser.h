@@ -1,5 +1,6 @@
 #pragma once
 
+#include "engine/passthrough/hello_watch.h"
 #include "engine/passthrough/passthrough.h"
 
 #include <cstddef>
@@ -77,6 +78,8 @@ public:
     void serverName(std::string name);
     void product(std::string name);
     void ended(tunnel::Phase phase, tunnel::EventKind cause, std::uint32_t code = 0);
+    /// The connection was cut after the client's first message; `last` is the packet that shows it.
+    void cut(const HelloWatch& watch, HelloWatch::Cut how, const Segment& last);
 
 private:
     tunnel::Observation& add(tunnel::Observation::Kind kind);

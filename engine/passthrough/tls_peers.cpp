@@ -22,20 +22,31 @@ void TlsPeers::markFortinet(FlowId flow)
     }
 }
 
-void TlsPeers::noteProtocol(net::Endpoint server, net::VpnProtocol protocol)
+void TlsPeers::noteProtocol(net::Endpoint server, net::VpnProtocol protocol,
+                            tunnel::Confidence confidence)
 {
     const auto known = std::ranges::find(m_servers, server, &VpnServer::endpoint);
     if (known != m_servers.end()) {
-        known->protocol = protocol;
+        if (confidence < known->confidence) return;
+        *known = {server, protocol, confidence};
     } else if (m_servers.size() < kMostServers) {
-        m_servers.push_back({server, protocol});
-    } else {
-        m_servers[m_nextServer] = {server, protocol};
+        m_servers.push_back({server, protocol, confidence});
+    } else if (confidence != tunnel::Confidence::Guess) {
+        m_servers[m_nextServer] = {server, protocol, confidence};
         m_nextServer = (m_nextServer + 1) % kMostServers;
     }
 }
 
 std::optional<net::VpnProtocol> TlsPeers::protocolOf(net::Endpoint server) const
+{
+    const auto known = std::ranges::find(m_servers, server, &VpnServer::endpoint);
+    if (known == m_servers.end() || known->confidence == tunnel::Confidence::Guess) {
+        return std::nullopt;
+    }
+    return known->protocol;
+}
+
+std::optional<net::VpnProtocol> TlsPeers::guessOf(net::Endpoint server) const
 {
     const auto known = std::ranges::find(m_servers, server, &VpnServer::endpoint);
     if (known == m_servers.end()) return std::nullopt;

@@ -32,9 +32,15 @@ public:
 
     void remember(TlsPeer peer);
     void markFortinet(FlowId flow);
-    /// A datagram channel of this protocol was found beside TLS of this server.
-    void noteProtocol(net::Endpoint server, net::VpnProtocol protocol);
+    /// A datagram channel of this protocol was found beside TLS of this server; or, as a guess, TLS
+    /// of this server has looked like this protocol. What is better known stays, and a guess takes
+    /// nobody's place.
+    void noteProtocol(net::Endpoint server, net::VpnProtocol protocol,
+                      tunnel::Confidence confidence = tunnel::Confidence::Likely);
+    /// Only what is more than a guess.
     [[nodiscard]] std::optional<net::VpnProtocol> protocolOf(net::Endpoint server) const;
+    /// Guesses too.
+    [[nodiscard]] std::optional<net::VpnProtocol> guessOf(net::Endpoint server) const;
     /// The latest between these two, at this server port unless `port` is zero; null: none. Valid
     /// until the next call of remember().
     [[nodiscard]] const TlsPeer* find(net::Ipv4Address device, net::Ipv4Address server,
@@ -44,6 +50,7 @@ private:
     struct VpnServer {
         net::Endpoint endpoint;
         net::VpnProtocol protocol = net::VpnProtocol::AnyConnect;
+        tunnel::Confidence confidence = tunnel::Confidence::Likely;
     };
     std::vector<TlsPeer> m_ring;
     std::size_t m_next = 0;

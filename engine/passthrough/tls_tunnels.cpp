@@ -24,6 +24,11 @@ constexpr std::size_t kRecordHeader = 5;
 constexpr std::array kDeclarable{VpnProtocol::Sstp, VpnProtocol::AnyConnect, VpnProtocol::SoftEther,
                                  VpnProtocol::GlobalProtect, VpnProtocol::FortiClient};
 constexpr std::string_view kFortinet = "Fortinet";
+// Ours.
+/// One reset is an accident; a client that is filtered tries again and meets the same.
+constexpr std::uint32_t kCutsToTell = 2;
+constexpr Duration kCutsTogether = std::chrono::minutes(10);
+constexpr Duration kCutToldAgain = std::chrono::minutes(5);
 
 net::Port serverPortOf(const Flow& flow)
 {
@@ -51,10 +56,17 @@ Inspector::Claim TlsTunnelRecogniser::consider(Instant now, const Flow& flow,
     }
     const auto way = static_cast<std::size_t>(segment.direction);
     state->prefixes[way].add(segment);
+    state->cut = state->watch.take(now, flow.initiator, segment);
     if (!state->sawHello) {
         const Claim claim = hello(now, flow, *state);
         if (claim == Claim::NotMine) m_states.forget(flow.id);
         if (claim != Claim::Undecided || !state->sawHello) return claim;
+    }
+    if (state->cut) {
+        if (judgeCut(now, flow, *state)) return Claim::Claimed;
+        if (*state->cut == HelloWatch::Cut::Swallowed) return Claim::Undecided;
+        m_states.forget(flow.id);
+        return Claim::NotMine;
     }
     records(flow, segment.direction, *state);
     if (state->protocol) return Claim::Claimed;
@@ -100,6 +112,28 @@ Inspector::Claim TlsTunnelRecogniser::hello(Instant now, const Flow& flow, State
     return Claim::Undecided;
 }
 
+bool TlsTunnelRecogniser::judgeCut(Instant now, const Flow& flow, State& state)
+{
+    const net::Endpoint server{flow.remote.address, serverPortOf(flow)};
+    const auto known = m_peers.guessOf(server);
+    if (!known && !isNamedForVpn(state.serverName)) return false;
+    std::erase_if(m_cuts, [&](const CutPair& pair) { return now - pair.last >= kCutsTogether; });
+    auto pair = std::ranges::find_if(m_cuts, [&](const CutPair& one) {
+        return one.device == flow.internal.address && one.server == server;
+    });
+    if (pair == m_cuts.end()) {
+        if (m_cuts.size() >= kMostCuts) return false;
+        m_cuts.push_back({.device = flow.internal.address, .server = server});
+        pair = m_cuts.end() - 1;
+    }
+    pair->last = now;
+    if (++pair->times < kCutsToTell) return false;
+    if (pair->told != Instant{} && now - pair->told < kCutToldAgain) return false;
+    pair->told = now;
+    state.protocol = known.value_or(VpnProtocol::Sstp);
+    return true;
+}
+
 void TlsTunnelRecogniser::records(const Flow& flow, Direction direction, State& state)
 {
     const auto way = static_cast<std::size_t>(direction);
@@ -134,10 +168,10 @@ void TlsTunnelRecogniser::records(const Flow& flow, Direction direction, State& 
     if (prefix.isFull()) state.isLost = true;
 }
 
-Attention TlsTunnelRecogniser::inspect(Instant, const Flow& flow, const Segment& segment,
+Attention TlsTunnelRecogniser::inspect(Instant now, const Flow& flow, const Segment& segment,
                                        Actions& actions)
 {
-    const State* const state = m_states.find(flow.id);
+    State* const state = m_states.find(flow.id);
     if (state == nullptr || !state->protocol) return {.next = Attention::Next::Ignore};
     const VpnProtocol protocol = *state->protocol;
     // TLS and what runs beside it are one tunnel where the protocol has a datagram channel.
@@ -145,14 +179,27 @@ Attention TlsTunnelRecogniser::inspect(Instant, const Flow& flow, const Segment&
                                ? KeyScope::PerFlow
                                : KeyScope::PerServer;
     Report report(flow, keyOf(flow, protocol, scope), actions);
-    report.label(protocol, state->confidence);
-    report.attach(tunnel::SequenceKind::None);
-    report.event(EventKind::ControlOpened, segment.direction, serverPortOf(flow).hostOrder());
-    if (!state->serverName.empty()) report.serverName(state->serverName);
-    // SSTP's outline is complete when PPP has negotiated both ways; the others are just beginning.
-    report.phase(state->outline.isPossible() && protocol == VpnProtocol::Sstp && state->read[1] > 0
-                     ? tunnel::Phase::Established
-                     : tunnel::Phase::Handshaking);
+    if (state->isLabelled) {
+        // The packet by which it was claimed has been taken by consider().
+        state->cut = state->watch.take(now, flow.initiator, segment);
+    } else {
+        state->isLabelled = true;
+        report.label(protocol, state->confidence);
+        report.attach(tunnel::SequenceKind::None);
+        report.event(EventKind::ControlOpened, segment.direction, serverPortOf(flow).hostOrder());
+        if (!state->serverName.empty()) report.serverName(state->serverName);
+        // SSTP's outline is complete when PPP has negotiated both ways; the others are just
+        // beginning.
+        const bool isUp =
+            state->outline.isPossible() && protocol == VpnProtocol::Sstp && state->read[1] > 0;
+        report.phase(isUp ? tunnel::Phase::Established : tunnel::Phase::Handshaking);
+        if (isUp) {
+            m_peers.noteProtocol({flow.remote.address, serverPortOf(flow)}, protocol,
+                                 Confidence::Guess);
+        }
+    }
+    if (state->cut) report.cut(state->watch, *state->cut, segment);
+    if (!state->watch.isOver()) return {.next = Attention::Next::Watch};
     m_states.forget(flow.id);
     return {.next = Attention::Next::Ignore};
 }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "engine/passthrough/hello_watch.h"
 #include "engine/passthrough/recogniser.h"
 #include "engine/passthrough/sstp.h"
 #include "engine/passthrough/stream_prefix.h"
@@ -10,6 +11,7 @@
 #include <array>
 #include <cstdint>
 #include <optional>
+#include <vector>
 
 namespace engine::passthrough {
 
@@ -17,6 +19,10 @@ namespace engine::passthrough {
 /// them for the recognisers of datagram channels, and labels what can be told from TLS alone:
 /// SoftEther by its providers' names (likely), SSTP by its outline, FortiClient by the gateway's
 /// certificate, and whatever protocol the user has named the server for in an exception (guesses).
+///
+/// A connection that is cut right after its hello shows nothing of that. It is told as a tunnel
+/// that failed if the server is known from before or named by the user, or if its name says that it
+/// is one for VPNs and the device has met the same twice.
 class TlsTunnelRecogniser final : public Recogniser {
 public:
     TlsTunnelRecogniser(TlsPeers& peers, const policy::PassthroughPolicy& policy)
@@ -40,16 +46,33 @@ private:
         bool showsFortinet = false;
         std::string serverName;
         SstpOutline outline;
+        HelloWatch watch;
+        std::optional<HelloWatch::Cut> cut;
+        bool isLabelled = false;
         std::optional<net::VpnProtocol> protocol;
         tunnel::Confidence confidence = tunnel::Confidence::Guess;
     };
 
+    /// Connections of one device with one server that were cut after the hello.
+    struct CutPair {
+        net::Ipv4Address device;
+        net::Endpoint server;
+        std::uint32_t times = 0;
+        Instant last;
+        Instant told;  ///< zero: not yet
+    };
+    /// Ours: the servers that a site cannot reach at one time.
+    static constexpr std::size_t kMostCuts = 64;
+
     Claim hello(Instant now, const Flow& flow, State& state);
+    /// Whether a connection without a label that was cut is worth one, and which.
+    [[nodiscard]] bool judgeCut(Instant now, const Flow& flow, State& state);
     void records(const Flow& flow, net::Direction direction, State& state);
 
     TlsPeers& m_peers;
     const policy::PassthroughPolicy& m_policy;
     FlowStates<State, 2048> m_states;
+    std::vector<CutPair> m_cuts;
 };
 
 }  // namespace engine::passthrough

@@ -28,11 +28,11 @@ enum class Phase : std::uint8_t {
     Rekeying,
     Degraded,  ///< one way only, or loss above the limit
     Closing,
-    Closed,  ///< ended by one of the peers
-    Dead,    ///< ended by silence
-    Failed,  ///< never came up
-    Refused, ///< our own switch or rule said no
-    Held,    ///< switch just turned off: packets discarded, state kept for ten seconds
+    Closed,   ///< ended by one of the peers
+    Dead,     ///< ended by silence
+    Failed,   ///< never came up
+    Refused,  ///< our own switch or rule said no
+    Held,     ///< switch just turned off: packets discarded, state kept for ten seconds
 };
 inline constexpr std::size_t kPhaseCount = 13;
 
@@ -47,36 +47,36 @@ enum class Lane : std::uint8_t { Client, Router, Server };
 
 /// One kind of entry of the timeline. `a` and `b` of the entry mean what is said here.
 enum class EventKind : std::uint8_t {
-    ControlOpened,        ///< a: remote port
-    ControlMessage,       ///< a: message type in the protocol's own numbers, b: result or error code
-    IdRewritten,          ///< a: the client's ID, b: ours
-    CallAgreed,           ///< a: client's ID as the server sees it, b: server's ID
-    DataFirstOutbound,    ///< a: SPI, call ID, session ID or 0
-    DataFirstInbound,     ///< same
-    NatDetected,          ///< the endpoints found a NAT between them
+    ControlOpened,      ///< a: remote port
+    ControlMessage,     ///< a: message type in the protocol's own numbers, b: result or error code
+    IdRewritten,        ///< a: the client's ID, b: ours
+    CallAgreed,         ///< a: client's ID as the server sees it, b: server's ID
+    DataFirstOutbound,  ///< a: SPI, call ID, session ID or 0
+    DataFirstInbound,   ///< same
+    NatDetected,        ///< the endpoints found a NAT between them
     FloatedTo4500,
-    KeyExchange,          ///< a: exchange type, b: message ID
-    SpiBound,             ///< a: SPI, b: Binding confidence (0 guessed, 1 probable, 2 proven)
-    SpiRebound,           ///< a: SPI; self-healing moved it
-    Rekeyed,              ///< a: how many so far
-    Keepalive,            ///< a: how many so far
-    Retransmitted,        ///< a: message type or exchange
-    AuthenticationFailed, ///< a: the protocol's error code (691 for MS-CHAPv2)
-    PortFloated,          ///< a: old remote port, b: new remote port
-    LegacyPort500,        ///< the server insists on port 500; told apart by cookie from now on
-    PhaseChanged,         ///< a: old Phase, b: new Phase
-    WentSilent,           ///< a: 0 outbound 1 inbound
+    KeyExchange,           ///< a: exchange type, b: message ID
+    SpiBound,              ///< a: SPI, b: Binding confidence (0 guessed, 1 probable, 2 proven)
+    SpiRebound,            ///< a: SPI; self-healing moved it
+    Rekeyed,               ///< a: how many so far
+    Keepalive,             ///< a: how many so far
+    Retransmitted,         ///< a: message type or exchange
+    AuthenticationFailed,  ///< a: the protocol's error code (691 for MS-CHAPv2)
+    PortFloated,           ///< a: old remote port, b: new remote port
+    LegacyPort500,         ///< the server insists on port 500; told apart by cookie from now on
+    PhaseChanged,          ///< a: old Phase, b: new Phase
+    WentSilent,            ///< a: 0 outbound 1 inbound
     Resumed,
-    LossHigh,             ///< a: lost in 1000 packets, b: direction
+    LossHigh,  ///< a: lost in 1000 packets, b: direction
     Held,
     Released,
     DroppedBySwitch,
-    PeerClosed,           ///< a: code of the closing message, 0 if none
+    PeerClosed,  ///< a: code of the closing message, 0 if none
     TimedOut,
-    ResetBy,              ///< TCP reset of the control channel
-    IcmpError,            ///< a: type, b: code
+    ResetBy,    ///< TCP reset of the control channel
+    IcmpError,  ///< a: type, b: code
     ExternalAddressChanged,
-    FindingRaised,        ///< a: FindingKind
+    FindingRaised,  ///< a: FindingKind
 };
 inline constexpr std::size_t kEventKindCount = 30;
 
@@ -112,25 +112,26 @@ struct Passage {
 
 /// A symptom that can be seen on the wire (design: the doctor's table), with its proof.
 enum class FindingKind : std::uint8_t {
-    NoAnswerFromServer,      ///< first packets never answered
-    GreNeverReturns,         ///< control channel fine, GRE leaves, none comes back
-    GreUnknownCall,          ///< GRE comes back with a Call ID nobody agreed on
-    HelperOff,               ///< a second client of this server needs the helper that is off
-    EspNeverReturns,         ///< ESP leaves, none comes back, no NAT-T
-    Port4500NeverSeen,       ///< NAT found on 500, but nothing on 4500 answered
-    FragmentsLost,           ///< large IKE messages are sent again and again
+    NoAnswerFromServer,  ///< first packets never answered
+    GreNeverReturns,     ///< control channel fine, GRE leaves, none comes back
+    GreUnknownCall,      ///< GRE comes back with a Call ID nobody agreed on
+    HelperOff,           ///< a second client of this server needs the helper that is off
+    EspNeverReturns,     ///< ESP leaves, none comes back, no NAT-T
+    Port4500NeverSeen,   ///< NAT found on 500, but nothing on 4500 answered
+    FragmentsLost,       ///< large IKE messages are sent again and again
     AhCannotPass,
-    MtuBlackHole,            ///< small packets pass, large ones do not
+    MtuBlackHole,  ///< small packets pass, large ones do not
     InboundOnly,
     OutboundOnly,
-    ServerAllowsOneClient,   ///< PPTP result 3, or L2TP/IPsec behind one address
+    ServerAllowsOneClient,  ///< PPTP result 3, or L2TP/IPsec behind one address
     AuthenticationRefused,
     WeakCrypto,
     BlockedByOwnRule,
-    UpstreamNat,             ///< IKE's NAT detection shows another NAT outside
+    UpstreamNat,  ///< IKE's NAT detection shows another NAT outside
     HighLoss,
+    CutAfterHello,  ///< TCP came up; nothing came back but an end once the client had asked
 };
-inline constexpr std::size_t kFindingKindCount = 17;
+inline constexpr std::size_t kFindingKindCount = 18;
 
 struct Finding {
     FindingKind kind = FindingKind::NoAnswerFromServer;
@@ -145,11 +146,11 @@ struct Finding {
 /// One direction of a tunnel as counted from its data sessions.
 struct DirectionCounters {
     std::uint64_t packets = 0;
-    std::uint64_t bytes = 0;      ///< IP total length
-    std::uint64_t lost = 0;       ///< gaps in sequence numbers that nothing filled
+    std::uint64_t bytes = 0;  ///< IP total length
+    std::uint64_t lost = 0;   ///< gaps in sequence numbers that nothing filled
     std::uint64_t reordered = 0;
     std::uint64_t duplicated = 0;
-    Instant lastPacket;           ///< zero: none yet
+    Instant lastPacket;  ///< zero: none yet
 };
 
 struct TunnelId {
@@ -166,23 +167,23 @@ struct Tunnel {
     Confidence confidence = Confidence::Guess;
     Phase phase = Phase::Seen;
     net::Ipv4Address device;
-    net::Endpoint server;        ///< port 0 for port-less protocols
-    net::Endpoint external;      ///< our side as the server sees it
+    net::Endpoint server;                              ///< port 0 for port-less protocols
+    net::Endpoint external;                            ///< our side as the server sees it
     net::IpProtocol transport = net::IpProtocol::Udp;  ///< of the control channel, or of the data
     Passage passage;
     std::string serverName;  ///< SNI or host name the protocol shows; hostile text
     std::string product;     ///< vendor the protocol shows; hostile text
     Instant started;
-    Instant ended;                 ///< zero while it lives
+    Instant ended;                             ///< zero while it lives
     EventKind endCause = EventKind::TimedOut;  ///< meaningful once ended
     std::uint32_t endCode = 0;
     DirectionCounters outbound;
     DirectionCounters inbound;
-    Duration roundTrip{0};         ///< latest, router to server; zero: unknown
+    Duration roundTrip{0};  ///< latest, router to server; zero: unknown
     std::uint32_t rekeys = 0;
     std::uint32_t retransmissions = 0;
-    std::uint32_t sessions = 0;    ///< live child sessions
-    Instant expires;               ///< when the longest-lived child session would expire
+    std::uint32_t sessions = 0;           ///< live child sessions
+    Instant expires;                      ///< when the longest-lived child session would expire
     std::vector<TimelineEvent> timeline;  ///< oldest first; at most kTimelineLimit
     std::vector<Finding> findings;
 };

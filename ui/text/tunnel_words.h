@@ -1,6 +1,7 @@
 #pragma once
 
 #include "engine/tunnel/tunnel.h"
+#include "ui/text/finding_words.h"
 #include "ui/theme/symbol.h"
 #include "ui/values/history.h"
 #include "ui/values/presentation.h"
@@ -66,11 +67,6 @@ inline constexpr engine::Duration kSilentAfter = std::chrono::seconds(90);
                                  engine::net::VpnProtocol protocol);
 [[nodiscard]] Meaning meaningOf(const engine::tunnel::TimelineEvent& event);
 
-[[nodiscard]] QString titleOf(engine::tunnel::FindingKind kind);
-/// What was seen, with its figures.
-[[nodiscard]] QString sentenceOf(const engine::tunnel::Finding& finding);
-/// What can be done about it.
-[[nodiscard]] QString adviceOn(engine::tunnel::FindingKind kind);
 [[nodiscard]] Meaning meaningOf(engine::tunnel::FindingKind kind);
 /// The header that proves it, in words and octets: one line each.
 [[nodiscard]] QStringList evidenceOf(const engine::tunnel::Finding& finding);
