@@ -90,7 +90,8 @@ struct Words<engine::tunnel::FindingKind> {
         "blocked-by-own-rule",
         "upstream-nat",
         "high-loss",
-        "cut-after-hello"};
+        "cut-after-hello",
+        "same-subnet"};
 };
 template <>
 struct Words<engine::TcpState> {

@@ -73,6 +73,7 @@ Result<void, CommandError> Engine::State::applyCommand(Instant now, const Comman
                 }
                 const bool moved = wish.side.prefix != config.internal.prefix;
                 config.internal = wish.side;
+                passthrough.setInternalNetwork(config.internal.prefix);
                 if (moved) {
                     forEachSession([&](std::uint32_t index) {
                         if (!config.internal.prefix.contains(sessions[index].internal)) {

@@ -40,6 +40,7 @@ Engine::State::State(Instant now, const EngineConfig& initial)
 {
     traffic.reserve(256);
     passthrough.setPolicy(config.passthrough);
+    passthrough.setInternalNetwork(config.internal.prefix);
     // Wishes are checked like commands; a rule that cannot be met is left out, as if refused.
     const EngineConfig wished = config;
     config.portForwards.clear();

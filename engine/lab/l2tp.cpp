@@ -122,13 +122,13 @@ L2tpTunnel::~L2tpTunnel()
     if (m_timer) m_host->cancel(*m_timer);
 }
 
-void L2tpTunnel::begin(PppRole role, PppLink::Callbacks callbacks)
+void L2tpTunnel::begin(PppRole role, PppLink::Callbacks callbacks, const PppLink::Options& options)
 {
     callbacks.send = [this](const Octets& frame) {
         m_callbacks.send(
             Writer{}.put16(kDataFlags).put16(m_peerId).put16(m_peerSession).put(frame).take());
     };
-    m_link = std::make_unique<PppLink>(*m_host, role, std::move(callbacks));
+    m_link = std::make_unique<PppLink>(*m_host, role, std::move(callbacks), options);
     m_link->start();
 }
 
@@ -324,11 +324,13 @@ void L2tpServer::takeControl(std::uint16_t own, const L2tpTunnel::Control& contr
                        {.send = {},
                         .up = {},
                         .refused = {},
-                        .data = [this, machine, client](wire::ConstBytes data) {
-                            for (const Octets& reply : answer(data, m_self, client, m_report)) {
-                                machine->link()->sendData(reply);
-                            }
-                        }});
+                        .data =
+                            [this, machine, client](wire::ConstBytes data) {
+                                for (const Octets& reply : answer(data, m_self, client, m_report)) {
+                                    machine->link()->sendData(reply);
+                                }
+                            }},
+                       m_options.ppp);
     } else if (control.type == kStop) {
         // Once its acknowledgement has left.
         m_host->after(100ms, [this, own] { close(own); });
@@ -460,17 +462,19 @@ void L2tpClient::takeControl(const L2tpTunnel::Control& control)
 void L2tpClient::sessionAgreed()
 {
     const std::uint64_t dialling = m_dialling;
-    m_tunnel->begin(PppRole::Client, {.send = {},
-                                      .up =
-                                          [this, dialling] {
-                                              ++m_report.established;
-                                              talk(dialling);
-                                          },
-                                      .refused = {},
-                                      .data =
-                                          [this](wire::ConstBytes data) {
-                                              m_speaker.hear(data, m_report);
-                                          }});
+    m_tunnel->begin(PppRole::Client,
+                    {.send = {},
+                     .up =
+                         [this, dialling] {
+                             ++m_report.established;
+                             talk(dialling);
+                         },
+                     .refused = {},
+                     .data =
+                         [this](wire::ConstBytes data) {
+                             m_speaker.hear(data, m_report);
+                         }},
+                    PppLink::Options{});
 }
 
 void L2tpClient::talk(std::uint64_t dialling)

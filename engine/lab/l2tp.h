@@ -42,7 +42,7 @@ public:
         m_ownSession = own;
         m_peerSession = peer;
     }
-    void begin(PppRole role, PppLink::Callbacks callbacks);
+    void begin(PppRole role, PppLink::Callbacks callbacks, const PppLink::Options& options);
     void sendControl(std::uint16_t type, std::uint16_t session, wire::ConstBytes values);
     void receiveControl(wire::ConstBytes message);
     void receiveData(std::uint16_t session, wire::ConstBytes frame);
@@ -81,6 +81,7 @@ class L2tpServer final : public Peer {
 public:
     struct Options {
         L2tpReplies replies = L2tpReplies::Normal;
+        PppLink::Options ppp{};
     };
     explicit L2tpServer(Host& host) : L2tpServer(host, Options{}) {}
     L2tpServer(Host& host, const Options& options);

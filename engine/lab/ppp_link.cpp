@@ -1,5 +1,7 @@
 #include "engine/lab/ppp_link.h"
 
+#include <algorithm>
+
 namespace engine::lab {
 
 namespace {
@@ -12,6 +14,7 @@ constexpr std::uint16_t kIpcp = 0x8021;
 constexpr std::uint16_t kCompressed = 0x00fd;
 constexpr std::uint8_t kConfigureRequest = 1;
 constexpr std::uint8_t kConfigureAck = 2;
+constexpr std::uint8_t kConfigureNak = 3;
 constexpr std::uint8_t kEchoRequest = 9;
 constexpr std::uint8_t kEchoReply = 10;
 constexpr std::uint8_t kChallenge = 1;
@@ -22,10 +25,16 @@ constexpr std::uint8_t kFailure = 4;
 constexpr Duration kRestart = 3s;
 constexpr Duration kEchoEvery = 30s;
 
+/// RFC 1332 §3.3.
+Octets address(net::Ipv4Address inner)
+{
+    return Writer{}.put8(3).put8(6).put32(inner.hostOrder()).take();
+}
+
 }  // namespace
 
-PppLink::PppLink(Host& host, PppRole role, Callbacks callbacks, PppSecret secret)
-    : m_host(&host), m_role(role), m_callbacks(std::move(callbacks)), m_secret(secret)
+PppLink::PppLink(Host& host, PppRole role, Callbacks callbacks, const Options& options)
+    : m_host(&host), m_role(role), m_callbacks(std::move(callbacks)), m_options(options)
 {}
 
 PppLink::~PppLink()
@@ -67,9 +76,7 @@ void PppLink::request()
                         .put32(m_host->random().next())
                         .take());
         break;
-    case Step::Ipcp:
-        sendControl(kIpcp, kConfigureRequest, ++m_id, Writer{}.put8(3).put8(6).put32(0).take());
-        break;
+    case Step::Ipcp: sendControl(kIpcp, kConfigureRequest, ++m_id, address(m_inner)); break;
     case Step::Up:
         sendControl(kLcp, kEchoRequest, ++m_id, Writer{}.put32(0).take());
         again = kEchoEvery;
@@ -132,7 +139,7 @@ void PppLink::takeChap(std::uint8_t code, std::uint8_t id)
             kChap, kResponse, id,
             Writer{}.put8(49).fill(49, static_cast<std::uint8_t>(id + 1)).putText("user").take());
     } else if (code == kResponse && m_role == PppRole::Server) {
-        const bool right = m_secret == PppSecret::Right;
+        const bool right = m_options.secret == PppSecret::Right;
         sendControl(kChap, right ? kSuccess : kFailure, id,
                     octetsOf(right ? "S=0000000000000000000000000000000000000000 M=Welcome"
                                    : "E=691 R=0 C=00000000000000000000000000000000 V=3 M=Denied"));
@@ -154,11 +161,24 @@ void PppLink::takeChap(std::uint8_t code, std::uint8_t id)
 void PppLink::takeIpcp(std::uint8_t code, std::uint8_t id, wire::ConstBytes options)
 {
     if (m_step != Step::Ipcp && m_step != Step::Up) return;
+    if (code == kConfigureNak && m_role == PppRole::Client && options.size() >= 6) {
+        m_inner = net::Ipv4Address{wire::load32(options, 2)};
+        if (m_step == Step::Ipcp) {
+            if (m_timer) m_host->cancel(*m_timer);
+            request();
+        }
+    }
+    if (code == kConfigureRequest && m_role == PppRole::Server) {
+        const Octets wanted = address(m_options.client);
+        if (!std::ranges::equal(options, wanted)) {
+            sendControl(kIpcp, kConfigureNak, id, wanted);
+            return;
+        }
+    }
     if (code == kConfigureRequest) {
         sendControl(kIpcp, kConfigureAck, id, options);
         if (m_role == PppRole::Server) {
-            sendControl(kIpcp, kConfigureRequest, ++m_id,
-                        Writer{}.put8(3).put8(6).put32(0x0a000001).take());
+            sendControl(kIpcp, kConfigureRequest, ++m_id, address(m_options.server));
         } else if (m_step == Step::Ipcp) {
             becomeUp();
         }

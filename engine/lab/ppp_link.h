@@ -13,7 +13,8 @@ enum class PppSecret : std::uint8_t { Right, Wrong };
 
 /// One end of a PPP link (RFC 1661) as far as a router between the two can see it: LCP, CHAP, IPCP
 /// in the shapes of real clients, then user data under MPPE's protocol number. The client drives
-/// and repeats; the server answers. Frames begin with FF 03.
+/// and repeats; the server answers, and names the address that the client has to ask for. Frames
+/// begin with FF 03.
 class PppLink {
 public:
     struct Callbacks {
@@ -22,7 +23,12 @@ public:
         std::function<void()> refused;
         std::function<void(wire::ConstBytes data)> data;
     };
-    PppLink(Host& host, PppRole role, Callbacks callbacks, PppSecret secret = PppSecret::Right);
+    struct Options {
+        PppSecret secret = PppSecret::Right;
+        net::Ipv4Address server{10, 0, 0, 1};  ///< inside the tunnel
+        net::Ipv4Address client{10, 0, 0, 2};  ///< what the server gives every client
+    };
+    PppLink(Host& host, PppRole role, Callbacks callbacks, const Options& options);
     ~PppLink();
     PppLink(const PppLink&) = delete;
     PppLink& operator=(const PppLink&) = delete;
@@ -48,7 +54,8 @@ private:
     Host* m_host;
     PppRole m_role;
     Callbacks m_callbacks;
-    PppSecret m_secret;
+    Options m_options;
+    net::Ipv4Address m_inner;  ///< the client's, as far as it has been told
     Step m_step = Step::Lcp;
     std::uint8_t m_id = 0;
     std::uint16_t m_coherency = 0;

@@ -45,12 +45,12 @@ PptpCall::~PptpCall()
     if (m_ackTimer) m_host->cancel(*m_ackTimer);
 }
 
-void PptpCall::begin(PppRole role, PppLink::Callbacks callbacks, PppSecret secret)
+void PptpCall::begin(PppRole role, PppLink::Callbacks callbacks, const PppLink::Options& options)
 {
     callbacks.send = [this](const Octets& frame) {
         send(frame);
     };
-    m_link = std::make_unique<PppLink>(*m_host, role, std::move(callbacks), secret);
+    m_link = std::make_unique<PppLink>(*m_host, role, std::move(callbacks), options);
     m_link->start();
 }
 
@@ -212,7 +212,7 @@ void PptpServer::takeCall(TcpId id, const Octets& message)
                             gre->link().sendData(reply);
                         }
                     }},
-               m_options.secret);
+               m_options.ppp);
 }
 
 void PptpServer::takeGre(net::Ipv4Address from, wire::ConstBytes bytes)
@@ -387,7 +387,7 @@ void PptpClient::callAgreed(std::uint16_t own, std::uint16_t peer)
                          [this, speaker](wire::ConstBytes data) {
                              speaker->hear(data, m_report);
                          }},
-                    PppSecret::Right);
+                    PppLink::Options{});
 }
 
 void PptpClient::talk(std::uint16_t own, std::uint64_t dialling)

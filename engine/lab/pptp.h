@@ -28,7 +28,7 @@ public:
     PptpCall(PptpCall&&) = delete;
     PptpCall& operator=(PptpCall&&) = delete;
 
-    void begin(PppRole role, PppLink::Callbacks callbacks, PppSecret secret);
+    void begin(PppRole role, PppLink::Callbacks callbacks, const PppLink::Options& options);
     /// What goes into the link; nothing for acknowledgements and old packets.
     void receive(const pptp::Gre& gre);
     [[nodiscard]] PppLink& link() { return *m_link; }
@@ -55,7 +55,7 @@ class PptpServer final : public Peer {
 public:
     struct Options {
         bool sendsGre = true;  ///< false: as if a network on the way dropped GRE
-        PppSecret secret = PppSecret::Right;
+        PppLink::Options ppp{};
         bool oneConnectionPerAddress = false;  ///< answers a second one with result 3
         std::uint16_t segmentSize = 1400;
         bool sameCallIds = false;  ///< begins at 1 for everybody instead of at random

@@ -26,6 +26,7 @@ void buildOpenVpnEight(Lab& lab);
 void buildAnyConnectEight(Lab& lab);
 void buildTlsReset(Lab& lab);
 void buildTlsSwallowed(Lab& lab);
+void buildSameSubnet(Lab& lab);
 void buildPortless(Lab& lab);
 void buildEveryProtocol(Lab& lab);
 void buildGreKeyClash(Lab& lab);
@@ -59,6 +60,7 @@ inline constexpr std::array kScenarios{
     Scenario{"anyconnect-eight", "Eight clients of a VPN in TLS and DTLS.", 5min, &buildAnyConnectEight},
     Scenario{"tls-reset", "A network that lets no VPN over TLS or TCP begin: it resets the connection.", 1min, &buildTlsReset},
     Scenario{"tls-swallowed", "The same, but what the client says just disappears.", 5min, &buildTlsSwallowed},
+    Scenario{"same-subnet", "The office behind the VPN uses the same addresses as the network here.", 1min, &buildSameSubnet},
     Scenario{"portless", "Three clients per server: keyed GRE, plain GRE, EoIP, 6in4 and IPIP.", 2min, &buildPortless},
     Scenario{"every-protocol", "Two clashing clients of every VPN protocol there is a switch for.", 1min, &buildEveryProtocol},
     Scenario{"gre-key-clash", "Two devices use the same GRE key with one server.", 1min, &buildGreKeyClash},

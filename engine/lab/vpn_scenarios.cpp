@@ -147,7 +147,7 @@ void buildGreNeverReturns(Lab& lab)
 
 void buildPptpRefusesPassword(Lab& lab)
 {
-    addServer(lab).run<PptpServer>(PptpServer::Options{.secret = PppSecret::Wrong});
+    addServer(lab).run<PptpServer>(PptpServer::Options{.ppp = {.secret = PppSecret::Wrong}});
     addClient(lab, 0).run<PptpClient>(PptpClient::Options{.server = kServer});
     claimFinding(lab, tunnel::FindingKind::AuthenticationRefused,
                  "the router says that the server refused the password");

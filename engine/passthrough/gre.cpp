@@ -73,6 +73,7 @@ struct TunnelState {
     std::uint32_t received = 0;
     Instant firstSent;
     bool silenceTold = false;
+    bool overlapTold = false;
     std::vector<std::uint8_t> proof;
 };
 
@@ -81,7 +82,21 @@ struct Reading {
     net::VpnProtocol protocol = net::VpnProtocol::Gre;
     Discriminator discriminator;
     bool toEverybody = false;  ///< inbound: the inner destination is a group
+    /// Who is spoken to or speaks at the other end, where that shows.
+    std::optional<net::Ipv4Address> behind;
 };
+
+/// The host at the server's end of a routed IPv4 packet. None for GRE inside: Cisco's keepalives
+/// carry one whose destination is their own sender.
+std::optional<net::Ipv4Address> hostBehind(Direction direction, net::IpProtocol protocol,
+                                           std::uint16_t greType, wire::ConstBytes inner)
+{
+    const bool ipv4 = protocol == net::IpProtocol::IpIp ||
+                      (protocol == net::IpProtocol::Gre && greType == kEtherTypeIpv4);
+    if (!ipv4 || inner.size() < 20 || inner[0] >> 4 != 4) return std::nullopt;
+    if (static_cast<net::IpProtocol>(inner[9]) == net::IpProtocol::Gre) return std::nullopt;
+    return net::Ipv4Address{wire::load32(inner, direction == Direction::Outbound ? 16 : 12)};
+}
 
 bool innerGoesToGroup(net::IpProtocol protocol, std::uint16_t greType, wire::ConstBytes inner)
 {
@@ -118,6 +133,7 @@ std::optional<Reading> read(Direction direction, const PortlessPacket& packet)
     reading.toEverybody = direction == Direction::Inbound &&
                           discriminator->variant == Variant::InnerAddress &&
                           innerGoesToGroup(packet.protocol, type, inner);
+    reading.behind = hostBehind(direction, packet.protocol, type, inner);
     return reading;
 }
 
@@ -139,10 +155,13 @@ PassageKind passageOf(Variant variant)
 }  // namespace
 
 struct GreInspector::State {
-    State(HashKey key, const policy::PassthroughPolicy& switches) : seed(key), policy(switches) {}
+    State(HashKey key, const policy::PassthroughPolicy& switches, const net::Prefix& internal)
+        : seed(key), policy(switches), lan(internal)
+    {}
 
     HashKey seed;
     const policy::PassthroughPolicy& policy;
+    const net::Prefix& lan;  ///< our own network
     std::map<Place, PlaceState> places;
     std::map<TunnelKey, TunnelState> tunnels;
     std::size_t entryCount = 0;
@@ -298,6 +317,11 @@ void GreInspector::State::note(Instant now, Direction direction, const TunnelKey
     if (found == tunnels.end()) return;
     TunnelState& tunnel = found->second;
     const Observing observing(actions, key);
+    if (reading.behind && !tunnel.overlapTold && *reading.behind != packet.internal &&
+        lan.contains(*reading.behind)) {
+        tunnel.overlapTold = true;
+        observing.sameSubnet(lan, *reading.behind, packet.packet);
+    }
     if (direction == Direction::Outbound) {
         if (tunnel.sent++ == 0) {
             tunnel.firstSent = now;
@@ -383,8 +407,9 @@ PortlessDecision GreInspector::State::decideInbound(Instant now, const PortlessP
                  actions);
 }
 
-GreInspector::GreInspector(HashKey seed, const policy::PassthroughPolicy& policy)
-    : m_state(std::make_unique<State>(seed, policy))
+GreInspector::GreInspector(HashKey seed, const policy::PassthroughPolicy& policy,
+                           const net::Prefix& lan)
+    : m_state(std::make_unique<State>(seed, policy, lan))
 {}
 GreInspector::~GreInspector() = default;
 

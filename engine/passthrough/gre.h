@@ -1,6 +1,7 @@
 #pragma once
 
 #include "engine/base/siphash.h"
+#include "engine/net/prefix.h"
 #include "engine/passthrough/passthrough.h"
 #include "engine/policy/passthrough_policy.h"
 
@@ -20,7 +21,7 @@ namespace engine::passthrough {
 /// source file.
 class GreInspector final : public Inspector {
 public:
-    GreInspector(HashKey seed, const policy::PassthroughPolicy& policy);
+    GreInspector(HashKey seed, const policy::PassthroughPolicy& policy, const net::Prefix& lan);
     ~GreInspector() override;
 
     Claim consider(Instant now, const Flow& flow, const Segment& segment) override;

@@ -131,15 +131,17 @@ Edit edit16(std::size_t offset, std::uint16_t value)
 }  // namespace
 
 struct L2tpInspector::State {
-    State(HashKey key, const policy::PassthroughPolicy& switches)
+    State(HashKey key, const policy::PassthroughPolicy& switches, const net::Prefix& internal)
         : seed(key),
           policy(switches),
+          lan(internal),
           random(HashKey{key.k0 ^ 0x4c325450U, key.k1}),
           overIp(key, switches)
     {}
 
     HashKey seed;
     const policy::PassthroughPolicy& policy;
+    const net::Prefix& lan;  ///< our own network
     Random random;
     L2tpOverIp overIp;
     std::unordered_map<FlowId, std::unique_ptr<Link>> links;  ///< by their first flow
@@ -586,6 +588,10 @@ Attention L2tpInspector::State::data(Instant, Link& link, Direction direction,
                               packet.first(std::min(packet.size(), kProof)));
         }
         if (news.weakBits) observing.finding(FindingKind::WeakCrypto, *news.weakBits);
+        // A server of ours inside may well give out addresses of its own network.
+        if (news.innerAddress && tunnel->initiator == Direction::Outbound) {
+            observing.sameSubnet(lan, *news.innerAddress, packet);
+        }
         if (news.terminating) observing.phase(Phase::Closing);
         break;
     }
@@ -630,8 +636,9 @@ void L2tpInspector::State::sweep(Instant now, Actions& actions)
 
 // ------------------------------------------------------------------ the interface
 
-L2tpInspector::L2tpInspector(HashKey seed, const policy::PassthroughPolicy& policy)
-    : m_state(std::make_unique<State>(seed, policy))
+L2tpInspector::L2tpInspector(HashKey seed, const policy::PassthroughPolicy& policy,
+                             const net::Prefix& lan)
+    : m_state(std::make_unique<State>(seed, policy, lan))
 {}
 L2tpInspector::~L2tpInspector() = default;
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "engine/base/siphash.h"
+#include "engine/net/prefix.h"
 #include "engine/passthrough/passthrough.h"
 #include "engine/policy/passthrough_policy.h"
 
@@ -19,7 +20,7 @@ namespace engine::passthrough {
 /// source file.
 class L2tpInspector final : public Inspector {
 public:
-    L2tpInspector(HashKey seed, const policy::PassthroughPolicy& policy);
+    L2tpInspector(HashKey seed, const policy::PassthroughPolicy& policy, const net::Prefix& lan);
     ~L2tpInspector() override;
 
     Claim consider(Instant now, const Flow& flow, const Segment& segment) override;

@@ -1,8 +1,10 @@
 #pragma once
 
+#include "engine/net/prefix.h"
 #include "engine/passthrough/flow.h"
 #include "engine/tunnel/observation.h"
 
+#include <algorithm>
 #include <cstdint>
 #include <string>
 #include <utility>
@@ -45,6 +47,15 @@ public:
         observation.a = a;
         observation.b = b;
         observation.packet.assign(packet.begin(), packet.end());
+    }
+    /// An address inside the tunnel that lies in `lan`, our own network: nobody behind the tunnel
+    /// can be reached by such an address, since every device looks for it beside itself.
+    void sameSubnet(const net::Prefix& lan, net::Ipv4Address inner, wire::ConstBytes packet) const
+    {
+        constexpr std::size_t kHeaders = 40;
+        if (lan.length() == 0 || !lan.contains(inner)) return;
+        finding(tunnel::FindingKind::SameSubnet, inner.hostOrder(), lan.length(),
+                packet.first(std::min(packet.size(), kHeaders)));
     }
     void roundTrip(Duration duration) const
     {

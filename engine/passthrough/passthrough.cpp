@@ -110,14 +110,14 @@ struct Refusal {
 struct Passthrough::State {
     explicit State(HashKey seed) : admittedKeys(0, KeyHash{seed})
     {
-        inspectors.push_back(std::make_unique<PptpInspector>(seed, policy));
+        inspectors.push_back(std::make_unique<PptpInspector>(seed, policy, lan));
         // Before IPsec and L2TP: WARP speaks on their ports.
         inspectors.push_back(std::make_unique<WireGuardRecogniser>(policy));
         inspectors.push_back(std::make_unique<TailscaleRecogniser>(policy));
         inspectors.push_back(std::make_unique<OpenVpnRecogniser>());
         inspectors.push_back(std::make_unique<IpsecInspector>(seed, policy));
-        inspectors.push_back(std::make_unique<L2tpInspector>(seed, policy));
-        inspectors.push_back(std::make_unique<GreInspector>(seed, policy));
+        inspectors.push_back(std::make_unique<L2tpInspector>(seed, policy, lan));
+        inspectors.push_back(std::make_unique<GreInspector>(seed, policy, lan));
         inspectors.push_back(std::make_unique<FortiClientRecogniser>(tlsPeers));
         inspectors.push_back(std::make_unique<AnyConnectRecogniser>(tlsPeers));
         inspectors.push_back(std::make_unique<TlsTunnelRecogniser>(tlsPeers, policy));
@@ -140,6 +140,7 @@ struct Passthrough::State {
     };
 
     policy::PassthroughPolicy policy;
+    net::Prefix lan;
     TlsPeers tlsPeers;
     /// In the order in which they are asked: those with the most exact signature first.
     std::vector<std::unique_ptr<Inspector>> inspectors;
@@ -275,6 +276,11 @@ Passthrough::~Passthrough() = default;
 void Passthrough::setPolicy(const policy::PassthroughPolicy& policy)
 {
     m_state->policy = policy;
+}
+
+void Passthrough::setInternalNetwork(const net::Prefix& lan)
+{
+    m_state->lan = lan;
 }
 
 const void* Passthrough::entryAhead(FlowId flow) const

@@ -2,6 +2,7 @@
 
 #include "engine/base/random.h"
 #include "engine/base/state_block.h"
+#include "engine/net/prefix.h"
 #include "engine/passthrough/flow.h"
 #include "engine/policy/passthrough_policy.h"
 
@@ -125,6 +126,8 @@ public:
     Passthrough& operator=(Passthrough&&) = delete;
 
     void setPolicy(const policy::PassthroughPolicy& policy);
+    /// The network of the internal side. Until it is told, nothing is compared with it.
+    void setInternalNetwork(const net::Prefix& lan);
 
     /// A packet of a TCP or UDP session whose last Attention was not Ignore (new sessions: the
     /// first packet too).

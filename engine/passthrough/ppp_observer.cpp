@@ -26,6 +26,8 @@ constexpr std::uint8_t kFailure = 4;
 
 // RFC 3078 §2.1: MPPE's bits in CCP option 18.
 constexpr std::uint8_t kMppeOption = 18;
+/// RFC 1332 §3.3.
+constexpr std::uint8_t kAddressOption = 3;
 constexpr std::uint32_t kMppe128 = 0x40;
 constexpr std::uint32_t kMppe56 = 0x80;
 constexpr std::uint32_t kMppe40 = 0x20;
@@ -45,13 +47,13 @@ std::uint32_t errorNumber(wire::ConstBytes text)
     return 0;
 }
 
-/// The bits of MPPE that a CCP packet names; nothing if it does not.
-std::optional<std::uint32_t> mppeBits(wire::ConstBytes packet)
+/// The first four octets of an option of a configuration packet; nothing if it is not there.
+std::optional<std::uint32_t> optionOf(wire::ConstBytes packet, std::uint8_t type)
 {
     for (std::size_t at = 4; at + 2 <= packet.size();) {
         const std::size_t length = packet[at + 1];
         if (length < 2 || at + length > packet.size()) return std::nullopt;
-        if (packet[at] == kMppeOption && length >= 6) return wire::load32(packet, at + 2);
+        if (packet[at] == type && length >= 6) return wire::load32(packet, at + 2);
         at += length;
     }
     return std::nullopt;
@@ -97,14 +99,22 @@ void PppObserver::observeNetwork(std::uint16_t protocol, net::Direction directio
     if (m_phase != Phase::Established) moveTo(Phase::Establishing, news);
     if (packet[0] != kConfigureAck) return;
     if (protocol == kCcp) {
-        const auto bits = mppeBits(packet);
+        const auto bits = optionOf(packet, kMppeOption);
         if (!bits || m_weaknessTold || (*bits & kMppe128) != 0) return;
         if ((*bits & (kMppe56 | kMppe40)) == 0) return;
         news.weakBits = (*bits & kMppe56) != 0 ? 56U : 40U;
         m_weaknessTold = true;
         return;
     }
-    m_addressAgreed[static_cast<std::size_t>(direction)] = true;
+    const auto way = static_cast<std::size_t>(direction);
+    m_addressAgreed[way] = true;
+    if (protocol == kIpcp) {
+        const net::Ipv4Address inner{optionOf(packet, kAddressOption).value_or(0)};
+        if (!inner.isUnspecified() && inner != m_innerTold[way]) {
+            m_innerTold[way] = inner;
+            news.innerAddress = inner;
+        }
+    }
     if (m_addressAgreed[0] && m_addressAgreed[1]) moveTo(Phase::Established, news);
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "engine/net/direction.h"
+#include "engine/net/ipv4_address.h"
 #include "engine/tunnel/tunnel.h"
 #include "engine/wire/bytes.h"
 
@@ -21,6 +22,9 @@ public:
         std::optional<std::uint32_t> authenticationError;
         /// 0: data in clear; 40 or 56: bits of MPPE that both agreed on. Told once.
         std::optional<std::uint32_t> weakBits;
+        /// IPCP: the address that the receiver of this frame is to have inside the tunnel. Told
+        /// once for each address.
+        std::optional<net::Ipv4Address> innerAddress;
         bool terminating = false;
     };
 
@@ -37,6 +41,7 @@ private:
     tunnel::Phase m_phase = tunnel::Phase::Seen;
     std::array<bool, 2> m_dataSeen{};
     std::array<bool, 2> m_addressAgreed{};
+    std::array<net::Ipv4Address, 2> m_innerTold{};
     bool m_weaknessTold = false;
     bool m_terminating = false;
 };

@@ -111,8 +111,9 @@ void PptpInspector::State::sweep(Instant now, Actions& actions)
     }
 }
 
-PptpInspector::PptpInspector(HashKey seed, const policy::PassthroughPolicy& policy)
-    : m_state(std::make_unique<State>(seed, policy))
+PptpInspector::PptpInspector(HashKey seed, const policy::PassthroughPolicy& policy,
+                             const net::Prefix& lan)
+    : m_state(std::make_unique<State>(seed, policy, lan))
 {}
 PptpInspector::~PptpInspector() = default;
 
@@ -236,7 +237,7 @@ Attention PptpInspector::inspectPortless(Instant now, net::Direction direction,
     const std::size_t length = std::min<std::size_t>(header.payloadLength, header.payload.size());
     if (header.sequence) {
         const auto news = plain->second.ppp.observe(direction, header.payload.first(length));
-        State::tellPpp(news, direction, plain->second.key, packet.packet, nullptr, actions);
+        state.tellPpp(news, direction, plain->second.key, packet.packet, nullptr, actions);
     }
     return kPass;
 }

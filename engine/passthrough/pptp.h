@@ -1,6 +1,7 @@
 #pragma once
 
 #include "engine/base/siphash.h"
+#include "engine/net/prefix.h"
 #include "engine/passthrough/passthrough.h"
 #include "engine/policy/passthrough_policy.h"
 
@@ -20,7 +21,7 @@ namespace engine::passthrough {
 /// source file.
 class PptpInspector final : public Inspector {
 public:
-    PptpInspector(HashKey seed, const policy::PassthroughPolicy& policy);
+    PptpInspector(HashKey seed, const policy::PassthroughPolicy& policy, const net::Prefix& lan);
     ~PptpInspector() override;
 
     Claim consider(Instant now, const Flow& flow, const Segment& segment) override;

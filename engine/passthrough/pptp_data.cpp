@@ -28,8 +28,8 @@ GreWindow::Strictness PptpInspector::State::noteMiss(Instant now, net::Ipv4Addre
 }
 
 void PptpInspector::State::tellPpp(const PppObserver::News& news, Direction direction,
-                                   const TunnelKey& key, wire::ConstBytes packet, Phase* phase,
-                                   Actions& actions)
+                                   const TunnelKey& key, wire::ConstBytes packet, Call* call,
+                                   Actions& actions) const
 {
     const Observing tunnel(actions, key);
     const bool outbound = direction == Direction::Outbound;
@@ -37,7 +37,7 @@ void PptpInspector::State::tellPpp(const PppObserver::News& news, Direction dire
     const Lane to = outbound ? Lane::Server : Lane::Client;
     if (news.phase) {
         tunnel.phase(*news.phase);
-        if (phase != nullptr) *phase = *news.phase;
+        if (call != nullptr) call->phase = *news.phase;
     }
     if (news.authenticationError) {
         tunnel.event(EventKind::AuthenticationFailed, from, to, *news.authenticationError);
@@ -46,6 +46,10 @@ void PptpInspector::State::tellPpp(const PppObserver::News& news, Direction dire
                        packet.first(std::min<std::size_t>(packet.size(), kProof)));
     }
     if (news.weakBits) tunnel.finding(FindingKind::WeakCrypto, *news.weakBits);
+    // A server of ours inside may well give out addresses of its own network.
+    if (news.innerAddress && (call == nullptr || call->isOfClientInside())) {
+        tunnel.sameSubnet(lan, *news.innerAddress, packet);
+    }
     if (news.terminating) tunnel.phase(Phase::Closing);
 }
 
@@ -110,7 +114,7 @@ Attention PptpInspector::State::inspectCall(Instant now, Direction direction,
         const std::size_t length =
             std::min<std::size_t>(header.payloadLength, header.payload.size());
         const auto news = call.ppp.observe(direction, header.payload.first(length));
-        tellPpp(news, direction, call.key, packet.packet, &call.phase, actions);
+        tellPpp(news, direction, call.key, packet.packet, &call, actions);
     }
     return kPass;
 }

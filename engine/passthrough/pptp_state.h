@@ -146,6 +146,11 @@ struct Call {
     CallState state = CallState::Requested;
     net::Direction requester = net::Direction::Outbound;
     bool incoming = false;  ///< ICRQ rather than OCRQ
+    /// Who dials is the client: a PNS asks for an outgoing call, a PAC announces an incoming one.
+    [[nodiscard]] bool isOfClientInside() const
+    {
+        return (requester == net::Direction::Outbound) != incoming;
+    }
     std::optional<std::uint16_t> insideId;
     std::optional<std::uint16_t> publicId;
     std::optional<std::uint16_t> remoteId;
@@ -255,9 +260,10 @@ inline bool isFragment(wire::ConstBytes packet)
 }  // namespace pptp
 
 struct PptpInspector::State {
-    State(HashKey key, const policy::PassthroughPolicy& switches)
+    State(HashKey key, const policy::PassthroughPolicy& switches, const net::Prefix& internal)
         : seed(key),
           policy(switches),
+          lan(internal),
           ids(HashKey{key.k0 ^ 0x50505450U, key.k1}),
           inboundCalls(0, pptp::CallIdHash{key}),
           outboundCalls(0, pptp::CallIdHash{key})
@@ -271,6 +277,7 @@ struct PptpInspector::State {
 
     HashKey seed;
     const policy::PassthroughPolicy& policy;
+    const net::Prefix& lan;  ///< our own network
     pptp::CallIds ids;
     std::unordered_map<FlowId, std::unique_ptr<pptp::Control>> controls;
     std::unordered_map<FlowId, std::unique_ptr<pptp::Candidate>> candidates;
@@ -347,9 +354,10 @@ struct PptpInspector::State {
                           const GreHeader& header, pptp::Call& call, Actions& actions);
     void noteTraffic(Instant now, net::Direction direction, const PortlessPacket& packet,
                      std::uint16_t callId, pptp::Call& call, Actions& actions);
-    static void tellPpp(const PppObserver::News& news, net::Direction direction,
-                        const tunnel::TunnelKey& key, wire::ConstBytes packet, tunnel::Phase* phase,
-                        Actions& actions);
+    /// `call` is null for GRE that passes without help.
+    void tellPpp(const PppObserver::News& news, net::Direction direction,
+                 const tunnel::TunnelKey& key, wire::ConstBytes packet, pptp::Call* call,
+                 Actions& actions) const;
     PortlessDecision decidePlain(Instant now, net::Direction direction,
                                  const PortlessPacket& packet, const GreHeader& header,
                                  Actions& actions);

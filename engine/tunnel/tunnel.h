@@ -130,8 +130,9 @@ enum class FindingKind : std::uint8_t {
     UpstreamNat,  ///< IKE's NAT detection shows another NAT outside
     HighLoss,
     CutAfterHello,  ///< TCP came up; nothing came back but an end once the client had asked
+    SameSubnet,              ///< an address inside the tunnel is one of our own network
 };
-inline constexpr std::size_t kFindingKindCount = 18;
+inline constexpr std::size_t kFindingKindCount = 19;
 
 struct Finding {
     FindingKind kind = FindingKind::NoAnswerFromServer;

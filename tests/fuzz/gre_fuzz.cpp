@@ -28,7 +28,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
 {
     wire::ConstBytes rest{data, size};
     const policy::PassthroughPolicy policy;
-    GreInspector inspector(HashKey{1, 2}, policy);
+    const net::Prefix lan{net::Ipv4Address{192, 0, 2, 0}, 24};
+    GreInspector inspector(HashKey{1, 2}, policy, lan);
     GreWindow window;
     PppObserver ppp;
     std::set<std::tuple<IpProtocol, net::Ipv4Address, net::Ipv4Address>> senders;

@@ -45,7 +45,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
 {
     wire::ConstBytes rest{data, size};
     const policy::PassthroughPolicy policy;
-    L2tpInspector inspector(HashKey{1, 2}, policy);
+    const net::Prefix lan{net::Ipv4Address{192, 0, 2, 0}, 24};
+    L2tpInspector inspector(HashKey{1, 2}, policy, lan);
     std::array<Way, 5> ways{wayOf(0), wayOf(1), wayOf(2), wayOf(3), wayOf(4)};
     Instant now{std::chrono::seconds(1)};
     while (rest.size() >= 3) {

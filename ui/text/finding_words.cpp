@@ -1,5 +1,7 @@
 #include "ui/text/finding_words.h"
 
+#include "engine/net/prefix.h"
+
 #include <QCoreApplication>
 
 #include <algorithm>
@@ -39,6 +41,7 @@ QString titleOf(FindingKind kind)
         return Words::tr("Another router outside also translates addresses");
     case FindingKind::HighLoss: return Words::tr("Many packets are lost");
     case FindingKind::CutAfterHello: return Words::tr("Cut off right after the first message");
+    case FindingKind::SameSubnet: return Words::tr("Both ends use the same addresses");
     }
     return {};
 }
@@ -123,6 +126,17 @@ QString sentenceOf(const engine::tunnel::Finding& finding)
         return Words::tr(
             "The connection came up, but nothing came back any more once the device had said what "
             "it wants.");
+    case FindingKind::SameSubnet: {
+        const engine::net::Ipv4Address inner{finding.a};
+        if (finding.b == 0 || finding.b > 32) {
+            return Words::tr("Inside the tunnel an address of this router's own network is used.");
+        }
+        const engine::net::Prefix network{inner, static_cast<std::uint8_t>(finding.b)};
+        return Words::tr(
+                   "Inside the tunnel %1 is used, an address of this router's own network %2.")
+            .arg(QString::fromStdString(inner.toString()),
+                 QString::fromStdString(network.toString()));
+    }
     }
     return {};
 }
@@ -177,6 +191,10 @@ QString adviceOn(FindingKind kind)
             "A firewall or proxy on the way probably looks into the first message and refuses "
             "VPNs, or the server refuses this device. Try another network, another port or "
             "another protocol.");
+    case FindingKind::SameSubnet:
+        return Words::tr(
+            "Devices look for such an address beside themselves, not behind the VPN. Give this "
+            "router's network another range, one that few others use.");
     }
     return {};
 }

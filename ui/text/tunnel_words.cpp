@@ -619,6 +619,7 @@ Meaning meaningOf(FindingKind kind)
     case FindingKind::HighLoss:
     case FindingKind::FragmentsLost:
     case FindingKind::MtuBlackHole:
+    case FindingKind::SameSubnet:
     case FindingKind::GreUnknownCall: return Meaning::Warning;
     case FindingKind::NoAnswerFromServer:
     case FindingKind::GreNeverReturns:

@@ -100,7 +100,7 @@ private Q_SLOTS:
     void pptp_wrongPassword_isRefused()
     {
         Wire wire;
-        wire.server.run<PptpServer>(PptpServer::Options{.secret = PppSecret::Wrong});
+        wire.server.run<PptpServer>(PptpServer::Options{.ppp = {.secret = PppSecret::Wrong}});
         auto& client = wire.client(0).run<PptpClient>(PptpClient::Options{.server = kServer});
         wire.network.advance(20s);
         QVERIFY2(client.report().failures == 1 && !client.report().up, text(client.report()));

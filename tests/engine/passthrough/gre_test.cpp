@@ -96,7 +96,8 @@ Bytes frame(std::uint8_t destination, std::uint8_t source)
 /// The NAT's part: sessions by discriminator, decisions for what none knows.
 struct Rig {
     policy::PassthroughPolicy policy;
-    GreInspector inspector{kSeed, policy};
+    net::Prefix lan{net::Ipv4Address{192, 168, 1, 0}, 24};
+    GreInspector inspector{kSeed, policy, lan};
     std::vector<PortlessBinding> sessions;
     Actions actions;
     Instant now{100s};
@@ -448,6 +449,53 @@ private Q_SLOTS:
         }
         QCOMPARE(rig.count(Observation::Kind::Finding), std::size_t(1));
         QVERIFY(rig.now - Instant{100s} <= 12s);
+    }
+
+    void innerHostOfOurOwnNetwork_isFound_data()
+    {
+        QTest::addColumn<int>("protocol");
+        QTest::addColumn<QByteArray>("bytes");
+        QTest::addColumn<bool>("found");
+        const net::Ipv4Address mine{10, 0, 0, 1};
+        const net::Ipv4Address far{10, 9, 0, 1};
+        const net::Ipv4Address same{192, 168, 1, 77};
+        const auto row = [](const char* name, IpProtocol protocol, const Bytes& bytes, bool found) {
+            QTest::newRow(name) << int(protocol) << octets(bytes) << found;
+        };
+        row("GRE", IpProtocol::Gre, gre(0x0800, {}, ipv4(mine, same)), true);
+        row("keyed GRE", IpProtocol::Gre, gre(0x0800, 9, ipv4(mine, same)), true);
+        row("IPIP", IpProtocol::IpIp, ipv4(mine, same), true);
+        // A router inside may well lead its neighbours into the tunnel.
+        row("only the source", IpProtocol::Gre, gre(0x0800, {}, ipv4(same, far)), false);
+        row("elsewhere", IpProtocol::IpIp, ipv4(mine, far), false);
+        row("bridged: the same network on purpose", IpProtocol::Gre, gre(0x6558, {}, frame(1, 2)),
+            false);
+        Bytes keepalive = ipv4(kServer, client(0));
+        keepalive[9] = 47;
+        row("Cisco's keepalive", IpProtocol::Gre, gre(0x0800, {}, keepalive), false);
+        row("6in4", IpProtocol::SixInFour, ipv6(1, 0xc0a8014d00000000U), false);
+    }
+    void innerHostOfOurOwnNetwork_isFound()
+    {
+        QFETCH(const int, protocol);
+        QFETCH(const QByteArray, bytes);
+        QFETCH(const bool, found);
+        Rig rig;
+        const Bytes payload(bytes.begin(), bytes.end());
+        for (int i = 0; i < 3; ++i)
+            rig.out(static_cast<IpProtocol>(protocol), 0, payload);
+        QCOMPARE(rig.count(Observation::Kind::Finding), std::size_t{found ? 1U : 0U});
+        for (const auto& observation : rig.actions.observations) {
+            if (observation.kind != Observation::Kind::Finding) continue;
+            QCOMPARE(observation.finding, FindingKind::SameSubnet);
+            QCOMPARE(observation.a, (net::Ipv4Address{192, 168, 1, 77}).hostOrder());
+            QCOMPARE(observation.b, 24U);
+        }
+        // Nothing is compared with a network that nobody has told.
+        Rig untold;
+        untold.lan = {};
+        untold.out(static_cast<IpProtocol>(protocol), 0, payload);
+        QCOMPARE(untold.count(Observation::Kind::Finding), std::size_t{0});
     }
 
     void manyInnerAddresses_areBounded_theOldestGivesWay()

@@ -129,7 +129,8 @@ Bytes data(std::uint16_t tunnel, std::uint16_t session, const Bytes& frame, bool
 /// The NAT's part for UDP.
 struct Rig {
     policy::PassthroughPolicy policy;
-    L2tpInspector inspector{kSeed, policy};
+    net::Prefix lan{net::Ipv4Address{192, 168, 1, 0}, 24};
+    L2tpInspector inspector{kSeed, policy, lan};
     Actions actions;
     Instant now{500s};
     FlowId lastFlow = 0;
@@ -372,6 +373,19 @@ private Q_SLOTS:
             QCOMPARE(o.a, std::uint32_t(691));
             QVERIFY(o.packet.size() <= 40);
         }
+    }
+
+    void innerAddressOfOurOwnNetwork_isFound()
+    {
+        const Bytes same{0xff, 0x03, 0x80, 0x21, 2, 1, 0, 10, 3, 6, 192, 168, 1, 200};
+        const Bytes other{0xff, 0x03, 0x80, 0x21, 2, 1, 0, 10, 3, 6, 10, 0, 0, 200};
+        Rig rig;
+        Conversation c(rig);
+        c.connect(5, 9);
+        c.in(data(5, 71, other));
+        QVERIFY(!rig.found(FindingKind::SameSubnet));
+        c.in(data(5, 71, same));
+        QVERIFY(rig.found(FindingKind::SameSubnet));
     }
 
     // Requirement P17, mode a.

@@ -143,7 +143,8 @@ inline Bytes gre(std::uint16_t callId, std::optional<std::uint32_t> sequence,
 /// A port-less session as the NAT would keep it, and what happens to packets that look for one.
 struct Rig {
     policy::PassthroughPolicy policy;
-    PptpInspector inspector{kSeed, policy};
+    net::Prefix lan{net::Ipv4Address{192, 168, 1, 0}, 24};
+    PptpInspector inspector{kSeed, policy, lan};
     Actions actions;  ///< everything since the last takeActions()
     std::vector<PortlessBinding> bindings;
     Instant now{1000s};

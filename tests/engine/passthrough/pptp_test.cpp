@@ -1004,6 +1004,44 @@ private Q_SLOTS:
         QVERIFY(rig.reached(Phase::Closing));
     }
 
+    void innerAddressOfOurOwnNetwork_isFound_butNotThatOfOurServersClients()
+    {
+        const auto ack = [](std::uint8_t third) {
+            return Bytes{0x80, 0x21, 2, 1, 0, 10, 3, 6, 192, 168, third, 200};
+        };
+        {
+            Rig rig;
+            Connection connection(rig);
+            connection.start_();
+            connection.dial(1, 501);
+            rig.fromServer(gre(1, 0, std::nullopt, ack(2)));
+            QVERIFY(!rig.found(FindingKind::SameSubnet));
+            rig.fromServer(gre(1, 1, std::nullopt, ack(1)));
+            QVERIFY(rig.found(FindingKind::SameSubnet));
+        }
+        {
+            Rig rig;
+            Connection connection(rig);
+            connection.start_();
+            connection.dial(1, 501);
+            // The address that the server itself has inside.
+            rig.fromClient(kClient, gre(501, 0, std::nullopt, ack(1)));
+            QVERIFY(rig.found(FindingKind::SameSubnet));
+        }
+        Rig rig;
+        Connection served(rig, kClient, kServer, Direction::Inbound);
+        served.start_();
+        served.in(outgoingRequest(7));
+        served.out(outgoingReply(100, 7));
+        QCOMPARE(rig.bindings.size(), std::size_t{1});
+        const PortlessBinding binding = rig.bindings[0];
+        QVERIFY(
+            rig.send(Direction::Outbound, kClient, kExternal, kServer,
+                     gre(static_cast<std::uint16_t>(binding.outbound->id), 0, std::nullopt, ack(1)))
+                .delivered);
+        QVERIFY(!rig.found(FindingKind::SameSubnet));
+    }
+
     void greThatNeverReturns_isFound()
     {
         Rig rig;
