@@ -13,7 +13,7 @@ using namespace std::chrono_literals;
 // Ours.
 constexpr Duration kSweepInterval = 1s;
 constexpr std::size_t kMostTextOctets = 64;
-constexpr std::size_t kMostFindings = 17;
+constexpr std::size_t kMostFindings = kFindingKindCount;
 constexpr std::size_t kMostProofs = 2;
 constexpr std::size_t kMostProofOctets = 96;
 constexpr std::size_t kMostKeys = 8;
