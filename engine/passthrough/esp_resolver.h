@@ -174,6 +174,7 @@ private:
         std::uint32_t spi = 0;
         Instant first;
         Instant last;
+        Instant since;  ///< what was spoken later is answered by the next packet
         std::uint32_t packets = 0;
         std::uint32_t highest = 0;
         std::vector<Candidate> candidates;
@@ -233,6 +234,9 @@ private:
     PortlessDecision decideInbound(Instant now, const PortlessPacket& packet, Actions& actions);
     PortlessDecision plainInbound(Instant now, EspPair pair, Host& host,
                                   const PortlessPacket& packet, Actions& actions);
+    /// Takes back what was bound a moment ago if a packet of another SPI answers that client as
+    /// well: both are tried.
+    bool reopen(Instant now, EspPair pair, Group& group, Actions& actions);
     PortlessDecision tryAll(Instant now, EspPair pair, Group& group, Trial& trial,
                             std::uint32_t sequence, Actions& actions);
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <functional>
+#include <utility>
 
 /// Who may be the owner of an unknown SPI: how likely each client is, and copies to the likeliest
 /// until one shows that it is meant.
@@ -184,6 +185,40 @@ Duration EspResolver::distanceOf(Instant now, const Group& group, const Host& ho
 
 // ---- fan-out ------------------------------------------------------------------------------------
 
+/// Two packets at once from the server, on two new SPIs, while only one client has just spoken: one
+/// of them is no answer to it, and nobody can say which.
+bool EspResolver::reopen(Instant now, EspPair pair, Group& group, Actions& actions)
+{
+    bool reopened = false;
+    for (Host& host : group.hosts) {
+        const auto doubted = std::ranges::find_if(host.inbound, [&](const InboundSpi& inbound) {
+            return !inbound.confirmed && !inbound.alone && !inbound.recovered &&
+                   now - inbound.bound <= kLatestAnswer;
+        });
+        // Room for both.
+        if (doubted == host.inbound.end() || group.trials.size() + 2 > kMostTrials) continue;
+        if (fitOf(now, group, host, Instant{}) != Fit::Tight) continue;
+        Trial trial;
+        trial.spi = doubted->spi;
+        trial.first = doubted->bound;
+        trial.last = doubted->last;
+        trial.since = now;
+        trial.packets = 1;
+        trial.highest = doubted->highest;
+        for (Pending& pending : host.pendings) {
+            if (pending.tried == trial.spi) pending.tried = 0;
+        }
+        dropInbound(host, pair, trial.spi, actions);
+        host.inbound.erase(doubted);
+        for (const Candidate& candidate : candidatesFor(now, group, pair, trial.highest))
+            trial.candidates.push_back({candidate.client, 0});
+        dropNotOwners(group, trial.spi, trial.candidates);
+        group.trials.push_back(std::move(trial));
+        reopened = true;
+    }
+    return reopened;
+}
+
 /// One more packet of an SPI that several clients may own: adds up who seems to be answered, binds
 /// when that is clear, else gives a copy to the likeliest.
 PortlessDecision EspResolver::tryAll(Instant now, EspPair pair, Group& group, Trial& trial,
@@ -205,7 +240,7 @@ PortlessDecision EspResolver::tryAll(Instant now, EspPair pair, Group& group, Tr
     });
     dropNotOwners(group, trial.spi, trial.candidates);
     estimateRoundTrip(now, group);
-    const Instant since = trial.packets == 0 ? Instant{} : trial.last;
+    const Instant since = std::exchange(trial.since, now);
     const auto fit = [&](const Candidate& candidate) {
         const Host* const host = hostOf(group, candidate.client);
         return host == nullptr ? Fit::None : fitOf(now, group, *host, since);

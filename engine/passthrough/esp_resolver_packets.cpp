@@ -191,8 +191,14 @@ PortlessDecision EspResolver::decideInbound(Instant now, const PortlessPacket& p
     if (!expected && !sawBefore(now, pair, spi, sequence)) {
         return dropped(DropReason::EspNoOwner);
     }
-    const bool clear =
-        candidates.size() == 1 || candidates[0].score >= kClearWeight * candidates[1].score;
+    const bool doubtful = expected && reopen(now, pair, *group, actions);
+    if (doubtful) {
+        candidates = candidatesFor(now, *group, pair, sequence);
+        dropNotOwners(*group, spi, candidates);
+        if (candidates.empty()) return dropped(DropReason::EspNoOwner);
+    }
+    const bool clear = candidates.size() == 1 ||
+                       (!doubtful && candidates[0].score >= kClearWeight * candidates[1].score);
     if (clear) {
         Host* const host = hostOf(*group, candidates[0].client);
         if (host == nullptr) return dropped(DropReason::EspNoOwner);
@@ -211,6 +217,7 @@ PortlessDecision EspResolver::decideInbound(Instant now, const PortlessPacket& p
     trial.spi = spi;
     trial.first = now;
     trial.last = now;
+    if (doubtful) trial.since = now;
     trial.highest = sequence;
     trial.candidates = std::move(candidates);
     for (Candidate& candidate : trial.candidates) {
