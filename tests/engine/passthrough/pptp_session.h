@@ -417,4 +417,15 @@ struct Connection {
     }
 };
 
+inline constexpr std::uint16_t kOwn = 0x1234;
+inline constexpr std::uint16_t kRemote = 0x4321;
+
+/// Another device holds kOwn already.
+inline void occupy(Rig& rig)
+{
+    Connection first(rig, client(99));
+    first.start_();
+    first.dial(kOwn, 0x1111);
+}
+
 }  // namespace pptp_test
