@@ -56,6 +56,8 @@ private Q_SLOTS:
     void engineRestart_withEightClients_recovers_data();
     void engineRestart_withEightClients_recovers();
     void equalSpisOfTwoClients_reachBoth();
+    void unknownSpi_ofTwoSilentClients_isJudgedByTheirReaction_data();
+    void unknownSpi_ofTwoSilentClients_isJudgedByTheirReaction();
     void secondNegotiation_waitsForTheFirst();
     void heldMessage_sentAgain_isReplaced();
     void heldMessage_cutByIke_leavesWhole();
@@ -505,6 +507,66 @@ void EspResolverTest::equalSpisOfTwoClients_reachBoth()
         QVERIFY(world.clients[1].answers > second + 30);
         QVERIFY(world.clients[2].answers > 30);
         QCOMPARE(world.lost, lost);
+    }
+}
+
+void EspResolverTest::unknownSpi_ofTwoSilentClients_isJudgedByTheirReaction_data()
+{
+    QTest::addColumn<int>("reaction");
+    QTest::addColumn<int>("owner");
+    QTest::newRow("none") << 0 << -1;
+    QTest::newRow("the first complains in IKE") << 1 << 1;
+    QTest::newRow("the second uses a new SA") << 2 << 1;
+}
+
+/// Two clients have just negotiated and neither has spoken; the gateway pushes.
+void EspResolverTest::unknownSpi_ofTwoSilentClients_isJudgedByTheirReaction()
+{
+    QFETCH(int, reaction);
+    QFETCH(int, owner);
+    const policy::PassthroughPolicy policy;
+    FakeNat nat(policy);
+    const Instant start{1h};
+    for (const std::size_t client : {std::size_t{0}, std::size_t{1}}) {
+        const Instant at = start + 2s * static_cast<int>(client);
+        const std::uint64_t spi = 100 + client * 100;
+        QVERIFY(nat.udp(at, client, Direction::Outbound, auth(spi, 8)));
+        QVERIFY(nat.udp(at + 20ms, client, Direction::Inbound, auth(spi, 32)));
+    }
+    // At most eight packets within two seconds go to both; then to one, or to nobody.
+    const Instant pushed = start + 10s;
+    nat.timeout(pushed - 1s);
+    std::size_t copies = 0;
+    FakeNat::Delivery last;
+    for (std::uint32_t i = 1; i <= 20; ++i) {
+        const Instant at = pushed + 90ms * i;
+        last = nat.espInbound(at, esp(0x9000, i));
+        if (last.way == FakeNat::Way::Copies) {
+            QCOMPARE(last.clients.size(), std::size_t{2});
+            ++copies;
+        }
+        if (i != 1) continue;
+        if (reaction == 1) {
+            IkeMessage notice;
+            notice.initiatorSpi = 100;
+            notice.responderSpi = 101;
+            notice.exchange = 37;
+            notice.flags = 8;
+            notice.messageId = 2;
+            nat.udp(at + 5ms, 0, Direction::Outbound, build(notice));
+        } else if (reaction == 2) {
+            nat.espOutbound(at + 5ms, 1, esp(0x5000, 1));
+        }
+    }
+    QVERIFY(copies >= 1);
+    QVERIFY(copies <= 8);
+    if (owner < 0) {
+        QVERIFY(last.way == FakeNat::Way::Dropped);
+        QVERIFY(last.reason == DropReason::EspAmbiguous);
+        QVERIFY(nat.drops[static_cast<std::size_t>(DropReason::EspAmbiguous)] == 12);
+    } else {
+        QVERIFY(last.way == FakeNat::Way::One);
+        QCOMPARE(last.clients, std::vector<std::size_t>{static_cast<std::size_t>(owner)});
     }
 }
 

@@ -13,6 +13,9 @@ private Q_SLOTS:
     void authenticationHeader_isRefusedWithAFinding();
     void natTraversal_ofEightClients_isOneTunnelEach_data();
     void natTraversal_ofEightClients_isOneTunnelEach();
+    void negotiation_begunOn4500_isOneTunnel();
+    void olderWindowsTunnel_thatGoesSilent_isAFinding_data();
+    void olderWindowsTunnel_thatGoesSilent_isAFinding();
     void negotiation_begunOutside_isLabelledAlike();
     void keepalives_areCounted();
     void legacyServer_isToldApartByCookie();
@@ -193,6 +196,114 @@ void IpsecTest::natTraversal_ofEightClients_isOneTunnelEach()
     QCOMPARE(keys.size(), std::size_t{8});
     QCOMPARE(nat.heldCount, std::size_t{0});  // who has floated waits for nobody
     QVERIFY(nat.sessions.empty());
+}
+
+/// Some clients do without port 500 altogether.
+void IpsecTest::negotiation_begunOn4500_isOneTunnel()
+{
+    const policy::PassthroughPolicy policy;
+    FakeNat nat(policy);
+    const Instant start{1h};
+    IkeMessage request = saInit(100, 0);
+    request.payloads.push_back({41, notify(16389, Bytes(20, 2))});
+    IkeMessage response = saInit(100, 101);
+    const net::Endpoint external{kExternal, FakeNat::externalPort(1, 4500)};
+    response.payloads.push_back({41, notify(16389, hashOf(100, 101, external))});
+    nat.udp(start, 1, Direction::Outbound, withMarker(build(request)), 4500);
+    nat.udp(start + 20ms, 1, Direction::Inbound, withMarker(build(response)), 4500);
+    nat.udp(start + 21ms, 1, Direction::Outbound, withMarker(auth(100, 8)), 4500);
+    nat.udp(start + 40ms, 1, Direction::Inbound, withMarker(auth(100, 32)), 4500);
+    nat.udp(start + 50ms, 1, Direction::Outbound, esp(0x5000, 1), 4500);
+    nat.udp(start + 70ms, 1, Direction::Inbound, esp(0x6000, 1), 4500);
+    std::set<tunnel::TunnelKey> keys;
+    tunnel::Phase phase = tunnel::Phase::Seen;
+    tunnel::Confidence confidence = tunnel::Confidence::Guess;
+    for (const auto& seen : nat.observations) {
+        keys.insert(seen.key);
+        if (seen.kind == tunnel::Observation::Kind::Phase) phase = seen.phase;
+        if (seen.kind != tunnel::Observation::Kind::Label) continue;
+        QVERIFY(seen.protocol == net::VpnProtocol::IpsecNatT);
+        confidence = seen.confidence;
+    }
+    QCOMPARE(keys.size(), std::size_t{1});
+    QVERIFY(phase == tunnel::Phase::Established);
+    QVERIFY(confidence == tunnel::Confidence::Certain);
+    QCOMPARE(countEvents(nat, tunnel::EventKind::FloatedTo4500), std::ptrdiff_t{0});
+    QCOMPARE(countFindings(nat, tunnel::FindingKind::UpstreamNat), std::ptrdiff_t{0});
+    QCOMPARE(nat.heldCount, std::size_t{0});
+}
+
+void IpsecTest::olderWindowsTunnel_thatGoesSilent_isAFinding_data()
+{
+    QTest::addColumn<int>("version");
+    QTest::addColumn<bool>("windows");
+    QTest::addColumn<bool>("answered");
+    QTest::addColumn<bool>("found");
+    QTest::newRow("two Windows clients of L2TP over IPsec") << 1 << true << false << true;
+    QTest::newRow("the server still answers the older") << 1 << true << true << false;
+    QTest::newRow("other clients") << 1 << false << false << false;
+    QTest::newRow("IKEv2, which knows no transport mode for L2TP") << 2 << true << false << false;
+}
+
+// RFC 3948 §5.2
+void IpsecTest::olderWindowsTunnel_thatGoesSilent_isAFinding()
+{
+    QFETCH(int, version);
+    QFETCH(bool, windows);
+    QFETCH(bool, answered);
+    QFETCH(bool, found);
+    const policy::PassthroughPolicy policy;
+    FakeNat nat(policy);
+    Bytes vendor{0x1e, 0x2b, 0x51, 0x69, 0x05, 0x99, 0x1c, 0x7d,
+                 0x7c, 0x96, 0xfc, 0xbf, 0xb5, 0x87, 0xe4, 0x61};
+    if (!windows) vendor[0] = 0x1f;
+    append(vendor, {0, 0, 0, 9});
+    const auto up = [&](Instant at, std::size_t client) {
+        IkeMessage first;
+        first.version = static_cast<std::uint8_t>(version);
+        first.exchange = version == 1 ? 2 : 34;
+        first.flags = version == 1 ? 0 : 8;
+        first.initiatorSpi = 100 + client;
+        first.payloads = {{static_cast<std::uint8_t>(version == 1 ? 13 : 43), vendor}};
+        nat.udp(at, client, Direction::Outbound, build(first));
+        first.responderSpi = 200 + client;
+        first.flags = version == 1 ? 0 : 32;
+        nat.udp(at + 10ms, client, Direction::Inbound, build(first));
+        IkeMessage next;
+        next.version = first.version;
+        next.exchange = version == 1 ? 2 : 35;
+        next.flags = version == 1 ? 1 : 8;
+        next.initiatorSpi = first.initiatorSpi;
+        next.responderSpi = first.responderSpi;
+        next.messageId = version == 1 ? 0 : 1;
+        nat.udp(at + 20ms, client, Direction::Outbound, withMarker(build(next)), 4500);
+    };
+    const auto talk = [&](Instant at, std::size_t client, std::uint32_t sequence, bool answer) {
+        const auto spi = static_cast<std::uint32_t>(0x5000 + client);
+        nat.udp(at, client, Direction::Outbound, esp(spi, sequence), 4500);
+        if (answer) nat.udp(at + 20ms, client, Direction::Inbound, esp(spi + 16, sequence), 4500);
+    };
+    const Instant start{1h};
+    up(start, 0);
+    std::uint32_t sequence = 0;
+    for (int i = 1; i <= 10; ++i)
+        talk(start + 1s * i, 0, ++sequence, true);
+    up(start + 11s, 1);
+    talk(start + 12s, 1, 1, true);
+    for (int i = 13; i <= 60; ++i) {
+        talk(start + 1s * i, 0, ++sequence, answered);
+        talk(start + 1s * i, 1, sequence, true);
+    }
+    QCOMPARE(countFindings(nat, tunnel::FindingKind::ServerAllowsOneClient),
+             std::ptrdiff_t{found ? 1 : 0});
+    for (const auto& seen : nat.observations) {
+        if (seen.kind != tunnel::Observation::Kind::Finding ||
+            seen.finding != tunnel::FindingKind::ServerAllowsOneClient) {
+            continue;
+        }
+        QCOMPARE(seen.key.device, clientAddress(0));
+        QVERIFY(!seen.packet.empty());
+    }
 }
 
 void IpsecTest::negotiation_begunOutside_isLabelledAlike()
