@@ -173,7 +173,8 @@ Verdict Engine::State::decidePortless(Walk& walk, Direction direction)
                 }
             }
         }
-        return outward ? refuse(walk, decision.reason) : drop(walk, decision.reason);
+        return outward && !decision.told ? refuse(walk, decision.reason)
+                                         : drop(walk, decision.reason);
     }
     case passthrough::PortlessDecision::Kind::FanOut:
         for (std::uint8_t i = 1; i < decision.recipientCount; ++i) {

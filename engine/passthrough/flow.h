@@ -189,6 +189,7 @@ struct PortlessDecision {
     enum class Kind : std::uint8_t { Deliver, FanOut, Hold, Drop };
     Kind kind = Kind::Drop;
     DropReason reason = DropReason::UnsupportedProtocol;
+    bool told = false;  ///< with Drop: the sender has been told already, and is not again
     std::uint32_t holdToken = 0;
     /// Inbound: whom to deliver to (Deliver: the first only). Outbound: ignored.
     static constexpr std::size_t kMostRecipients = 4;

@@ -22,7 +22,12 @@ PortlessDecision IpsecInspector::State::refuseAh(Instant now, Direction directio
     if (direction == Direction::Inbound) return decision;
     std::erase_if(ahTold, [&](const auto& told) { return now - told.second >= kAhTold; });
     const std::pair who{packet.internal, packet.remote};
-    if (ahTold.contains(who) || ahTold.size() >= kMostAhPairs) return decision;
+    if (const auto told = ahTold.find(who); told != ahTold.end()) {
+        // A sender that does not listen is dropped silently until its minute is over.
+        decision.told = true;
+        return decision;
+    }
+    if (ahTold.size() >= kMostAhPairs) return decision;
     ahTold.emplace(who, now);
     const std::uint32_t spi = packet.payload.size() >= 12 ? wire::load32(packet.payload, 4) : 0;
     Observation label;
