@@ -162,7 +162,8 @@ void Engine::State::lookAheadOfSetUp(std::span<Ahead> guesses) const
             __builtin_prefetch(sessions.detailAhead(mapping.firstSession), 1);
         }
         if (behaviourOf(protocol, mapping.internal).filtering == nat::Behaviour::AddressDependent) {
-            permissions.prefetchIndex(one.mapping, one.key.remote());
+            one.permissionHash = permissions.hashOf(one.mapping, one.key.remote());
+            permissions.prefetchIndex(one.permissionHash);
         }
     }
 }
@@ -173,6 +174,7 @@ void Engine::State::peek(Direction direction, const wire::Packet& packet, Ahead&
     guess.hash = 0;
     guess.mappingHash = 0;
     guess.answerHash = 0;
+    guess.permissionHash = 0;
     const wire::MutableBytes bytes = packet.bytes;
     if (bytes.size() < 28) return;
     // The header of twenty octets in three words: what is asked of it is asked of these.

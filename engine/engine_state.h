@@ -38,7 +38,8 @@ struct Ahead {
     std::uint32_t mappingHash = 0;  ///< zero: not worked out
     std::uint32_t mapping = nat::FlatIndex::kNone;
     nat::SessionKey answerKey;
-    std::uint32_t answerHash = 0;  ///< zero: not worked out
+    std::uint32_t answerHash = 0;      ///< zero: not worked out
+    std::uint32_t permissionHash = 0;  ///< of `mapping` and the remote address; zero: likewise
 };
 
 /// What one walk of one packet carries along.
@@ -178,7 +179,7 @@ struct Engine::State {
     std::optional<DropReason> admit(Instant now, std::uint16_t device, Output& output,
                                     std::optional<net::Port>* reuse, net::IpProtocol protocol,
                                     bool needsPort);
-    void join(std::uint32_t index, std::uint32_t mapping, bool holds);
+    void join(std::uint32_t index, std::uint32_t mapping, bool holds, const Ahead* ahead = nullptr);
     void confine(std::uint32_t index);
     void close(Instant now, std::uint32_t index, passthrough::FlowEnd end, Output& output);
     /// One holder of the mapping less. The last one takes the mapping and its other sessions along;

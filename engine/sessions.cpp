@@ -294,7 +294,7 @@ Engine::State::Opened Engine::State::open(Instant now, const Wish& wish, std::ui
         rest.flags |= df::kInspect | df::kConsidered;
     }
     confine(*index);
-    if (wish.mapping) join(*index, *wish.mapping, wish.holds);
+    if (wish.mapping) join(*index, *wish.mapping, wish.holds, ahead);
     sessions.link(*index, Direction::Outbound, outboundHash);
     sessions.link(*index, Direction::Inbound, inboundHash);
     ++devices[device].sessions;
@@ -311,7 +311,7 @@ Engine::State::Opened Engine::State::open(Instant now, const Wish& wish, std::ui
 }
 
 /// A session becomes one of its mapping's.
-void Engine::State::join(std::uint32_t index, std::uint32_t mapping, bool holds)
+void Engine::State::join(std::uint32_t index, std::uint32_t mapping, bool holds, const Ahead* ahead)
 {
     const nat::Session& session = sessions[index];
     nat::SessionDetail& rest = sessions.detail(index);
@@ -330,7 +330,11 @@ void Engine::State::join(std::uint32_t index, std::uint32_t mapping, bool holds)
     if (behaviourOf(session.protocol, {session.internal, session.internalPort()}).filtering ==
             nat::Behaviour::AddressDependent &&
         session.has(sf::kOutboundSeen)) {
-        permissions.add(mapping, session.remote);
+        const bool known = ahead != nullptr && ahead->permissionHash != 0 &&
+                           ahead->mapping == mapping && ahead->key.remote() == session.remote;
+        permissions.add(
+            mapping, session.remote,
+            known ? ahead->permissionHash : permissions.hashOf(mapping, session.remote));
         rest.flags |= df::kPermits;
     }
 }

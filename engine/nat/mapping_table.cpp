@@ -183,9 +183,8 @@ PermissionTable::PermissionTable(std::uint32_t capacity, HashKey key, MemoryAdvi
     : m_key(key), m_entries(capacity, advice), m_index(capacity, advice)
 {}
 
-void PermissionTable::add(std::uint32_t mapping, net::Ipv4Address remote)
+void PermissionTable::add(std::uint32_t mapping, net::Ipv4Address remote, std::uint32_t hash)
 {
-    const std::uint32_t hash = hashOf(mapping, remote);
     const std::uint32_t found = find(mapping, remote, hash);
     if (found != FlatIndex::kNone) {
         ++m_entries[found].sessions;
@@ -194,6 +193,7 @@ void PermissionTable::add(std::uint32_t mapping, net::Ipv4Address remote)
     std::uint32_t index = m_free;
     if (index != FlatIndex::kNone) {
         m_free = m_entries[index].sessions;
+        if (m_free != FlatIndex::kNone) __builtin_prefetch(m_entries.data() + m_free, 1);
     } else {
         index = m_touched++;
     }

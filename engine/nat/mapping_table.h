@@ -172,11 +172,17 @@ private:
 class PermissionTable {
 public:
     PermissionTable(std::uint32_t capacity, HashKey key, MemoryAdvice advice = nullptr);
-    void add(std::uint32_t mapping, net::Ipv4Address remote);
-    void prefetchIndex(std::uint32_t mapping, net::Ipv4Address remote) const
+    void add(std::uint32_t mapping, net::Ipv4Address remote)
     {
-        m_index.prefetch(hashOf(mapping, remote));
+        add(mapping, remote, hashOf(mapping, remote));
     }
+    /// The same for a caller who knows the hash.
+    void add(std::uint32_t mapping, net::Ipv4Address remote, std::uint32_t hash);
+    [[nodiscard]] std::uint32_t hashOf(std::uint32_t mapping, net::Ipv4Address remote) const
+    {
+        return static_cast<std::uint32_t>(sipHash(m_key, mapping, remote.hostOrder()));
+    }
+    void prefetchIndex(std::uint32_t hash) const { m_index.prefetch(hash); }
     void remove(std::uint32_t mapping, net::Ipv4Address remote);
     [[nodiscard]] bool has(std::uint32_t mapping, net::Ipv4Address remote) const
     {
@@ -190,10 +196,6 @@ private:
         net::Ipv4Address remote;
         std::uint32_t sessions = 0;  ///< or the next free entry
     };
-    [[nodiscard]] std::uint32_t hashOf(std::uint32_t mapping, net::Ipv4Address remote) const
-    {
-        return static_cast<std::uint32_t>(sipHash(m_key, mapping, remote.hostOrder()));
-    }
     [[nodiscard]] std::uint32_t find(std::uint32_t mapping, net::Ipv4Address remote,
                                      std::uint32_t hash) const
     {

@@ -51,6 +51,13 @@ bool isOwnHello(const ClientHello& hello)
 
 }  // namespace
 
+Inspector::Opening AnyConnectRecogniser::opening() const
+{
+    Opening opening{.tcp = false};
+    opening.keepOctets([](std::uint8_t first) { return first == kHandshake; });
+    return opening;
+}
+
 Inspector::Claim AnyConnectRecogniser::consider(Instant now, const Flow& flow,
                                                 const Segment& segment)
 {

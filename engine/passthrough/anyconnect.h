@@ -20,6 +20,7 @@ class AnyConnectRecogniser final : public Recogniser {
 public:
     explicit AnyConnectRecogniser(TlsPeers& peers) : m_peers(peers) {}
 
+    [[nodiscard]] Opening opening() const override;
     Claim consider(Instant now, const Flow& flow, const Segment& segment) override;
     Attention inspect(Instant now, const Flow& flow, const Segment& segment,
                       Actions& actions) override;

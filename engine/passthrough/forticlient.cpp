@@ -25,11 +25,13 @@ constexpr std::size_t kRecordHeader = 13;
 
 // Ours.
 constexpr std::uint8_t kMostPackets = 64;
+constexpr std::size_t kLongestGreeting = 1500;
 
 /// The greeting stands behind a 16-bit length that counts itself.
 bool isGreeting(ConstBytes payload, std::string_view greeting)
 {
-    return payload.size() >= 2 + greeting.size() && wire::load16(payload, 0) == payload.size() &&
+    return payload.size() >= 2 + greeting.size() && payload.size() <= kLongestGreeting &&
+           wire::load16(payload, 0) == payload.size() &&
            std::equal(greeting.begin(), greeting.end(), payload.begin() + 2,
                       [](char a, std::uint8_t b) { return static_cast<std::uint8_t>(a) == b; });
 }
@@ -40,6 +42,15 @@ net::Port serverPortOf(const Flow& flow)
 }
 
 }  // namespace
+
+Inspector::Opening FortiClientRecogniser::opening() const
+{
+    // A greeting begins with its own length.
+    Opening opening{.tcp = false};
+    opening.keepOctets(
+        [](std::uint8_t first) { return first == kHandshake || first <= kLongestGreeting >> 8; });
+    return opening;
+}
 
 Inspector::Claim FortiClientRecogniser::consider(Instant now, const Flow& flow,
                                                  const Segment& segment)

@@ -16,6 +16,7 @@ class FortiClientRecogniser final : public Recogniser {
 public:
     explicit FortiClientRecogniser(TlsPeers& peers) : m_peers(peers) {}
 
+    [[nodiscard]] Opening opening() const override;
     Claim consider(Instant now, const Flow& flow, const Segment& segment) override;
     Attention inspect(Instant now, const Flow& flow, const Segment& segment,
                       Actions& actions) override;

@@ -19,6 +19,11 @@ constexpr std::uint32_t kMostStep = 64;
 
 }  // namespace
 
+Inspector::Opening GlobalProtectRecogniser::opening() const
+{
+    return {.tcp = false, .remotePort = kPort};
+}
+
 Inspector::Claim GlobalProtectRecogniser::consider(Instant, const Flow& flow,
                                                    const Segment& segment)
 {

@@ -413,6 +413,11 @@ GreInspector::GreInspector(HashKey seed, const policy::PassthroughPolicy& policy
 {}
 GreInspector::~GreInspector() = default;
 
+Inspector::Opening GreInspector::opening() const
+{
+    return {.tcp = false, .udp = false};
+}
+
 Inspector::Claim GreInspector::consider(Instant, const Flow&, const Segment&)
 {
     return Claim::NotMine;

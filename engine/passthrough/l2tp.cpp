@@ -56,6 +56,13 @@ L2tpInspector::L2tpInspector(HashKey seed, const policy::PassthroughPolicy& poli
 {}
 L2tpInspector::~L2tpInspector() = default;
 
+Inspector::Opening L2tpInspector::opening() const
+{
+    Opening opening{.tcp = false};
+    opening.keepOctets([](std::uint8_t first) { return couldBeControl(first); });
+    return opening;
+}
+
 Inspector::Claim L2tpInspector::consider(Instant, const Flow& flow, const Segment& segment)
 {
     if (flow.protocol != net::IpProtocol::Udp) return Claim::NotMine;

@@ -23,6 +23,7 @@ public:
     L2tpInspector(HashKey seed, const policy::PassthroughPolicy& policy, const net::Prefix& lan);
     ~L2tpInspector() override;
 
+    [[nodiscard]] Opening opening() const override;
     Claim consider(Instant now, const Flow& flow, const Segment& segment) override;
     Attention inspect(Instant now, const Flow& flow, const Segment& segment,
                       Actions& actions) override;

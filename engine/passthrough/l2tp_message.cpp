@@ -131,6 +131,12 @@ Result<ControlMessage, ParseError> ControlMessage::parse(wire::ConstBytes bytes)
     return message;
 }
 
+bool couldBeControl(std::uint8_t first)
+{
+    constexpr std::uint8_t kMask = kControlMask >> 8;
+    return (first & kMask) == kControlBits >> 8;
+}
+
 bool looksLikeControl(wire::ConstBytes bytes)
 {
     if (bytes.size() < kControlHeader || wire::load16(bytes, 2) != bytes.size()) return false;

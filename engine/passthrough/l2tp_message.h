@@ -68,6 +68,8 @@ struct ControlMessage {
 
 /// Whether octets begin like a control message of version 2 or 3 that fills them exactly.
 [[nodiscard]] bool looksLikeControl(wire::ConstBytes bytes);
+/// The same as far as the first octet tells.
+[[nodiscard]] bool couldBeControl(std::uint8_t first);
 
 /// The header of a version 2 data message.
 struct DataHeader {

@@ -39,6 +39,13 @@ bool isHandshake(ConstBytes payload, std::uint64_t stage)
 
 }  // namespace
 
+Inspector::Opening NebulaRecogniser::opening() const
+{
+    Opening opening{.tcp = false};
+    opening.keepOctets([](std::uint8_t first) { return first == (kVersion << 4 | kHandshake); });
+    return opening;
+}
+
 Inspector::Claim NebulaRecogniser::consider(Instant now, const Flow& flow, const Segment& segment)
 {
     if (flow.protocol != net::IpProtocol::Udp) return Claim::NotMine;

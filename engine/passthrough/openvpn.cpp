@@ -139,6 +139,15 @@ std::optional<OpenVpnReset> readOpenVpnReset(ConstBytes packet)
     return reset;
 }
 
+Inspector::Opening OpenVpnRecogniser::opening() const
+{
+    Opening opening;
+    opening.keepOctets([](std::uint8_t first) {
+        return opcodeOf(first) == kClientReset2 || opcodeOf(first) == kClientReset3;
+    });
+    return opening;
+}
+
 Inspector::Claim OpenVpnRecogniser::consider(Instant, const Flow& flow, const Segment& segment)
 {
     const ConstBytes payload = segment.payload;

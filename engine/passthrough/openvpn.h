@@ -32,6 +32,7 @@ struct OpenVpnReset {
 /// let go once data has passed both ways; key renewals are read by the tunnel's counting.
 class OpenVpnRecogniser final : public Recogniser {
 public:
+    [[nodiscard]] Opening opening() const override;
     Claim consider(Instant now, const Flow& flow, const Segment& segment) override;
     Attention inspect(Instant now, const Flow& flow, const Segment& segment,
                       Actions& actions) override;

@@ -21,6 +21,8 @@
 #include "engine/passthrough/zerotier.h"
 
 #include <algorithm>
+#include <array>
+#include <bit>
 #include <unordered_map>
 #include <utility>
 #include <vector>
@@ -98,6 +100,48 @@ std::uint32_t bitOf(net::VpnProtocol protocol)
     return std::uint32_t{1} << static_cast<std::uint32_t>(protocol);
 }
 
+/// Who has to be asked about the first packet of a flow; one bit for each inspector.
+class Openings {
+public:
+    /// They must not be more than fit into 32 bits.
+    explicit Openings(const std::vector<std::unique_ptr<Inspector>>& inspectors)
+    {
+        for (std::size_t i = 0; i < inspectors.size(); ++i) {
+            const std::uint32_t bit = std::uint32_t{1} << i;
+            const Inspector::Opening opening = inspectors[i]->opening();
+            if (opening.tcp) m_tcp |= bit;
+            if (!opening.udp) continue;
+            m_udp |= bit;
+            if (opening.remotePort != net::Port{}) {
+                m_ports.push_back({opening.remotePort, bit});
+            }
+            for (std::size_t octet = 0; octet < m_octets.size(); ++octet) {
+                if (opening.octets[octet]) m_octets[octet] |= bit;
+            }
+        }
+    }
+
+    [[nodiscard]] std::uint32_t of(const Flow& flow, const Segment& first) const
+    {
+        if (flow.protocol == net::IpProtocol::Tcp) return m_tcp;
+        std::uint32_t asked = first.payload.empty() ? m_udp : m_octets[first.payload[0]];
+        for (const auto& [port, inspector] : m_ports) {
+            if (flow.remote.port != port) asked &= ~inspector;
+        }
+        return asked;
+    }
+
+private:
+    std::uint32_t m_tcp = 0;
+    std::uint32_t m_udp = 0;
+    std::array<std::uint32_t, 256> m_octets{};
+    struct OnPort {
+        net::Port port;
+        std::uint32_t inspector = 0;
+    };
+    std::vector<OnPort> m_ports;
+};
+
 struct Refusal {
     net::Ipv4Address device;
     net::Ipv4Address server;
@@ -108,25 +152,31 @@ struct Refusal {
 }  // namespace
 
 struct Passthrough::State {
-    explicit State(HashKey seed) : admittedKeys(0, KeyHash{seed})
+    explicit State(HashKey seed)
+        : inspectors(makeInspectors(seed)), openings(inspectors), admittedKeys(0, KeyHash{seed})
+    {}
+
+    std::vector<std::unique_ptr<Inspector>> makeInspectors(HashKey seed)
     {
-        inspectors.push_back(std::make_unique<PptpInspector>(seed, policy, lan));
+        std::vector<std::unique_ptr<Inspector>> all;
+        all.push_back(std::make_unique<PptpInspector>(seed, policy, lan));
         // Before IPsec and L2TP: WARP speaks on their ports.
-        inspectors.push_back(std::make_unique<WireGuardRecogniser>(policy));
-        inspectors.push_back(std::make_unique<TailscaleRecogniser>(policy));
-        inspectors.push_back(std::make_unique<OpenVpnRecogniser>());
-        inspectors.push_back(std::make_unique<IpsecInspector>(seed, policy));
-        inspectors.push_back(std::make_unique<L2tpInspector>(seed, policy, lan));
-        inspectors.push_back(std::make_unique<GreInspector>(seed, policy, lan));
-        inspectors.push_back(std::make_unique<FortiClientRecogniser>(tlsPeers));
-        inspectors.push_back(std::make_unique<AnyConnectRecogniser>(tlsPeers));
-        inspectors.push_back(std::make_unique<TlsTunnelRecogniser>(tlsPeers, policy));
-        inspectors.push_back(std::make_unique<GlobalProtectRecogniser>(tlsPeers, policy));
-        inspectors.push_back(std::make_unique<ZeroTierRecogniser>(policy));
-        inspectors.push_back(std::make_unique<NebulaRecogniser>(policy));
-        inspectors.push_back(std::make_unique<TeredoRecogniser>(policy));
-        inspectors.push_back(std::make_unique<SoftEtherRecogniser>(policy));
-        inspectors.push_back(std::make_unique<TincRecogniser>());
+        all.push_back(std::make_unique<WireGuardRecogniser>(policy));
+        all.push_back(std::make_unique<TailscaleRecogniser>(policy));
+        all.push_back(std::make_unique<OpenVpnRecogniser>());
+        all.push_back(std::make_unique<IpsecInspector>(seed, policy));
+        all.push_back(std::make_unique<L2tpInspector>(seed, policy, lan));
+        all.push_back(std::make_unique<GreInspector>(seed, policy, lan));
+        all.push_back(std::make_unique<FortiClientRecogniser>(tlsPeers));
+        all.push_back(std::make_unique<AnyConnectRecogniser>(tlsPeers));
+        all.push_back(std::make_unique<TlsTunnelRecogniser>(tlsPeers, policy));
+        all.push_back(std::make_unique<GlobalProtectRecogniser>(tlsPeers, policy));
+        all.push_back(std::make_unique<ZeroTierRecogniser>(policy));
+        all.push_back(std::make_unique<NebulaRecogniser>(policy));
+        all.push_back(std::make_unique<TeredoRecogniser>(policy));
+        all.push_back(std::make_unique<SoftEtherRecogniser>(policy));
+        all.push_back(std::make_unique<TincRecogniser>());
+        return all;
     }
 
     struct KeyHash {
@@ -144,6 +194,7 @@ struct Passthrough::State {
     TlsPeers tlsPeers;
     /// In the order in which they are asked: those with the most exact signature first.
     std::vector<std::unique_ptr<Inspector>> inspectors;
+    Openings openings;
     ConsideredFlows flows;
     /// Tunnels that were let in: what a switch that is turned to block later lets finish.
     std::unordered_map<tunnel::TunnelKey, Admitted, KeyHash> admittedKeys;
@@ -265,7 +316,9 @@ struct Passthrough::State {
         flow.undecided = 0;
     }
 
-    Attention consider(Instant now, const Flow& flow, const Segment& segment, Actions& actions);
+    /// `known` is what is remembered of the flow, if anything.
+    Attention consider(Instant now, ConsideredFlow* known, const Flow& flow, const Segment& segment,
+                       Actions& actions);
     Attention show(Instant now, ConsideredFlow& entry, const Flow& flow, const Segment& segment,
                    Actions& actions);
 };
@@ -293,22 +346,20 @@ Attention Passthrough::inspect(Instant now, const Flow& flow, const Segment& seg
 {
     ConsideredFlow* const entry = m_state->flows.find(flow.id);
     if (entry == nullptr || entry->claimer == ConsideredFlow::kNobody) {
-        return m_state->consider(now, flow, segment, actions);
+        return m_state->consider(now, entry, flow, segment, actions);
     }
     if (entry->blocked) return kSwitchedOff;
     return m_state->show(now, *entry, flow, segment, actions);
 }
 
-Attention Passthrough::State::consider(Instant now, const Flow& flow, const Segment& segment,
-                                       Actions& actions)
+Attention Passthrough::State::consider(Instant now, ConsideredFlow* known, const Flow& flow,
+                                       const Segment& segment, Actions& actions)
 {
-    ConsideredFlow* known = flows.find(flow.id);
-    std::uint32_t undecided =
-        known != nullptr ? known->undecided
-                         : static_cast<std::uint32_t>((std::uint64_t{1} << inspectors.size()) - 1);
+    std::uint32_t undecided = known != nullptr ? known->undecided : openings.of(flow, segment);
     std::uint8_t claimer = ConsideredFlow::kNobody;
-    for (std::uint8_t i = 0; i < inspectors.size() && claimer == ConsideredFlow::kNobody; ++i) {
-        if (((undecided >> i) & 1U) == 0) continue;
+    for (std::uint32_t rest = undecided; rest != 0 && claimer == ConsideredFlow::kNobody;
+         rest &= rest - 1) {
+        const auto i = static_cast<std::uint8_t>(std::countr_zero(rest));
         switch (inspectors[i]->consider(now, flow, segment)) {
         case Inspector::Claim::NotMine: undecided &= ~(std::uint32_t{1} << i); break;
         case Inspector::Claim::Undecided: break;

@@ -7,6 +7,7 @@
 #include "engine/policy/passthrough_policy.h"
 
 #include <array>
+#include <bitset>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -40,6 +41,25 @@ public:
     Inspector(Inspector&&) = delete;
     Inspector& operator=(Inspector&&) = delete;
     virtual ~Inspector() = default;
+
+    /// Which flows may begin something of this inspector's: consider() is never asked about others,
+    /// because it would answer NotMine to their first packet. Nearly every flow is ordinary, and
+    /// asking everybody about its first packet would be a fifth of what a session costs.
+    struct Opening {
+        bool tcp = true;
+        bool udp = true;
+        net::Port remotePort{};  ///< of UDP; zero: any
+        /// First octets of a UDP datagram.
+        std::bitset<256> octets = std::bitset<256>{}.set();
+
+        template <typename Wanted>
+        void keepOctets(Wanted wanted)
+        {
+            for (unsigned octet = 0; octet < octets.size(); ++octet)
+                octets[octet] = wanted(static_cast<std::uint8_t>(octet));
+        }
+    };
+    [[nodiscard]] virtual Opening opening() const { return {}; }
 
     /// Asked for the first packets of a flow until somebody claims it. Claimed means: this is mine,
     /// show me (and nobody else) every further packet until I answer Ignore. NotMine is final.

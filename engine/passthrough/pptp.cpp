@@ -117,6 +117,11 @@ PptpInspector::PptpInspector(HashKey seed, const policy::PassthroughPolicy& poli
 {}
 PptpInspector::~PptpInspector() = default;
 
+Inspector::Opening PptpInspector::opening() const
+{
+    return {.udp = false};
+}
+
 Inspector::Claim PptpInspector::consider(Instant now, const Flow& flow, const Segment& segment)
 {
     return m_state->consider(now, flow, segment);

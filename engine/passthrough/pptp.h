@@ -24,6 +24,7 @@ public:
     PptpInspector(HashKey seed, const policy::PassthroughPolicy& policy, const net::Prefix& lan);
     ~PptpInspector() override;
 
+    [[nodiscard]] Opening opening() const override;
     Claim consider(Instant now, const Flow& flow, const Segment& segment) override;
     Attention inspect(Instant now, const Flow& flow, const Segment& segment,
                       Actions& actions) override;

@@ -56,6 +56,11 @@ bool isSoftEtherName(std::string_view serverName)
     });
 }
 
+Inspector::Opening SoftEtherRecogniser::opening() const
+{
+    return {.tcp = false, .remotePort = kNatTraversalPort};
+}
+
 Inspector::Claim SoftEtherRecogniser::consider(Instant now, const Flow& flow,
                                                const Segment& segment)
 {

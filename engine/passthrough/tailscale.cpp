@@ -22,6 +22,13 @@ bool isDiscovery(ConstBytes payload)
 
 }  // namespace
 
+Inspector::Opening TailscaleRecogniser::opening() const
+{
+    Opening opening{.tcp = false};
+    opening.keepOctets([](std::uint8_t first) { return first == kMagic[0]; });
+    return opening;
+}
+
 Inspector::Claim TailscaleRecogniser::consider(Instant now, const Flow& flow,
                                                const Segment& segment)
 {

@@ -14,6 +14,7 @@ class TailscaleRecogniser final : public Recogniser {
 public:
     explicit TailscaleRecogniser(const policy::PassthroughPolicy& policy) : m_policy(policy) {}
 
+    [[nodiscard]] Opening opening() const override;
     Claim consider(Instant now, const Flow& flow, const Segment& segment) override;
     Attention inspect(Instant now, const Flow& flow, const Segment& segment,
                       Actions& actions) override;

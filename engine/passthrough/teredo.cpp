@@ -46,6 +46,14 @@ bool isTeredoAddressed(ConstBytes inner)
 
 }  // namespace
 
+Inspector::Opening TeredoRecogniser::opening() const
+{
+    // IPv6, or an indication in front of it.
+    Opening opening{.tcp = false};
+    opening.keepOctets([](std::uint8_t first) { return first == 0 || first >> 4 == 6; });
+    return opening;
+}
+
 Inspector::Claim TeredoRecogniser::consider(Instant now, const Flow& flow, const Segment& segment)
 {
     if (flow.protocol != net::IpProtocol::Udp) return Claim::NotMine;

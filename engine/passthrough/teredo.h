@@ -15,6 +15,7 @@ class TeredoRecogniser final : public Recogniser {
 public:
     explicit TeredoRecogniser(const policy::PassthroughPolicy& policy) : m_policy(policy) {}
 
+    [[nodiscard]] Opening opening() const override;
     Claim consider(Instant now, const Flow& flow, const Segment& segment) override;
     Attention inspect(Instant now, const Flow& flow, const Segment& segment,
                       Actions& actions) override;

@@ -37,6 +37,11 @@ net::Port serverPortOf(const Flow& flow)
 
 }  // namespace
 
+Inspector::Opening TlsTunnelRecogniser::opening() const
+{
+    return {.udp = false};
+}
+
 Inspector::Claim TlsTunnelRecogniser::consider(Instant now, const Flow& flow,
                                                const Segment& segment)
 {

@@ -29,6 +29,7 @@ public:
         : m_peers(peers), m_policy(policy)
     {}
 
+    [[nodiscard]] Opening opening() const override;
     Claim consider(Instant now, const Flow& flow, const Segment& segment) override;
     Attention inspect(Instant now, const Flow& flow, const Segment& segment,
                       Actions& actions) override;

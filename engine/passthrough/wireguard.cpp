@@ -149,6 +149,16 @@ bool isData(ConstBytes payload)
 
 }  // namespace
 
+Inspector::Opening WireGuardRecogniser::opening() const
+{
+    Opening opening{.tcp = false};
+    opening.keepOctets([](std::uint8_t first) {
+        const int type = first & 0x3f;
+        return type >= kInitiation && type <= kData;
+    });
+    return opening;
+}
+
 Inspector::Claim WireGuardRecogniser::consider(Instant now, const Flow& flow,
                                                const Segment& segment)
 {

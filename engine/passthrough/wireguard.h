@@ -18,6 +18,7 @@ class WireGuardRecogniser final : public Recogniser {
 public:
     explicit WireGuardRecogniser(const policy::PassthroughPolicy& policy) : m_policy(policy) {}
 
+    [[nodiscard]] Opening opening() const override;
     Claim consider(Instant now, const Flow& flow, const Segment& segment) override;
     Attention inspect(Instant now, const Flow& flow, const Segment& segment,
                       Actions& actions) override;

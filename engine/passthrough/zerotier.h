@@ -14,6 +14,7 @@ class ZeroTierRecogniser final : public Recogniser {
 public:
     explicit ZeroTierRecogniser(const policy::PassthroughPolicy& policy) : m_policy(policy) {}
 
+    [[nodiscard]] Opening opening() const override { return {.tcp = false}; }
     Claim consider(Instant now, const Flow& flow, const Segment& segment) override;
     Attention inspect(Instant now, const Flow& flow, const Segment& segment,
                       Actions& actions) override;
