@@ -36,10 +36,11 @@ EspResolver::Group* EspResolver::find(EspPair pair)
     return found == m_groups.end() ? nullptr : &found->second;
 }
 
-EspResolver::Group* EspResolver::findOrMake(EspPair pair)
+EspResolver::Group* EspResolver::findOrMake(EspPair pair, Claim claim)
 {
     if (Group* const group = find(pair)) return group;
-    if (m_groups.size() >= kMostGroups) return nullptr;
+    const std::size_t most = claim == Claim::Answered ? kMostGroups : kMostUnansweredGroups;
+    if (m_groups.size() >= most) return nullptr;
     return &m_groups[pair];
 }
 

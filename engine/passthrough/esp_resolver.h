@@ -145,6 +145,7 @@ private:
         std::uint64_t exchange = 0;  ///< 0: not from IKE
         bool fromIke = false;
         bool complete = false;
+        bool answered = false;  ///< the server has taken part
         std::uint8_t tries = 0;
         std::uint32_t tried = 0;  ///< the SPI bound for it, not confirmed yet
     };
@@ -223,7 +224,8 @@ private:
     };
 
     Group* find(EspPair pair);
-    Group* findOrMake(EspPair pair);
+    enum class Claim : std::uint8_t { Unanswered, Answered };
+    Group* findOrMake(EspPair pair, Claim claim);
     static Host* hostOf(Group& group, net::Ipv4Address client);
     Host* makeHost(Group& group, EspPair pair, net::Ipv4Address client);
 
@@ -279,7 +281,7 @@ private:
                        Instant previous, Actions& actions);
 
     void addPending(Instant now, Host& host, std::uint64_t exchange, bool complete);
-    [[nodiscard]] bool hasRoomForPending(const Host& host) const;
+    [[nodiscard]] bool hasRoomForPending(const Host& host, Claim claim) const;
     void erasePending(Host& host, std::size_t index);
     void expire(Instant now, Group& group, Actions& actions);
     [[nodiscard]] static Instant turnEnd(const Group& group);
@@ -300,6 +302,7 @@ private:
     std::map<EspPair, Group> m_groups;
     std::vector<Sighting> m_sightings;
     std::size_t m_pendings = 0;
+    std::size_t m_unansweredPendings = 0;
     std::map<net::Ipv4Address, std::uint32_t> m_pendingsOf;
     std::size_t m_held = 0;
     /// Hold tokens count from here, so that they differ from other inspectors'.

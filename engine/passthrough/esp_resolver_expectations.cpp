@@ -1,6 +1,7 @@
 #include "engine/passthrough/esp_resolver_parts.h"
 
 #include <algorithm>
+#include <utility>
 
 /// What IKE shows: whose child SA comes into being, and whose last message waits for another's.
 namespace engine::passthrough {
@@ -18,16 +19,18 @@ constexpr Duration kShortestTurn = 100ms;
 
 }  // namespace
 
-bool EspResolver::hasRoomForPending(const Host& host) const
+bool EspResolver::hasRoomForPending(const Host& host, Claim claim) const
 {
     const auto found = m_pendingsOf.find(host.client);
     return m_pendings < kMostPendings &&
+           (claim == Claim::Answered || m_unansweredPendings < kMostUnansweredPendings) &&
            (found == m_pendingsOf.end() || found->second < kMostPendingsOfClient);
 }
 
 void EspResolver::addPending(Instant now, Host& host, std::uint64_t exchange, bool complete)
 {
     const bool fromIke = exchange != 0;
+    const bool answered = fromIke && complete;
     if (!m_tidyAt) m_tidyAt = now + kTidy;
     for (Pending& pending : host.pendings) {
         // Several messages of one negotiation (EAP has many) are one expectation, also when
@@ -35,16 +38,19 @@ void EspResolver::addPending(Instant now, Host& host, std::uint64_t exchange, bo
         if (!fromIke || pending.exchange != exchange) continue;
         pending.since = now;
         pending.complete = pending.complete || complete;
+        if (answered && !std::exchange(pending.answered, true)) --m_unansweredPendings;
         pending.until = now + (pending.complete ? kCold : kHot);
         return;
     }
-    if (!hasRoomForPending(host)) return;
+    if (!hasRoomForPending(host, answered ? Claim::Answered : Claim::Unanswered)) return;
     Pending pending;
     pending.since = now;
     pending.exchange = exchange;
     pending.until = now + (complete ? kCold : kHot);
     pending.fromIke = fromIke;
     pending.complete = complete;
+    pending.answered = answered;
+    if (!answered) ++m_unansweredPendings;
     host.pendings.push_back(pending);
     ++m_pendings;
     ++m_pendingsOf[host.client];
@@ -52,6 +58,7 @@ void EspResolver::addPending(Instant now, Host& host, std::uint64_t exchange, bo
 
 void EspResolver::erasePending(Host& host, std::size_t index)
 {
+    if (!host.pendings[index].answered) --m_unansweredPendings;
     host.pendings.erase(host.pendings.begin() + static_cast<std::ptrdiff_t>(index));
     --m_pendings;
     const auto count = m_pendingsOf.find(host.client);
@@ -63,7 +70,7 @@ void EspResolver::erasePending(Host& host, std::size_t index)
 void EspResolver::ikeSeen(Instant now, EspPair pair, net::Ipv4Address client, tunnel::TunnelKey key,
                           Actions& actions)
 {
-    Group* const group = findOrMake(pair);
+    Group* const group = findOrMake(pair, Claim::Unanswered);
     if (group == nullptr) return;
     Host* const host = makeHost(*group, pair, client);
     if (host == nullptr) return;
@@ -102,13 +109,12 @@ void EspResolver::ikeGone(Instant now, EspPair pair, net::Ipv4Address client, Ac
 void EspResolver::childSa(Instant now, EspPair pair, net::Ipv4Address client,
                           std::uint64_t exchange, Agreement agreement)
 {
-    Group* const group = findOrMake(pair);
+    const bool complete = agreement == Agreement::Complete;
+    Group* const group = findOrMake(pair, complete ? Claim::Answered : Claim::Unanswered);
     if (group == nullptr) return;
     Host* const host = makeHost(*group, pair, client);
     if (host == nullptr) return;
-    const bool complete = agreement == Agreement::Complete;
     addPending(now, *host, exchange, complete);
-
     settle(now, *group);
 }
 
@@ -139,7 +145,7 @@ void EspResolver::roundTrip(EspPair pair, Duration duration)
 std::optional<std::uint32_t> EspResolver::gate(Instant now, EspPair pair, net::Ipv4Address client,
                                                std::uint64_t message, Actions& actions)
 {
-    Group* const group = findOrMake(pair);
+    Group* const group = findOrMake(pair, Claim::Unanswered);
     if (group == nullptr) return std::nullopt;
     expire(now, *group, actions);
     if (makeHost(*group, pair, client) == nullptr) return std::nullopt;

@@ -25,7 +25,7 @@ PortlessDecision EspResolver::decideOutbound(Instant now, const PortlessPacket& 
 {
     const EspPair pair = pairOf(packet);
     const std::uint32_t spi = wire::load32(packet.payload, 0);
-    Group* const group = findOrMake(pair);
+    Group* const group = findOrMake(pair, Claim::Unanswered);
     if (group == nullptr) return dropped(DropReason::HelperBudget);
     expire(now, *group, actions);
     const auto mode = m_policy.modeFor(net::VpnProtocol::IpsecEsp, packet.internal, pair.server);
@@ -50,7 +50,7 @@ PortlessDecision EspResolver::decideOutbound(Instant now, const PortlessPacket& 
         watchOutbound(now, pair, *group, *host, spi, actions);
         return deliveredTo(pair.server);
     }
-    if (host->pendings.empty() && !hasRoomForPending(*host)) {
+    if (host->pendings.empty() && !hasRoomForPending(*host, Claim::Unanswered)) {
         sweep(*group);
         if (group->hosts.empty()) m_groups.erase(pair);
         return dropped(DropReason::HelperBudget);

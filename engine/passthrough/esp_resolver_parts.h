@@ -29,11 +29,15 @@ inline constexpr Duration kTidy = 1s;
 
 // Bounds. An office has a few clients of one gateway; attackers get no more than this.
 inline constexpr std::size_t kMostGroups = 4096;
+/// The rest is kept for negotiations that the server has answered: sending a lot, under many
+/// addresses too, must not keep others from renewing their SAs.
+inline constexpr std::size_t kMostUnansweredGroups = 3072;
 inline constexpr std::size_t kMostHosts = 64;
 /// Of one client each way, alive or read from a saved state.
 inline constexpr std::size_t kMostSpis = 16;
 inline constexpr std::size_t kMostPendingsOfClient = 32;
 inline constexpr std::size_t kMostPendings = 4096;
+inline constexpr std::size_t kMostUnansweredPendings = 3072;
 inline constexpr std::size_t kMostTrials = 32;
 inline constexpr std::size_t kMostHeldOfGroup = 32;
 inline constexpr std::size_t kMostHeld = 256;

@@ -21,7 +21,7 @@ constexpr std::size_t kInbound = 4 + 4 + 1 + 4 + 4 + 8;
 void EspResolver::bindingRestored(Instant now, const PortlessBinding& binding)
 {
     const EspPair pair{binding.external, binding.server};
-    Group* const group = findOrMake(pair);
+    Group* const group = findOrMake(pair, Claim::Answered);
     Host* const host = group == nullptr ? nullptr : makeHost(*group, pair, binding.client);
     if (host == nullptr) return;
     host->key = binding.key;
@@ -47,7 +47,7 @@ void EspResolver::bindingRestored(Instant now, const PortlessBinding& binding)
 
 void EspResolver::ikeRestored(EspPair pair, net::Ipv4Address client, tunnel::TunnelKey key)
 {
-    Group* const group = findOrMake(pair);
+    Group* const group = findOrMake(pair, Claim::Answered);
     Host* const host = group == nullptr ? nullptr : makeHost(*group, pair, client);
     if (host == nullptr) return;
     host->ike = true;

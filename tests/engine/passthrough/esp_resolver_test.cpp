@@ -65,6 +65,7 @@ private Q_SLOTS:
     void blockMode_makesNoSession();
     void reservedSpi_isMalformed();
     void pendings_ofOneClient_areBounded();
+    void floodOfEsp_fromManyAddresses_leavesRoomForNegotiations();
     void restoredSpis_ofOneClient_areBoundedLikeLivingOnes();
     void espWithoutAnswer_isAFinding();
     void sameCalls_giveSameAnswers();
@@ -401,6 +402,51 @@ void EspResolverTest::pendings_ofOneClient_areBounded()
     packet.payload = bytes;
     const auto decision = resolver.decide(Instant{1h}, Direction::Outbound, packet, actions);
     QVERIFY(decision.kind == PortlessDecision::Kind::Deliver);
+}
+
+// Threat F9: expectations that nobody has answered do not keep others from renewing their SAs.
+void EspResolverTest::floodOfEsp_fromManyAddresses_leavesRoomForNegotiations()
+{
+    const policy::PassthroughPolicy policy;
+    EspResolver resolver(kSeed, policy);
+    Actions actions;
+    const auto outbound = [&](net::Ipv4Address client, net::Ipv4Address server, std::uint32_t spi) {
+        PortlessPacket packet;
+        packet.protocol = net::IpProtocol::Esp;
+        packet.internal = client;
+        packet.external = kExternal;
+        packet.remote = server;
+        const Bytes bytes = esp(spi, 1);
+        packet.payload = bytes;
+        actions.clear();
+        return resolver.decide(Instant{1h}, Direction::Outbound, packet, actions);
+    };
+    for (std::uint32_t i = 0; i < 250 * 40; ++i) {
+        outbound(net::Ipv4Address{0xc0a86401U + i / 40}, net::Ipv4Address{0x2e000000U + i},
+                 0x1000 + i);
+    }
+    QCOMPARE(resolver.sizes().pendings, std::size_t{3072});
+    QCOMPARE(resolver.sizes().groups, std::size_t{3072});
+    const EspPair pair{kExternal, kServer};
+    QVERIFY(outbound(clientAddress(0), kServer, 0x5000).reason == DropReason::HelperBudget);
+    // A server that has answered makes the difference.
+    resolver.childSa(Instant{1h}, pair, clientAddress(0), 77, EspResolver::Agreement::Possible);
+    QCOMPARE(resolver.sizes().pendings, std::size_t{3072});
+    resolver.childSa(Instant{1h}, pair, clientAddress(0), 77, EspResolver::Agreement::Complete);
+    QVERIFY(outbound(clientAddress(0), kServer, 0x5000).kind == PortlessDecision::Kind::Deliver);
+    PortlessPacket answer;
+    answer.protocol = net::IpProtocol::Esp;
+    answer.external = kExternal;
+    answer.remote = kServer;
+    const Bytes bytes = esp(0x6000, 1);
+    answer.payload = bytes;
+    const auto decision = resolver.decide(Instant{1h} + 20ms, Direction::Inbound, answer, actions);
+    QVERIFY(decision.kind == PortlessDecision::Kind::Deliver);
+    QCOMPARE(decision.recipients[0], clientAddress(0));
+    // What is over is given back, whatever kind it was.
+    resolver.handleTimeout(Instant{1h} + 11min, actions);
+    QCOMPARE(resolver.sizes().pendings, std::size_t{0});
+    QVERIFY(outbound(clientAddress(1), kServer, 0x5001).kind == PortlessDecision::Kind::Deliver);
 }
 
 void EspResolverTest::restoredSpis_ofOneClient_areBoundedLikeLivingOnes()
