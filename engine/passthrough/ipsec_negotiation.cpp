@@ -223,6 +223,12 @@ void IpsecInspector::State::readClear(FlowState& state, Direction direction,
                 state.flow.external.port.hostOrder(), packet, actions);
     }
     if (!responds) return;
+    if (clear.asksForCookie || clear.redirects) {
+        // A server under load, or one that sends its clients elsewhere: nothing is wrong yet.
+        event(state, EventKind::ControlMessage, direction,
+              static_cast<std::uint32_t>(header.exchange),
+              clear.asksForCookie ? ike::kCookie : ike::kRedirect, actions);
+    }
     if (clear.hasProposal) connection.settled = true;
     if (clear.hasProposal && header.version == Version::V1) {
         connection.hash = clear.proposal.integrity;

@@ -26,6 +26,8 @@ private Q_SLOTS:
     void espInUdpWithoutIke_isLikely();
     void ikeOverTcp_splitAnywhere_isRead();
     void clearNotices_explainFailures();
+    void cookieAndRedirect_areInTheTimeline_data();
+    void cookieAndRedirect_areInTheTimeline();
     void weakProposal_isAFinding();
     void upstreamNat_isFoundByTheHash();
     void silentServer_isAFinding();
@@ -607,6 +609,47 @@ void IpsecTest::clearNotices_explainFailures()
     first.udp(start, 0, Direction::Inbound, build(main));
     QCOMPARE(countFindings(first, tunnel::FindingKind::AuthenticationRefused), std::ptrdiff_t{1});
     QCOMPARE(countEvents(first, tunnel::EventKind::AuthenticationFailed), std::ptrdiff_t{1});
+}
+
+void IpsecTest::cookieAndRedirect_areInTheTimeline_data()
+{
+    QTest::addColumn<int>("notice");
+    QTest::newRow("COOKIE") << 16390;
+    QTest::newRow("REDIRECT") << 16407;
+    QTest::newRow("neither") << 16388;
+}
+
+void IpsecTest::cookieAndRedirect_areInTheTimeline()
+{
+    QFETCH(int, notice);
+    const policy::PassthroughPolicy policy;
+    FakeNat nat(policy);
+    const Instant start{1h};
+    nat.udp(start, 0, Direction::Outbound, build(saInit(100, 0)));
+    // RFC 7296 §2.6: no responder's SPI yet.
+    IkeMessage challenge = saInit(100, 0);
+    challenge.flags = 32;
+    challenge.payloads = {{41, notify(static_cast<std::uint16_t>(notice), Bytes(20, 9))}};
+    nat.udp(start + 20ms, 0, Direction::Inbound, build(challenge));
+    IkeMessage again = saInit(100, 0);
+    again.payloads.insert(again.payloads.begin(), challenge.payloads.front());
+    nat.udp(start + 30ms, 0, Direction::Outbound, build(again));
+    nat.udp(start + 50ms, 0, Direction::Inbound, build(saInit(100, 101)));
+    const auto told = std::ranges::count_if(nat.observations, [&](const auto& seen) {
+        return seen.kind == tunnel::Observation::Kind::Event &&
+               seen.event == tunnel::EventKind::ControlMessage &&
+               seen.b == static_cast<std::uint32_t>(notice);
+    });
+    QCOMPARE(told, std::ptrdiff_t{notice == 16388 ? 0 : 1});
+    // It is one tunnel that goes on, and nothing to worry about.
+    std::set<tunnel::TunnelKey> keys;
+    for (const auto& seen : nat.observations) {
+        keys.insert(seen.key);
+        QVERIFY(seen.kind != tunnel::Observation::Kind::Ended);
+        QVERIFY(seen.kind != tunnel::Observation::Kind::Finding);
+        QVERIFY(seen.kind != tunnel::Observation::Kind::Retransmit);
+    }
+    QCOMPARE(keys.size(), std::size_t{1});
 }
 
 void IpsecTest::weakProposal_isAFinding()
