@@ -106,6 +106,7 @@ void TunnelTable::touch(Record& record)
     const Instant due = record.everReported && !record.over ? record.reported + kReportInterval
                                                             : Instant{Duration::min()};
     m_newsDue = std::min(m_newsDue, due);
+    m_newsAfterwards = std::min(m_newsAfterwards, due);  // the round may be past it
 }
 
 // Observations --------------------------------------------------------------------------------
@@ -525,9 +526,10 @@ std::optional<Tunnel> TunnelTable::find(std::uint64_t serial) const
 
 void TunnelTable::takeNews(Instant now, std::vector<Tunnel>& changed, std::vector<Tunnel>& ended)
 {
-    m_newsDue = Instant{Duration::max()};
-    std::vector<std::uint32_t> waiting;
-    for (const std::uint32_t index : m_dirty) {
+    if (m_newsAt == 0) m_newsAfterwards = Instant{Duration::max()};
+    for (std::size_t looked = 0; looked < kLookedAtPerCall && m_newsAt < m_dirty.size();
+         ++looked, ++m_newsAt) {
+        const std::uint32_t index = m_dirty[m_newsAt];
         Record& record = m_records[index];
         if (!record.used || !record.dirty) {
             record.dirty = false;
@@ -540,8 +542,8 @@ void TunnelTable::takeNews(Instant now, std::vector<Tunnel>& changed, std::vecto
             continue;
         }
         if (record.everReported && now - record.reported < kReportInterval) {
-            m_newsDue = std::min(m_newsDue, record.reported + kReportInterval);
-            waiting.push_back(index);
+            m_newsAfterwards = std::min(m_newsAfterwards, record.reported + kReportInterval);
+            m_dirty[m_newsKept++] = index;
             continue;
         }
         record.dirty = false;
@@ -549,7 +551,10 @@ void TunnelTable::takeNews(Instant now, std::vector<Tunnel>& changed, std::vecto
         record.reported = now;
         changed.push_back(summed(record));
     }
-    std::swap(m_dirty, waiting);
+    if (m_newsAt < m_dirty.size()) return;  // still due: the next call goes on
+    m_dirty.resize(m_newsKept);
+    m_newsAt = m_newsKept = 0;
+    m_newsDue = m_dirty.empty() ? Instant{Duration::max()} : m_newsAfterwards;
 }
 
 }  // namespace engine::tunnel

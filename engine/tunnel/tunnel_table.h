@@ -142,10 +142,12 @@ public:
     void noteAll(Instant now, EventKind event);
 
     /// What has changed since it was last asked: each tunnel at most once per kReportInterval, each
-    /// ending exactly once. Cheap to ask for after every packet.
+    /// ending exactly once. Cheap to ask for after every packet. Does a bounded amount of work:
+    /// when there is more, hasNews() stays true.
     [[nodiscard]] bool hasNews(Instant now) const { return now >= m_newsDue; }
     void takeNews(Instant now, std::vector<Tunnel>& changed, std::vector<Tunnel>& ended);
 
+    /// Bounded, too: when more is due, nextTimeout() is not after `now`.
     void handleTimeout(Instant now);
     [[nodiscard]] std::optional<Instant> nextTimeout() const;
 
@@ -285,7 +287,13 @@ private:
     std::unordered_map<std::uint32_t, std::uint32_t> m_perDevice;  ///< records of each device
     std::vector<std::uint32_t> m_dirty;
     Instant m_newsDue{Duration::max()};
+    // How far the round over m_dirty has come, and what it leaves for the next one.
+    std::size_t m_newsAt = 0;
+    std::size_t m_newsKept = 0;
+    Instant m_newsAfterwards{Duration::max()};
     Instant m_sweepDue{Duration::max()};
+    std::size_t m_sweepAt = 0;  ///< how far the round over m_records has come
+    Instant m_sweepBegan;
     Instant m_fullUntil;  ///< no room was found; not to be searched again before
     std::uint64_t m_nextSerial = 1;
     std::uint32_t m_live = 0;

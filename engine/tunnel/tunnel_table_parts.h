@@ -15,6 +15,8 @@ using namespace std::chrono_literals;
 
 // Ours.
 inline constexpr Duration kSweepInterval = 1s;
+/// Tunnels that one call tells of or looks after, so that thousands of them cause no pause.
+inline constexpr std::size_t kLookedAtPerCall = 64;
 inline constexpr std::size_t kMostTextOctets = 64;
 inline constexpr std::size_t kMostFindings = kFindingKindCount;
 inline constexpr std::size_t kMostProofs = 2;

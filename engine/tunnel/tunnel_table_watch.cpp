@@ -11,13 +11,15 @@ using namespace table;
 void TunnelTable::handleTimeout(Instant now)
 {
     if (now < m_sweepDue) return;
-    bool any = false;
-    for (Record& record : m_records) {
-        if (!record.used) continue;
-        sweep(now, record);
-        any = any || record.used;
+    if (m_sweepAt == 0) m_sweepBegan = now;
+    for (std::size_t looked = 0; looked < kLookedAtPerCall && m_sweepAt < m_records.size();
+         ++looked, ++m_sweepAt) {
+        if (m_records[m_sweepAt].used) sweep(now, m_records[m_sweepAt]);
     }
-    m_sweepDue = any ? now + kSweepInterval : Instant{Duration::max()};
+    if (m_sweepAt < m_records.size()) return;  // still due: the next call goes on
+    m_sweepAt = 0;
+    const bool any = m_freeRecords.size() < m_records.size();
+    m_sweepDue = any ? m_sweepBegan + kSweepInterval : Instant{Duration::max()};
 }
 
 std::optional<Instant> TunnelTable::nextTimeout() const

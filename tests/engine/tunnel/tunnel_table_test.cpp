@@ -2,6 +2,7 @@
 
 #include <QTest>
 
+#include <algorithm>
 #include <array>
 #include <vector>
 
@@ -132,6 +133,7 @@ private Q_SLOTS:
     void held_keepsThePhase_releaseGivesItBack_dropRefuses();
     void lastSessionGone_endsTheTunnel_byItsCause();
     void ended_isReportedOnce_andForgottenAfterAMinute();
+    void thousandsOfTunnels_areToldOfAndSweptAFewAtATime();
     void changes_areReportedFourTimesASecond();
     void merge_movesSessions_andKeepsBothKeys();
     void timeline_whenFull_keepsItsEnds();
@@ -466,6 +468,67 @@ void TunnelTableTest::ended_isReportedOnce_andForgottenAfterAMinute()
     f.go(5s);
     f.table.takeNews(f.now, changed, ended);
     QVERIFY(!f.table.nextTimeout().has_value());
+}
+
+// Thousands of tunnels cost a bounded amount of work per call, and each is told of all the same.
+void TunnelTableTest::thousandsOfTunnels_areToldOfAndSweptAFewAtATime()
+{
+    constexpr std::uint32_t kTunnels = 1000;
+    constexpr std::size_t kFew = 64;
+    TunnelTable table{HashKey{1, 2}};
+    Instant now = kStart;
+    for (std::uint32_t i = 0; i < kTunnels; ++i) {
+        const TunnelKey key{net::Ipv4Address{kDevice.hostOrder() + i / 100}, kServer, i};
+        table.apply(now, labelled(key, VpnProtocol::WireGuard, Confidence::Certain));
+    }
+    std::vector<std::uint32_t> timesChanged(kTunnels + 1);
+    std::vector<std::uint32_t> timesEnded(kTunnels + 1);
+    std::size_t most = 0;
+    const auto tell = [&] {
+        int calls = 0;
+        while (table.hasNews(now) && ++calls < 1000) {
+            std::vector<Tunnel> changed;
+            std::vector<Tunnel> ended;
+            table.takeNews(now, changed, ended);
+            most = std::max(most, changed.size() + ended.size());
+            for (const Tunnel& tunnel : changed)
+                ++timesChanged[tunnel.serial];
+            for (const Tunnel& tunnel : ended)
+                ++timesEnded[tunnel.serial];
+        }
+        return calls < 1000;
+    };
+    QVERIFY(tell());
+    QVERIFY(std::all_of(timesChanged.begin() + 1, timesChanged.end(),
+                        [](std::uint32_t times) { return times == 1; }));
+    // No session ever came: all give up in the same second.
+    now += 2min;
+    std::size_t mostSwept = 0;
+    int calls = 0;
+    for (std::size_t overSoFar = 0; overSoFar < kTunnels; ++calls) {
+        QVERIFY(calls < 100);
+        QVERIFY(*table.nextTimeout() <= now);
+        table.handleTimeout(now);
+        const auto tunnels = table.tunnels();
+        const auto over = static_cast<std::size_t>(
+            std::count_if(tunnels.begin(), tunnels.end(),
+                          [](const Tunnel& tunnel) { return isOver(tunnel.phase); }));
+        mostSwept = std::max(mostSwept, over - overSoFar);
+        overSoFar = over;
+        // Somebody asks between two calls, as the engine does.
+        if (calls == 3) QVERIFY(tell());
+    }
+    QVERIFY(tell());
+    QVERIFY(std::all_of(timesEnded.begin() + 1, timesEnded.end(),
+                        [](std::uint32_t times) { return times == 1; }));
+    QVERIFY2(mostSwept <= kFew, qPrintable(QString::number(mostSwept)));
+    QVERIFY2(most <= kFew, qPrintable(QString::number(most)));
+    QVERIFY(*table.nextTimeout() > now);
+    for (int i = 0; i < 100 && table.nextTimeout(); ++i) {
+        now = std::max(now, *table.nextTimeout());
+        table.handleTimeout(now);
+        if (i % 7 == 0) QVERIFY(tell());
+    }
 }
 
 void TunnelTableTest::changes_areReportedFourTimesASecond()
