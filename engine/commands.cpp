@@ -2,6 +2,7 @@
 #include "engine/wire/builder.h"
 
 #include <algorithm>
+#include <limits>
 
 /// Wishes: each is checked whole before anything changes.
 namespace engine {
@@ -149,7 +150,7 @@ Result<void, CommandError> Engine::State::applyCommand(Instant now, const Comman
                         }
                     }
                 }
-                if (parked) unpark(now, output);
+                if (parked) unpark(now, std::numeric_limits<std::uint32_t>::max(), output);
                 const auto before = slots;
                 config.oneToOnes = wish.oneToOnes;
                 rebuildSlots();
@@ -291,6 +292,7 @@ Result<void, CommandError> Engine::State::setExternal(Instant now, const Externa
         if (!config.external.addresses.empty()) {
             parked = true;
             parkedUntil = now + kParkTime;
+            unparkAt = 0;
             emitEvent(now, output, event);
         }
         config.external = side;
@@ -324,13 +326,16 @@ Result<void, CommandError> Engine::State::setExternal(Instant now, const Externa
     return {};
 }
 
-void Engine::State::unpark(Instant now, Output& output)
+void Engine::State::unpark(Instant now, std::uint32_t most, Output& output)
 {
+    const std::uint64_t before = counters.sessionsEnded;
+    for (; unparkAt < sessions.touched(); ++unparkAt) {
+        if (!sessions.detail(unparkAt).has(df::kUsed)) continue;
+        if (counters.sessionsEnded - before >= most) return;  // the next call goes on
+        tellReset(now, unparkAt, output);
+        close(now, unparkAt, FlowEnd::AddressLost, output);
+    }
     parked = false;
-    forEachSession([&](std::uint32_t index) {
-        tellReset(now, index, output);
-        close(now, index, FlowEnd::AddressLost, output);
-    });
     rebuildSlots();
 }
 

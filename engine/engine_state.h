@@ -258,8 +258,8 @@ struct Engine::State {
     // commands.cpp
     Result<void, CommandError> applyCommand(Instant now, const Command& command, Output& output);
     Result<void, CommandError> setExternal(Instant now, const ExternalSide& side, Output& output);
-    /// The address has stayed away: its sessions end.
-    void unpark(Instant now, Output& output);
+    /// The address has stayed away: its sessions end, no more than `most` of them in this call.
+    void unpark(Instant now, std::uint32_t most, Output& output);
     Result<void, CommandError> setForwards(Instant now,
                                            const std::vector<policy::PortForward>& forwards,
                                            Output& output);
@@ -328,10 +328,13 @@ struct Engine::State {
     std::size_t sharedSlots = 0;
     bool parked = false;  ///< no external address; sessions wait for the one they had
     Instant parkedUntil;
+    std::uint32_t unparkAt = 0;  ///< how far unpark() has come
     Duration shortestIdle{0};
     std::unordered_map<std::uint32_t, passthrough::PortlessBinding> bindings;  ///< by session
     std::unordered_multimap<passthrough::FlowId, std::uint32_t> children;      ///< by master
     std::unordered_map<std::uint32_t, ForwardState> forwards;                  ///< by rule
+    /// By attachment of `tunnels`: the session that has it, or had it once.
+    std::vector<std::uint32_t> attachedSessions;
     std::vector<std::uint32_t> ending;  ///< mappings without holders that still have sessions
     std::vector<HeldPacket> held;
     std::size_t heldBytes = 0;
@@ -361,8 +364,9 @@ inline constexpr Duration kHeldAtMost = std::chrono::seconds(2);
 /// Ours: sessions wait so long for an external address that is gone; it often comes back at once,
 /// after a new lease or a loose plug.
 inline constexpr Duration kParkTime = std::chrono::seconds(30);
-/// Ours: expiries of one call, so that no pause of a millisecond ever comes of it.
-inline constexpr std::uint32_t kExpiriesPerCall = 400;
+/// Ours: expiries of one call, so that no pause of a millisecond ever comes of it, also when all of
+/// them are of tunnels, which end more slowly.
+inline constexpr std::uint32_t kExpiriesPerCall = 128;
 /// Ours: how many sessions go at once with the mapping they use. Whoever may send to a mapping can
 /// make tens of thousands of them; an ordinary one has a handful.
 inline constexpr std::uint32_t kEndedWithMapping = 16;

@@ -179,7 +179,7 @@ void Engine::State::timeout(Instant now, Output& output)
             resolveHold(now, static_cast<net::VpnProtocol>(i), ResolveHold::How::Drop, output);
         }
     }
-    if (parked && parkedUntil <= now) unpark(now, output);
+    if (parked && parkedUntil <= now) unpark(now, kExpiriesPerCall, output);
     reportTunnels(now, output);
 }
 
@@ -259,9 +259,14 @@ Snapshot Engine::State::snapshot(Instant now) const
     snapshot.tunnels = tunnels.tunnels();
     // When the longest-lived session of each tunnel would expire.
     std::unordered_map<std::uint64_t, Instant> expiries;
-    for (std::uint32_t i = 0; i < sessions.touched() && tunnels.size() > 0; ++i) {
+    for (std::uint32_t attachment = 0; attachment < attachedSessions.size(); ++attachment) {
+        const std::uint32_t i = attachedSessions[attachment];
+        if (i == nat::FlatIndex::kNone) continue;
         const nat::Session& session = sessions[i];
-        if (!session.has(sf::kAttached) || !sessions.detail(i).has(df::kUsed)) continue;
+        if (!session.has(sf::kAttached) || !sessions.detail(i).has(df::kUsed) ||
+            attachmentOf(i).index != attachment) {
+            continue;
+        }
         Instant& latest = expiries[tunnels.serialOf(attachmentOf(i))];
         latest = std::max(latest, session.lastPacket + idleOf(i));
     }

@@ -362,6 +362,10 @@ bool Engine::State::attach(Instant now, std::uint32_t index, const tunnel::Tunne
     rest.attachmentIndex = static_cast<std::uint16_t>(id.index);
     rest.attachmentGeneration = id.generation;
     session.flags |= sf::kAttached;
+    if (attachedSessions.size() <= id.index) {
+        attachedSessions.resize(std::size_t{id.index} + 1, nat::FlatIndex::kNone);
+    }
+    attachedSessions[id.index] = index;
     return true;
 }
 

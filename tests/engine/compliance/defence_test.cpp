@@ -343,7 +343,7 @@ private Q_SLOTS:
             const auto late = bed.udpIn(at(kServer, 60000), external);
             QVERIFY(told(late.dropped(DropReason::NoMapping), late));
         }
-        QVERIFY2(most <= 432, qPrintable(QString("%1 at once").arg(most)));
+        QVERIFY2(most <= 160, qPrintable(QString("%1 at once").arg(most)));
         QCOMPARE(bed.sessions(), std::size_t{0});
         QCOMPARE(bed.mappings(), std::size_t{0});
     }

@@ -211,6 +211,38 @@ private Q_SLOTS:
         QVERIFY(bed.udpOut(at(kAnna, 5001), at(kServer, 53)).outside());
     }
 
+    // Thousands of sessions end a few at a time, and an address that is back meanwhile saves the
+    // rest of them.
+    void externalAddress_thatStaysAway_endsThousandsOfSessionsAFewAtATime()
+    {
+        Bed bed;
+        for (unsigned i = 0; i < 4000; ++i)
+            QVERIFY(bed.udpOut(at(host(20 + i % 100), 2000 + i / 100), at(kServer, 53)).outside());
+        QVERIFY(bed.apply(SetExternalSide{side({})}).has_value());
+        bed.leap(31s);
+        const auto step = [&] {
+            const std::size_t before = bed.sessions();
+            engine::Output output;
+            bed.engine().handleTimeout(bed.now, output);
+            return before - bed.sessions();
+        };
+        for (int i = 0; i < 3; ++i) {
+            const std::size_t ended = step();
+            QVERIFY2(ended > 0 && ended <= 160, qPrintable(QString::number(ended)));
+            QVERIFY(*bed.engine().nextTimeout() <= bed.now);
+            QVERIFY(bed.udpOut(at(kAnna, 7), at(kServer, 53)).dropped(DropReason::ExternalDown));
+        }
+        const std::size_t left = bed.sessions();
+        QVERIFY(left > 2000);
+        QVERIFY(bed.apply(SetExternalSide{side({kExternal})}).has_value());
+        QCOMPARE(bed.sessions(), left);
+        // Once more, to the end.
+        QVERIFY(bed.apply(SetExternalSide{side({})}).has_value());
+        bed.pass(31s);
+        QCOMPARE(bed.sessions(), std::size_t{0});
+        QCOMPARE(bed.mappings(), std::size_t{0});
+    }
+
     void restart_keepsEveryKindOfSession()
     {
         EngineConfig config = usual();
