@@ -341,6 +341,7 @@ void Engine::State::unpark(Instant now, std::uint32_t most, Output& output)
 
 void Engine::State::rebuildSlots()
 {
+    callers.clear();
     for (ExternalSlot& slot : slots) {
         const auto& addresses = config.external.addresses;
         if (slot.used &&

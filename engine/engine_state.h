@@ -136,6 +136,10 @@ struct Engine::State {
     /// Whether the second half of a hairpinned packet is meant for this session.
     [[nodiscard]] bool mayTake(const Walk& walk, std::uint32_t index) const;
     Verdict deliverToForward(Walk& walk, const policy::PortForward& forward);
+    /// What is for a 1:1 address and belongs to no tunnel is its owner's; none if nobody owns it.
+    std::optional<Verdict> deliverToOwner(Walk& walk, DropReason reason);
+    /// Without a session, to a device that has a rule for it.
+    Verdict deliverUninvited(Walk& walk, net::Ipv4Address device);
     void bind(Instant now, const passthrough::PortlessBinding& binding);
     void unbind(Instant now, const passthrough::PortlessUnbinding& unbinding, Output& output);
 
@@ -179,6 +183,7 @@ struct Engine::State {
     std::optional<DropReason> admit(Instant now, std::uint16_t device, Output& output,
                                     std::optional<net::Port>* reuse, net::IpProtocol protocol,
                                     bool needsPort);
+    std::optional<DropReason> admitUninvited(Instant now, std::uint16_t device, Output& output);
     void join(std::uint32_t index, std::uint32_t mapping, bool holds, const Ahead* ahead = nullptr);
     void confine(std::uint32_t index);
     void close(Instant now, std::uint32_t index, passthrough::FlowEnd end, Output& output);
@@ -214,8 +219,14 @@ struct Engine::State {
     [[nodiscard]] tunnel::AttachmentId attachmentOf(std::uint32_t index) const;
     bool attach(Instant now, std::uint32_t index, const tunnel::TunnelKey& key,
                 tunnel::SequenceKind sequence, tunnel::Carries carries);
-    void markUnanswered(std::uint32_t index);
-    void unmarkUnanswered(std::uint32_t index);
+    void putOnProbation(std::uint32_t index);
+    void endProbation(std::uint32_t index);
+    [[nodiscard]] nat::Device::Probation& probationOf(std::uint32_t index);
+    /// By which of our addresses a device talks to this remote.
+    [[nodiscard]] std::uint8_t slotToward(Instant now, std::uint16_t device,
+                                          net::Ipv4Address remote);
+    /// A remote has called a device by this address, so the device answers by it.
+    void noteCaller(Instant now, std::uint16_t device, net::Ipv4Address remote, std::uint8_t slot);
     void refreshAttention(std::uint32_t index);
     [[nodiscard]] std::uint32_t sessionLimit(net::Ipv4Address device) const;
     [[nodiscard]] std::uint32_t portLimit() const;
@@ -335,6 +346,13 @@ struct Engine::State {
     std::unordered_map<std::uint32_t, ForwardState> forwards;                  ///< by rule
     /// By attachment of `tunnels`: the session that has it, or had it once.
     std::vector<std::uint32_t> attachedSessions;
+    struct Caller {
+        std::uint8_t slot = 0;
+        Instant lastSeen;
+    };
+    /// By device and remote: those that called by another address than the device's own.
+    std::unordered_map<std::uint64_t, Caller> callers;
+    Instant callersTidied;
     std::vector<std::uint32_t> ending;  ///< mappings without holders that still have sessions
     std::vector<HeldPacket> held;
     std::size_t heldBytes = 0;
@@ -357,6 +375,10 @@ struct Engine::State {
 // Ours. A device that asks for more than this at once is refused one by one, the counters know all.
 /// Errors of others about one session that are passed on in a second (RFC 5927 §7).
 inline constexpr std::uint8_t kIcmpErrorsPerSecond = 100;
+/// Ours: what outside has begun, and not shown to be real yet, has so much of a device's share.
+inline constexpr std::uint32_t kUninvitedShare = 4;
+/// Ours: callers of servers inside that are remembered because there are several addresses.
+inline constexpr std::size_t kMostCallers = 4096;
 inline constexpr std::uint32_t kEventsPerSecond = 2000;
 inline constexpr std::size_t kMostHeldPackets = 256;
 inline constexpr std::size_t kMostHeldBytes = 512 * 1024;

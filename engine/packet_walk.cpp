@@ -162,6 +162,7 @@ Verdict Engine::State::translate(Walk& walk, std::uint32_t index, Direction dire
         return drop(walk, DropReason::TtlExpired);
     }
     bool refresh = outward || (config.nat.inboundRefresh && session.has(sf::kOutboundSeen));
+    bool plausible = true;  // not made up by somebody who only knows the endpoints
     const wire::Extent extent =
         walk.ip.isFragment() ? wire::Extent::Beginning : wire::Extent::Whole;
     switch (session.protocol) {
@@ -173,12 +174,14 @@ Verdict Engine::State::translate(Walk& walk, std::uint32_t index, Direction dire
         switch (session.window.observe(direction, *tcp, extent)) {
         case nat::WindowVerdict::OutOfWindow: return drop(walk, DropReason::TcpOutOfWindow);
         case nat::WindowVerdict::InexactReset: return drop(walk, DropReason::TcpInexactReset);
-        case nat::WindowVerdict::Challenge: refresh = false; break;
+        case nat::WindowVerdict::Challenge: refresh = plausible = false; break;
         case nat::WindowVerdict::Reopened:
         case nat::WindowVerdict::Ok: {
             const bool reopened = session.tcpState != nat::TcpState::Established &&
                                   nat::next(session.tcpState, event) == nat::TcpState::Established;
             const nat::TcpState after = nat::next(session.tcpState, event);
+            plausible = event != nat::TcpEvent::Reset && event != nat::TcpEvent::InboundSyn &&
+                        after != nat::TcpState::InboundInit;
             // A reset that changes nothing keeps nothing alive (RFC 7857 §7.1).
             refresh = event != nat::TcpEvent::Reset;
             if (after != session.tcpState || reopened) {
@@ -231,9 +234,15 @@ Verdict Engine::State::translate(Walk& walk, std::uint32_t index, Direction dire
     case IpProtocol::UdpLite: break;
     }
     if (refresh) session.lastPacket = walk.now;
-    if (!session.has(sf::kAnswered) && outward != session.has(sf::kOutboundFirst)) {
-        session.flags |= sf::kAnswered;
-        unmarkUnanswered(index);
+    if (!session.has(sf::kAnswered)) {
+        if (outward != session.has(sf::kOutboundFirst)) {
+            session.flags |= sf::kAnswered;
+            if (!outward) endProbation(index);
+        }
+    } else if (!outward && plausible && session.has(sf::kAttention) &&
+               !session.has(sf::kOutboundFirst)) {
+        // Whoever began outside speaks again after an answer, so it is there.
+        endProbation(index);
     }
     if (outward && !session.has(sf::kOutboundSeen)) {
         session.flags |= sf::kOutboundSeen;
@@ -422,7 +431,7 @@ Verdict Engine::State::redirect(Walk& walk, passthrough::FlowId flow)
     }
     session.lastPacket = walk.now;
     session.flags |= sf::kAnswered;
-    unmarkUnanswered(*index);
+    endProbation(*index);
     return emit(walk, *index, Direction::Inbound);
 }
 
@@ -599,7 +608,8 @@ Verdict Engine::State::missInbound(Walk& walk, net::Endpoint external, net::Endp
     }
     // Making room may end the very session that holds the mapping.
     if (wish.mapping) ++mappings[*wish.mapping].holders;
-    const auto reason = admit(walk.now, *device, walk.output, nullptr, protocol, false);
+    const auto reason = admitUninvited(walk.now, *device, walk.output);
+    if (wish.forward != 0 && !walk.hairpin) noteCaller(walk.now, *device, source, *slot);
     const Opened opened =
         reason ? Opened{std::nullopt, *reason} : open(walk.now, wish, *device, walk.output);
     const bool alive =

@@ -27,6 +27,31 @@ std::uint8_t variantOf(const passthrough::Discriminator& discriminator)
     return static_cast<std::uint8_t>(discriminator.variant);
 }
 
+/// Whose switch a packet of this protocol obeys when no tunnel has claimed it.
+std::optional<net::VpnProtocol> tunnelOf(IpProtocol protocol, wire::ConstBytes payload)
+{
+    switch (protocol) {
+    case IpProtocol::Gre: {
+        const bool enhanced = payload.size() > 1 && (payload[1] & 7U) == 1;
+        return enhanced ? net::VpnProtocol::Pptp : net::VpnProtocol::Gre;
+    }
+    case IpProtocol::Esp: return net::VpnProtocol::IpsecEsp;
+    case IpProtocol::IpIp: return net::VpnProtocol::IpIp;
+    case IpProtocol::SixInFour: return net::VpnProtocol::SixInFour;
+    case IpProtocol::EtherIp: return net::VpnProtocol::EtherIp;
+    case IpProtocol::L2tpV3: return net::VpnProtocol::L2tpV3;
+    case IpProtocol::Tcp:
+    case IpProtocol::Udp:
+    case IpProtocol::Icmp:
+    case IpProtocol::Dccp:
+    case IpProtocol::Ah:
+    case IpProtocol::IpComp:
+    case IpProtocol::Sctp:
+    case IpProtocol::UdpLite: return std::nullopt;
+    }
+    return std::nullopt;
+}
+
 }  // namespace
 
 Verdict Engine::State::portless(Walk& walk, Direction direction)
@@ -125,7 +150,7 @@ Verdict Engine::State::decidePortless(Walk& walk, Direction direction)
         if (rule != nullptr && rule->access == policy::DeviceAccess::Block) {
             return refuse(walk, DropReason::DeniedByPolicy);
         }
-        const std::uint8_t slot = pair(*device);
+        const std::uint8_t slot = slotToward(walk.now, *device, walk.ip.destination());
         if (!slots[slot].used) return refuse(walk, DropReason::ExternalDown);
         packet.internal = source;
         packet.external = slots[slot].address;
@@ -166,6 +191,7 @@ Verdict Engine::State::decidePortless(Walk& walk, Direction direction)
     case passthrough::PortlessDecision::Kind::Drop: {
         // A forward of the whole protocol serves what no tunnel has claimed.
         if (!outward && !walk.hairpin) {
+            if (const auto verdict = deliverToOwner(walk, decision.reason)) return *verdict;
             for (const policy::PortForward& forward : config.portForwards) {
                 if (forward.enabled && forward.protocol == protocol &&
                     forward.allowedRemotes.contains(packet.remote)) {
@@ -235,15 +261,41 @@ void Engine::State::deliverPortless(
     ++counters.inbound.packets;
 }
 
-Verdict Engine::State::deliverToForward(Walk& walk, const policy::PortForward& forward)
+Verdict Engine::State::deliverUninvited(Walk& walk, net::Ipv4Address recipient)
 {
-    if (const auto* rule = ruleOf(forward.internalAddress);
+    if (const auto* rule = ruleOf(recipient);
         rule != nullptr && rule->access == policy::DeviceAccess::Block) {
         return drop(walk, DropReason::DeniedByPolicy);
     }
-    ++forwards[forward.id].hits;
-    deliverPortless(walk, forward.internalAddress, std::nullopt);
+    const auto slot = slotOf(walk.ip.destination());
+    const auto device = devices.findOrMake(walk.now, recipient);
+    if (slot && device && !walk.hairpin) {
+        noteCaller(walk.now, *device, walk.ip.source(), *slot);
+    }
+    deliverPortless(walk, recipient, std::nullopt);
     return Verdict::forward(PortId::Internal);
+}
+
+Verdict Engine::State::deliverToForward(Walk& walk, const policy::PortForward& forward)
+{
+    const Verdict verdict = deliverUninvited(walk, forward.internalAddress);
+    if (verdict.kind == Verdict::Kind::Forward) ++forwards[forward.id].hits;
+    return verdict;
+}
+
+std::optional<Verdict> Engine::State::deliverToOwner(Walk& walk, DropReason reason)
+{
+    // Not what somebody has forged, nor what the user has switched off.
+    const bool unclaimed = reason == DropReason::EspNoOwner || reason == DropReason::GreNoCall ||
+                           reason == DropReason::NoMapping;
+    const auto slot = slotOf(walk.ip.destination());
+    if (!unclaimed || !slot || slots[*slot].oneToOne.isUnspecified()) return std::nullopt;
+    const auto kind = tunnelOf(walk.ip.protocol(), walk.ip.payload());
+    if (!kind || config.passthrough.modeFor(*kind, slots[*slot].oneToOne, walk.ip.source()) ==
+                     policy::PassthroughMode::Block) {
+        return std::nullopt;
+    }
+    return deliverUninvited(walk, slots[*slot].oneToOne);
 }
 
 /// The first half of a packet that no session knows: it leaves by our address and comes back in.

@@ -298,8 +298,7 @@ std::optional<std::uint32_t> Engine::State::restore(Instant now, const SavedSess
     if (one.hasIn) sessions.link(*index, Direction::Inbound);
     ++devices[*device].sessions;
     // As open() does: what nobody has answered makes room, what a rule confines stays confined.
-    if (!isPortlessKind && session.has(sf::kOutboundFirst) && !session.has(sf::kAnswered))
-        markUnanswered(*index);
+    if (!isPortlessKind && !session.has(sf::kAnswered)) putOnProbation(*index);
     if (!isPortlessKind) confine(*index);
     if (one.share) {
         (void)attach(now, *index, one.share->key, one.share->sequence, one.share->carries);

@@ -118,6 +118,35 @@ std::uint8_t Engine::State::pair(std::uint16_t device)
     return owner.externalSlot;
 }
 
+std::uint8_t Engine::State::slotToward(Instant now, std::uint16_t device, net::Ipv4Address remote)
+{
+    const std::uint8_t own = pair(device);
+    if (callers.empty()) return own;
+    const auto found = callers.find((std::uint64_t{devices[device].address.hostOrder()} << 32) |
+                                    remote.hostOrder());
+    if (found == callers.end()) return own;
+    found->second.lastSeen = now;
+    return found->second.slot;
+}
+
+void Engine::State::noteCaller(Instant now, std::uint16_t device, net::Ipv4Address remote,
+                               std::uint8_t slot)
+{
+    const std::uint64_t key =
+        (std::uint64_t{devices[device].address.hostOrder()} << 32) | remote.hostOrder();
+    if (slot == pair(device)) {
+        callers.erase(key);
+        return;
+    }
+    if (callers.size() >= kMostCallers && now - callersTidied >= std::chrono::seconds(1)) {
+        callersTidied = now;
+        std::erase_if(callers, [&](const auto& entry) {
+            return now - entry.second.lastSeen >= config.nat.timers.portless;
+        });
+    }
+    if (callers.size() < kMostCallers || callers.contains(key)) callers[key] = {slot, now};
+}
+
 /// Whether this device may have one more session (and a port for it). Makes room among the device's
 /// own unanswered sessions if it must, never among anybody else's.
 std::optional<DropReason> Engine::State::admit(Instant now, std::uint16_t device, Output& output,
@@ -139,7 +168,11 @@ std::optional<DropReason> Engine::State::admit(Instant now, std::uint16_t device
     const bool portsUsedUp =
         needsPort && owner.ports[nat::MappingTable::lane(protocol)] >= portLimit();
     if (!full && !portsUsedUp) return std::nullopt;
-    if (owner.oldestUnanswered == nat::FlatIndex::kNone) {
+    if (full && owner.uninvited.size > 0) {
+        close(now, owner.uninvited.oldest, FlowEnd::Expired, output);
+        if (!portsUsedUp) return std::nullopt;
+    }
+    if (owner.unanswered.size == 0) {
         return full && sessions.size() >= sessions.capacity() &&
                        owner.sessions < sessionLimit(owner.address)
                    ? DropReason::SessionTableFull
@@ -147,7 +180,7 @@ std::optional<DropReason> Engine::State::admit(Instant now, std::uint16_t device
     }
     // The port of the evicted session goes on to the new one, so that a flood of unanswered flows
     // does not fill the pool's quarantine.
-    const std::uint32_t victim = owner.oldestUnanswered;
+    const std::uint32_t victim = owner.unanswered.oldest;
     const nat::SessionDetail& rest = sessions.detail(victim);
     const std::uint32_t mapping = rest.mapping;
     const bool last = mapping != nat::FlatIndex::kNone && mappings[mapping].sessions == 1 &&
@@ -159,6 +192,24 @@ std::optional<DropReason> Engine::State::admit(Instant now, std::uint16_t device
     } else if (portsUsedUp && owner.ports[nat::MappingTable::lane(protocol)] >= portLimit()) {
         return DropReason::QuotaDevice;
     }
+    return std::nullopt;
+}
+
+/// The same for a session that begins outside. Strangers make room among themselves, so that they
+/// take neither the device's own sessions nor more than a part of its share.
+std::optional<DropReason> Engine::State::admitUninvited(Instant now, std::uint16_t device,
+                                                        Output& output)
+{
+    nat::Device& owner = devices[device];
+    owner.lastSeen = now;
+    const std::uint32_t limit = sessionLimit(owner.address);
+    const bool tableFull = sessions.size() >= sessions.capacity();
+    const bool crowded = owner.uninvited.size >= std::max(1U, limit / kUninvitedShare);
+    if (owner.sessions < limit && !tableFull && !crowded) return std::nullopt;
+    if (owner.uninvited.size == 0) {
+        return owner.sessions < limit ? DropReason::SessionTableFull : DropReason::QuotaDevice;
+    }
+    close(now, owner.uninvited.oldest, FlowEnd::Expired, output);
     return std::nullopt;
 }
 
@@ -298,7 +349,7 @@ Engine::State::Opened Engine::State::open(Instant now, const Wish& wish, std::ui
     sessions.link(*index, Direction::Outbound, outboundHash);
     sessions.link(*index, Direction::Inbound, inboundHash);
     ++devices[device].sessions;
-    if (wish.initiator == Direction::Outbound) markUnanswered(*index);
+    putOnProbation(*index);
     if (wish.forward != 0) {
         ForwardState& forward = forwards[wish.forward];
         if (wish.initiator == Direction::Inbound) ++forward.hits;
@@ -390,7 +441,7 @@ void Engine::State::close(Instant now, std::uint32_t index, FlowEnd end, Output&
     // Out of reach first: what follows may look for sessions.
     sessions.unlink(index, Direction::Outbound);
     sessions.unlink(index, Direction::Inbound);
-    unmarkUnanswered(index);
+    endProbation(index);
     if (rest.has(df::kPortless)) {
         const auto found = bindings.find(index);
         if (found != bindings.end()) {
@@ -519,7 +570,13 @@ Duration Engine::State::idleOf(std::uint32_t index) const
     const nat::Timers& timers = config.nat.timers;
     Duration idle{0};
     switch (session.protocol) {
-    case IpProtocol::Tcp: idle = nat::idleTimeout(session.tcpState, timers); break;
+    case IpProtocol::Tcp:
+        idle = nat::idleTimeout(session.tcpState, timers);
+        // A server answers a SYN whoever made it up; only the third segment establishes anything.
+        if (!session.has(sf::kOutboundFirst) && sessions.detail(index).has(df::kProbation)) {
+            idle = std::min(idle, timers.tcpOpening);
+        }
+        break;
     case IpProtocol::Udp:
         idle = session.has(sf::kAnswered) ? timers.udpTwoWay : timers.udpOneWay;
         break;
@@ -565,45 +622,56 @@ passthrough::Flow Engine::State::flowOf(std::uint32_t index) const
         .initiator = session.has(sf::kOutboundFirst) ? Direction::Outbound : Direction::Inbound};
 }
 
-void Engine::State::markUnanswered(std::uint32_t index)
+nat::Device::Probation& Engine::State::probationOf(std::uint32_t index)
 {
-    nat::SessionDetail& rest = sessions.detail(index);
     nat::Device& owner = devices[sessions[index].device];
-    rest.flags |= df::kUnanswered;
-    rest.devicePrevious = owner.newestUnanswered;
-    rest.deviceNext = nat::FlatIndex::kNone;
-    if (owner.newestUnanswered != nat::FlatIndex::kNone) {
-        sessions.detail(owner.newestUnanswered).deviceNext = index;
-    } else {
-        owner.oldestUnanswered = index;
-    }
-    owner.newestUnanswered = index;
+    return sessions[index].has(sf::kOutboundFirst) ? owner.unanswered : owner.uninvited;
 }
 
-void Engine::State::unmarkUnanswered(std::uint32_t index)
+void Engine::State::putOnProbation(std::uint32_t index)
 {
     nat::SessionDetail& rest = sessions.detail(index);
-    if (!rest.has(df::kUnanswered)) return;
-    nat::Device& owner = devices[sessions[index].device];
+    nat::Device::Probation& list = probationOf(index);
+    rest.flags |= df::kProbation;
+    rest.devicePrevious = list.newest;
+    rest.deviceNext = nat::FlatIndex::kNone;
+    if (list.newest != nat::FlatIndex::kNone) {
+        sessions.detail(list.newest).deviceNext = index;
+    } else {
+        list.oldest = index;
+    }
+    list.newest = index;
+    ++list.size;
+}
+
+void Engine::State::endProbation(std::uint32_t index)
+{
+    nat::SessionDetail& rest = sessions.detail(index);
+    if (!rest.has(df::kProbation)) return;
+    nat::Device::Probation& list = probationOf(index);
     if (rest.devicePrevious != nat::FlatIndex::kNone) {
         sessions.detail(rest.devicePrevious).deviceNext = rest.deviceNext;
     } else {
-        owner.oldestUnanswered = rest.deviceNext;
+        list.oldest = rest.deviceNext;
     }
     if (rest.deviceNext != nat::FlatIndex::kNone) {
         sessions.detail(rest.deviceNext).devicePrevious = rest.devicePrevious;
     } else {
-        owner.newestUnanswered = rest.devicePrevious;
+        list.newest = rest.devicePrevious;
     }
+    --list.size;
     rest.deviceNext = rest.devicePrevious = nat::FlatIndex::kNone;
-    rest.flags = static_cast<std::uint16_t>(rest.flags & ~df::kUnanswered);
+    rest.flags = static_cast<std::uint16_t>(rest.flags & ~df::kProbation);
+    refreshAttention(index);
 }
 
 void Engine::State::refreshAttention(std::uint32_t index)
 {
-    const bool wanted =
-        (sessions.detail(index).flags & (df::kInspect | df::kHeld | df::kBlocked)) != 0;
     nat::Session& session = sessions[index];
+    const nat::SessionDetail& rest = sessions.detail(index);
+    // One that outside has begun is watched until its probation is over.
+    const bool wanted = (rest.flags & (df::kInspect | df::kHeld | df::kBlocked)) != 0 ||
+                        (rest.has(df::kProbation) && !session.has(sf::kOutboundFirst));
     session.flags = static_cast<std::uint8_t>(wanted ? session.flags | sf::kAttention
                                                      : session.flags & ~sf::kAttention);
 }
@@ -695,7 +763,7 @@ void Engine::State::perform(Instant now, const Shown& shown, Output& output)
             continue;
         }
         const Opened opened = open(now, wish, sessions[*index].device, output);
-        if (opened.session) unmarkUnanswered(*opened.session);
+        if (opened.session) endProbation(*opened.session);
     }
     for (const passthrough::FlowId flow : wanted.refusals) {
         const auto index = sessions.byFlowId(flow);

@@ -20,10 +20,15 @@ struct Device {
     bool paired = false;  ///< externalSlot has been chosen
     std::uint32_t sessions = 0;
     std::array<std::uint32_t, 3> ports{};  ///< mappings: TCP, UDP, ICMP
-    /// Sessions nobody has answered yet, oldest first: what makes room when the device's own share
-    /// is used up. Never another device's.
-    std::uint32_t oldestUnanswered = FlatIndex::kNone;
-    std::uint32_t newestUnanswered = FlatIndex::kNone;
+    /// Sessions on probation, oldest first: what makes room when the device's own share is used up.
+    /// Never another device's.
+    struct Probation {
+        std::uint32_t oldest = FlatIndex::kNone;
+        std::uint32_t newest = FlatIndex::kNone;
+        std::uint32_t size = 0;
+    };
+    Probation unanswered;  ///< the device has begun, and nobody has answered
+    Probation uninvited;   ///< somebody outside has begun, and may be made up
     std::uint64_t packetsOut = 0;
     std::uint64_t packetsIn = 0;
     std::uint64_t bytesOut = 0;  ///< of ended sessions; live ones have their own

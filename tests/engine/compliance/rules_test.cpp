@@ -161,6 +161,87 @@ private Q_SLOTS:
         QVERIFY(bed.inbound(wire::buildIpv4(kOther, kExternal, IpProtocol::Gre, gre)).silent());
     }
 
+    // A 1:1 address is its owner's with all protocols: a tunnel may begin outside, too.
+    void oneToOne_portlessPacketsThatNobodyAskedFor_reachTheOwner_data()
+    {
+        using engine::net::VpnProtocol;
+        QTest::addColumn<int>("protocol");
+        QTest::addColumn<int>("guardian");
+        const auto row = [](const char* name, IpProtocol protocol, VpnProtocol guardian) {
+            QTest::newRow(name) << static_cast<int>(protocol) << static_cast<int>(guardian);
+        };
+        row("GRE", IpProtocol::Gre, VpnProtocol::Gre);
+        row("ESP", IpProtocol::Esp, VpnProtocol::IpsecEsp);
+        row("IPIP", IpProtocol::IpIp, VpnProtocol::IpIp);
+        row("6in4", IpProtocol::SixInFour, VpnProtocol::SixInFour);
+        row("EtherIP", IpProtocol::EtherIp, VpnProtocol::EtherIp);
+        row("L2TPv3", IpProtocol::L2tpV3, VpnProtocol::L2tpV3);
+    }
+    void oneToOne_portlessPacketsThatNobodyAskedFor_reachTheOwner()
+    {
+        QFETCH(int, protocol);
+        QFETCH(int, guardian);
+        const auto kind = static_cast<IpProtocol>(protocol);
+        EngineConfig config = usual();
+        config.external.addresses = {kExternal, kSecondExternal};
+        config.oneToOnes = {
+            {.id = 1, .internalAddress = kAnna, .externalAddress = kSecondExternal}};
+        Bed bed(config);
+        Bytes octets(60, 0);
+        octets[2] = octets[3] = octets[7] = 9;
+        if (kind == IpProtocol::Gre) octets = {0x20, 0, 0x08, 0, 0, 0, 0, 9, 1, 2, 3, 4};
+        if (kind == IpProtocol::SixInFour) octets[0] = 0x60;
+        if (kind == IpProtocol::EtherIp) octets = {0x30, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12};
+        if (kind == IpProtocol::IpIp) {
+            octets = wire::buildUdp(at(Ipv4Address{10, 7, 0, 1}, 1), at({10, 8, 0, 1}, 2), {});
+        }
+        const auto in = bed.inbound(wire::buildIpv4(kServer, kSecondExternal, kind, octets));
+        QVERIFY(told(in.inside(), in));
+        QCOMPARE(destinationOf(in.packet).address, kAnna);
+        const auto out = bed.outbound(wire::buildIpv4(kAnna, kServer, kind, octets));
+        QVERIFY(told(out.outside(), out));
+        QCOMPARE(sourceOf(out.packet).address, kSecondExternal);
+        // The shared address has no owner, and a switch that says no is heard first.
+        QVERIFY(bed.inbound(wire::buildIpv4(kOther, kExternal, kind, octets)).silent());
+        QVERIFY(bed.apply(engine::SetPassthrough{static_cast<engine::net::VpnProtocol>(guardian),
+                                                 {.mode = engine::policy::PassthroughMode::Block}})
+                    .has_value());
+        QVERIFY(bed.inbound(wire::buildIpv4(kOther, kSecondExternal, kind, octets)).silent());
+        QVERIFY(bed.apply(engine::SetDeviceRules{{{.id = 1,
+                                                   .address = kAnna,
+                                                   .access = engine::policy::DeviceAccess::Block}}})
+                    .has_value());
+        QVERIFY(bed.inbound(wire::buildIpv4(kOther, kSecondExternal, kind, octets)).silent());
+    }
+
+    // With several addresses a server inside answers by the one that it was called by.
+    void forwardOfAProtocol_calledByEitherAddress_answersByTheSame()
+    {
+        EngineConfig config = usual();
+        config.external.addresses = {kExternal, kSecondExternal};
+        Bed bed(config);
+        QVERIFY(bed.apply(engine::SetPortForwards{{forward(1, IpProtocol::Gre, 0, 0, kBert, 0),
+                                                   forward(2, IpProtocol::Esp, 0, 0, kBert, 0),
+                                                   forward(3, IpProtocol::IpIp, 0, 0, kBert, 0)}})
+                    .has_value());
+        const Bytes gre{0x20, 0, 0x08, 0, 0, 0, 0, 9, 1, 2, 3, 4};
+        const Bytes ipIp =
+            wire::buildUdp(at(Ipv4Address{10, 7, 0, 1}, 1), at({10, 8, 0, 1}, 2), {});
+        const std::vector<std::pair<IpProtocol, Bytes>> kinds{
+            {IpProtocol::Gre, gre}, {IpProtocol::Esp, Bytes(40, 7)}, {IpProtocol::IpIp, ipIp}};
+        unsigned last = 60;
+        for (const Ipv4Address called : {kExternal, kSecondExternal}) {
+            for (const auto& [kind, octets] : kinds) {
+                const Ipv4Address caller{198, 51, 100, static_cast<std::uint8_t>(++last)};
+                const auto in = bed.inbound(wire::buildIpv4(caller, called, kind, octets));
+                QVERIFY(told(in.inside(), in));
+                const auto out = bed.outbound(wire::buildIpv4(kBert, caller, kind, octets));
+                QVERIFY(told(out.outside(), out));
+                QCOMPARE(sourceOf(out.packet).address, called);
+            }
+        }
+    }
+
     void oneToOne_wishesThatCannotBe_areRefused()
     {
         EngineConfig config = usual();
