@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 
-from lab import FAR, FILE_SERVER, Lab, UDP_ECHO, WAN_HOST, WAN_ROUTER, need, stop
+from lab import ECHO_CLIENT, FAR, FILE_SERVER, Lab, UDP_ECHO, WAN_HOST, WAN_ROUTER, need, stop
 
 failures = 0
 
@@ -33,20 +33,6 @@ while True:
             os.write(ends[1 - ends.index(end)], packet)
         except OSError:
             pass
-"""
-
-ECHO_CLIENT = """
-import socket, sys
-s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-s.settimeout(2)
-good = 0
-for i in range(200):
-    data = bytes([i]) * (1 + i * 7)
-    s.sendto(data, (sys.argv[1], 7))
-    good += s.recvfrom(65535)[0] == data
-s.sendto(b'x' * 9000, (sys.argv[1], 7))
-good += len(s.recvfrom(65535)[0]) == 9000
-print(good)
 """
 
 UPLOAD = """

@@ -102,6 +102,11 @@ class Lab:
             raise RuntimeError("the router did not start: " + line + (self.folder / "router.log").read_text())
         return process
 
+    def print_router_log(self):
+        log = (self.folder / "router.log").read_text().strip()
+        if log:
+            print("the router said:", log[-2000:])
+
     def masquerade(self):
         self.sh("rt", "nft 'table ip bench { chain post { type nat hook postrouting priority 100; "
                       "oifname \"ext0\" masquerade; }; }'")
@@ -155,6 +160,21 @@ print('ready', flush=True)
 while True:
     data, peer = s.recvfrom(65535)
     s.sendto(data, peer)
+"""
+
+# Two hundred datagrams of growing size and one in fragments to UDP_ECHO: how many came back whole.
+ECHO_CLIENT = """
+import socket, sys
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.settimeout(2)
+good = 0
+for i in range(200):
+    data = bytes([i]) * (1 + i * 7)
+    s.sendto(data, (sys.argv[1], 7))
+    good += s.recvfrom(65535)[0] == data
+s.sendto(b'x' * 9000, (sys.argv[1], 7))
+good += len(s.recvfrom(65535)[0]) == 9000
+print(good)
 """
 
 TCP_ECHO = """

@@ -12,8 +12,8 @@ import subprocess
 import sys
 import time
 
-from lab import (FAR, FILE_SERVER, LAN_HOST, LAN_ROUTER, Lab, TCP_ECHO, UDP_ECHO, WAN_HOST, WAN_ROUTER,
-                 need, stop, wait_for)
+from lab import (ECHO_CLIENT, FAR, FILE_SERVER, LAN_HOST, LAN_ROUTER, Lab, TCP_ECHO, UDP_ECHO, WAN_HOST,
+                 WAN_ROUTER, need, stop, wait_for)
 
 failures = 0
 
@@ -64,20 +64,7 @@ def traffic(lab, megabytes):
     check(f"curl {megabytes} MB, SHA-256 equal", digest == wanted, f"{megabytes * 8 / 1000 / seconds:.1f} Gbit/s")
     check("curl on the router itself meanwhile, SHA-256 equal", own.communicate(timeout=300)[0].split()[0] == wanted)
 
-    code = """
-import socket, sys
-s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-s.settimeout(2)
-good = 0
-for i in range(200):
-    data = bytes([i]) * (1 + i * 7)
-    s.sendto(data, (sys.argv[1], 7))
-    good += s.recvfrom(65535)[0] == data
-s.sendto(b'x' * 9000, (sys.argv[1], 7))
-good += len(s.recvfrom(65535)[0]) == 9000
-print(good)
-"""
-    out = lab.python("lan", code, WAN_HOST, stdout=subprocess.PIPE).communicate(timeout=30)[0].strip()
+    out = lab.python("lan", ECHO_CLIENT, WAN_HOST, stdout=subprocess.PIPE).communicate(timeout=30)[0].strip()
     check("UDP echo, 200 datagrams and one in fragments", out == "201", out)
 
     server = lab.start("srv", ["iperf3", "-s", "-1"], stdout=subprocess.DEVNULL)
@@ -292,9 +279,7 @@ def main():
             check("no program of ours is left", "underpass" not in lab.host_state())
             check("the journal is empty at the end", not (lab.folder / "state" / "host_journal").exists())
         finally:
-            log = (lab.folder / "router.log").read_text().strip()
-            if log:
-                print("the router said:", log[-2000:])
+            lab.print_router_log()
     return failures != 0
 
 

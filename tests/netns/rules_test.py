@@ -213,9 +213,7 @@ def main():
                   shown == [rules("rules", part, "list")[1] for part in ("nat-types", "untranslated")])
             check("SIGTERM ends it cleanly", stop(process) == 0)
         finally:
-            log = (lab.folder / "router.log").read_text().strip()
-            if log:
-                print("the router said:", log[-2000:])
+            lab.print_router_log()
     return failures != 0
 
 

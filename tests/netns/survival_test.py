@@ -183,9 +183,7 @@ def main():
             check("and over with it", pings())
             check("SIGTERM ends it cleanly", stop(process) == 0)
         finally:
-            log = (lab.folder / "router.log").read_text().strip()
-            if log:
-                print("the router said:", log[-2000:])
+            lab.print_router_log()
     return failures != 0
 
 

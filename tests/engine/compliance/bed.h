@@ -9,6 +9,7 @@
 
 #include <QtTest>
 
+#include <algorithm>
 #include <memory>
 #include <optional>
 #include <string>
@@ -121,6 +122,22 @@ inline bool isSound(Bytes packet)
         return icmp && icmp->hasValidChecksum();
     }
     return true;
+}
+
+/// Puts fragments together again, as a host does; empty if they are not all there.
+inline Bytes joined(std::vector<Bytes> pieces)
+{
+    std::sort(pieces.begin(), pieces.end(),
+              [](Bytes a, Bytes b) { return view(a).fragmentOffset() < view(b).fragmentOffset(); });
+    Bytes payload;
+    for (Bytes& piece : pieces) {
+        const auto ip = view(piece);
+        if (ip.fragmentOffset() != payload.size() || !isSound(piece)) return {};
+        payload.insert(payload.end(), ip.payload().begin(), ip.payload().end());
+    }
+    if (pieces.empty() || view(pieces.back()).moreFragments()) return {};
+    const auto ip = view(pieces.front());
+    return wire::buildIpv4(ip.source(), ip.destination(), ip.protocol(), payload);
 }
 
 inline std::uint8_t ttlOf(Bytes packet)
@@ -325,6 +342,21 @@ private:
     bool m_expectUnsound = false;
     bool m_expectInternal = false;
 };
+
+/// Everything that leaves for these packets, in the order in which it leaves.
+inline std::vector<Bytes> passed(Bed& bed, PortId ingress, const std::vector<Bytes>& packets)
+{
+    std::vector<Bytes> left;
+    for (const Bytes& packet : packets) {
+        Outcome outcome = bed.send(ingress, packet);
+        for (auto& made : outcome.made)
+            left.push_back(std::move(made.bytes));
+        if (outcome.verdict.kind == Verdict::Kind::Forward) {
+            left.push_back(std::move(outcome.packet));
+        }
+    }
+    return left;
+}
 
 /// Both ends of one TCP connection through the bed.
 class Connection {

@@ -60,37 +60,6 @@ bool isFromTo(const Outcome& outcome, Ipv4Address from, Ipv4Address to)
     return told(outcome.inside() && ip.source() == from && ip.destination() == to, outcome);
 }
 
-/// Everything that leaves for these packets, in the order in which it leaves.
-std::vector<Bytes> passed(Bed& bed, PortId ingress, const std::vector<Bytes>& packets)
-{
-    std::vector<Bytes> left;
-    for (const Bytes& one : packets) {
-        Outcome outcome = bed.send(ingress, one);
-        for (auto& made : outcome.made)
-            left.push_back(std::move(made.bytes));
-        if (outcome.verdict.kind == Verdict::Kind::Forward) {
-            left.push_back(std::move(outcome.packet));
-        }
-    }
-    return left;
-}
-
-/// Puts fragments together again, as a host does; empty if they are not all there.
-Bytes joined(std::vector<Bytes> pieces)
-{
-    std::sort(pieces.begin(), pieces.end(),
-              [](Bytes a, Bytes b) { return view(a).fragmentOffset() < view(b).fragmentOffset(); });
-    Bytes payload;
-    for (Bytes& piece : pieces) {
-        const auto ip = view(piece);
-        if (ip.fragmentOffset() != payload.size() || !isSound(piece)) return {};
-        payload.insert(payload.end(), ip.payload().begin(), ip.payload().end());
-    }
-    if (pieces.empty() || view(pieces.back()).moreFragments()) return {};
-    const auto ip = view(pieces.front());
-    return wire::buildIpv4(ip.source(), ip.destination(), ip.protocol(), payload);
-}
-
 Bytes payloadOf(Bytes whole)
 {
     const auto bytes = view(whole).payload();

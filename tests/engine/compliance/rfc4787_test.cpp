@@ -34,37 +34,6 @@ std::vector<Bytes> piecesOf(Endpoint source, Endpoint destination, std::uint16_t
     return wire::fragmentIpv4(view(whole), 1000);
 }
 
-/// Puts fragments together again, as a host does; empty if they are not all there.
-Bytes joined(std::vector<Bytes> pieces)
-{
-    std::sort(pieces.begin(), pieces.end(),
-              [](Bytes a, Bytes b) { return view(a).fragmentOffset() < view(b).fragmentOffset(); });
-    Bytes payload;
-    for (Bytes& piece : pieces) {
-        const auto ip = view(piece);
-        if (ip.fragmentOffset() != payload.size() || !isSound(piece)) return {};
-        payload.insert(payload.end(), ip.payload().begin(), ip.payload().end());
-    }
-    if (pieces.empty() || view(pieces.back()).moreFragments()) return {};
-    const auto ip = view(pieces.front());
-    return wire::buildIpv4(ip.source(), ip.destination(), ip.protocol(), payload);
-}
-
-/// Everything that leaves for these packets, in the order in which it leaves.
-std::vector<Bytes> passed(Bed& bed, PortId ingress, const std::vector<Bytes>& packets)
-{
-    std::vector<Bytes> left;
-    for (const Bytes& packet : packets) {
-        Outcome outcome = bed.send(ingress, packet);
-        for (auto& made : outcome.made)
-            left.push_back(std::move(made.bytes));
-        if (outcome.verdict.kind == Verdict::Kind::Forward) {
-            left.push_back(std::move(outcome.packet));
-        }
-    }
-    return left;
-}
-
 }  // namespace
 
 class Rfc4787Test : public QObject {

@@ -4,42 +4,13 @@
 
 #include <poll.h>
 
-#include "tests/engine/io/own_namespace.h"
+#include "tests/engine/io/veth_pair.h"
 
 using namespace engine;
 using namespace engine::io;
+using tests::Outgoing;
 
 namespace {
-
-using Bytes = std::vector<std::uint8_t>;
-
-/// An untagged broadcast frame of some EtherType around a UDP packet, with room in front.
-struct Outgoing {
-    Bytes buffer;
-    std::size_t length;
-
-    explicit Outgoing(std::uint16_t type, std::size_t payload = 30)
-        : buffer(kHeadroom), length(14 + 28 + payload)
-    {
-        buffer.insert(buffer.end(), 6, 0xff);
-        buffer.insert(buffer.end(), {2, 0, 0, 0, 0, 9});
-        buffer.push_back(static_cast<std::uint8_t>(type >> 8));
-        buffer.push_back(static_cast<std::uint8_t>(type));
-        buffer.insert(buffer.end(),
-                      {0x45, 0, 0, 0, 0, 0, 0, 0, 64, 17, 0, 0, 192, 0, 2, 1, 192, 0, 2, 255});
-        buffer.insert(buffer.end(), {0, 1, 0, 2, 0, 0, 0, 0});
-        buffer.resize(kHeadroom + length, 0x61);
-        const auto ip = wire::MutableBytes{buffer}.subspan(kHeadroom + 14);
-        wire::store16(ip, 2, static_cast<std::uint16_t>(ip.size()));
-        wire::store16(ip, 24, static_cast<std::uint16_t>(ip.size() - 20));
-    }
-    [[nodiscard]] Frame frame(std::uint16_t segment = 0)
-    {
-        return {buffer.data() + kHeadroom, static_cast<std::uint32_t>(length),
-                segment != 0 ? wire::ChecksumState::Partial : wire::ChecksumState::Complete,
-                segment};
-    }
-};
 
 std::size_t receive(PacketSocketDevice& device, std::span<Frame> frames)
 {
@@ -62,10 +33,7 @@ private Q_SLOTS:
     void initTestCase()
     {
         if (!tests::enterOwnNamespace()) QSKIP("needs the right to make network namespaces (root)");
-        QVERIFY(tests::run(
-            "sysctl -qw net.ipv6.conf.all.disable_ipv6=1 net.ipv6.conf.default.disable_ipv6=1;"
-            "ip link add pa type veth peer name pb && ip link set pa up && ip link "
-            "set pb up"));
+        QVERIFY(tests::makeVethPair());
         auto a = PacketSocketDevice::open("pa", LinkKind::Ethernet);
         auto b = PacketSocketDevice::open("pb", LinkKind::Ethernet);
         QVERIFY2(a.has_value(), a ? "" : a.error().detail.c_str());
