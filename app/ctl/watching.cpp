@@ -108,6 +108,11 @@ QString describe(const engine::tunnel::TimelineEvent& event)
                    .arg(qt(wordOf(static_cast<engine::tunnel::Phase>(event.a))),
                         qt(wordOf(static_cast<engine::tunnel::Phase>(event.b))));
         break;
+    case EventKind::Resumed:
+        if (event.a == engine::tunnel::kResumedAfterRestart) {
+            text = QStringLiteral("taken over after the router was restarted");
+        }
+        break;
     case EventKind::FindingRaised:
         text = QStringLiteral("found: ") +
                qt(wordOf(static_cast<engine::tunnel::FindingKind>(event.a)));
@@ -129,7 +134,6 @@ QString describe(const engine::tunnel::TimelineEvent& event)
     case EventKind::PortFloated:
     case EventKind::LegacyPort500:
     case EventKind::WentSilent:
-    case EventKind::Resumed:
     case EventKind::LossHigh:
     case EventKind::Held:
     case EventKind::Released:

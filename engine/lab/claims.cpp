@@ -68,7 +68,7 @@ void claimFinding(Lab& lab, tunnel::FindingKind kind, std::string what)
         const Snapshot snapshot = now.snapshot();
         const bool found = std::ranges::any_of(snapshot.tunnels, [kind](const tunnel::Tunnel& one) {
             return std::ranges::any_of(one.findings, [kind](const tunnel::Finding& finding) {
-                return finding.kind == kind;
+                return finding.kind == kind && !finding.packets.empty();
             });
         });
         return Check{what, found, std::to_string(snapshot.tunnels.size()) + " tunnels"};

@@ -14,6 +14,7 @@ void claimAnswered(Lab& lab, std::uint64_t percent);
 /// No internal host has met a failure or begun more than once.
 void claimUnbroken(Lab& lab);
 void claimDropped(Lab& lab, DropReason reason);
+/// The router says so, and keeps a packet that proves it.
 void claimFinding(Lab& lab, tunnel::FindingKind kind, std::string what);
 /// At least so many tunnels of the protocol are shown now.
 void claimTunnels(Lab& lab, net::VpnProtocol protocol, std::size_t count);

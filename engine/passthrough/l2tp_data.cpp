@@ -86,7 +86,10 @@ Attention L2tpInspector::State::data(Instant, Link& link, Direction direction,
             observing.finding(FindingKind::AuthenticationRefused, *news.authenticationError, 0,
                               packet.first(std::min(packet.size(), kProof)));
         }
-        if (news.weakBits) observing.finding(FindingKind::WeakCrypto, *news.weakBits);
+        if (news.weakBits) {
+            observing.finding(FindingKind::WeakCrypto, *news.weakBits, 0,
+                              packet.first(std::min(packet.size(), kProof)));
+        }
         // A server of ours inside may well give out addresses of its own network.
         if (news.innerAddress && tunnel->initiator == Direction::Outbound) {
             observing.sameSubnet(lan, *news.innerAddress, packet);

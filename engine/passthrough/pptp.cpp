@@ -19,7 +19,10 @@ void PptpInspector::State::sweepCall(Instant now, Control& control, Call& call, 
     case CallState::Requested:
     case CallState::Answered:
         if (now - call.since >= kCallTimeout) {
-            if (control.assisted()) tunnel.finding(FindingKind::NoAnswerFromServer);
+            if (control.assisted()) {
+                tunnel.finding(FindingKind::NoAnswerFromServer, 0, 0,
+                               control.proofOf(call.requester));
+            }
             endCall(now, control, call, {Phase::Failed, EventKind::TimedOut}, 0, actions);
         }
         return;
@@ -53,7 +56,8 @@ void PptpInspector::State::sweepCall(Instant now, Control& control, Call& call, 
     tunnel.phase(Phase::Degraded);
     if (call.packets[0] > 0 && call.packets[1] > 0) {
         tunnel.finding(inboundSilent ? FindingKind::OutboundOnly : FindingKind::InboundOnly,
-                       inboundSilent ? call.unanswered : call.unrequited);
+                       inboundSilent ? call.unanswered : call.unrequited, 0,
+                       inboundSilent ? call.proof : std::vector<std::uint8_t>{});
     }
 }
 
@@ -71,7 +75,7 @@ void PptpInspector::State::sweep(Instant now, Actions& actions)
         label.server = candidate->flow.remote;
         label.external = candidate->flow.external;
         label.transport = net::IpProtocol::Tcp;
-        tunnel.finding(FindingKind::NoAnswerFromServer);
+        tunnel.finding(FindingKind::NoAnswerFromServer, 0, 0, candidate->proof);
     }
     std::vector<FlowId> order;
     order.reserve(controls.size());
@@ -95,7 +99,8 @@ void PptpInspector::State::sweep(Instant now, Actions& actions)
             control.stage = Control::Stage::Over;
             control.keyOver = true;
             const Observing tunnel(actions, control.key);
-            tunnel.finding(FindingKind::NoAnswerFromServer);
+            tunnel.finding(FindingKind::NoAnswerFromServer, 0, 0,
+                           control.proofOf(control.flow.initiator));
             tunnel.ended(Phase::Failed, EventKind::TimedOut);
         }
     }

@@ -154,7 +154,8 @@ private:
         }
         m_control.stage = Control::Stage::Over;
         if (result == kStartChannelExists) {
-            tunnel.finding(FindingKind::ServerAllowsOneClient, result);
+            tunnel.finding(FindingKind::ServerAllowsOneClient, result, 0,
+                           m_control.proofOf(direction));
         }
         m_control.keyOver = true;
         tunnel.ended(Phase::Failed, EventKind::ControlMessage, result);
@@ -379,6 +380,8 @@ Inspector::Claim PptpInspector::State::consider(Instant now, const Flow& flow,
         fresh->flow = flow;
         fresh->since = now;
         fresh->key = makeKey(flow, 0);
+        const auto proof = segment.packet.first(std::min(segment.packet.size(), kProof));
+        fresh->proof.assign(proof.begin(), proof.end());
         candidates.emplace(flow.id, std::move(fresh));
         wake(now);
     }
@@ -498,6 +501,7 @@ Attention PptpInspector::State::inspect(Instant now, Control& control, const Seg
     if (!control.assisted()) return observeOnly(now, control, segment, actions);
     const auto way = static_cast<std::size_t>(segment.direction);
     ControlStream& stream = control.streams[way];
+    control.noteProof(segment);
     const std::uint32_t sequence = segment.sequence + ((segment.tcpFlags & kSyn) != 0 ? 1U : 0U);
     if (control.takesUp[way] && !takeUp(control, segment, sequence)) return kPass;
     Reader reader(*this, now, control, actions);
@@ -590,6 +594,7 @@ Attention PptpInspector::State::observeOnly(Instant now, Control& control, const
                                             Actions& actions)
 {
     ControlStream& stream = control.streams[static_cast<std::size_t>(segment.direction)];
+    control.noteProof(segment);
     Reader reader(*this, now, control, actions);
     if (!stream.started() && control.early && control.early->start &&
         segment.direction == control.flow.initiator) {

@@ -45,7 +45,10 @@ void PptpInspector::State::tellPpp(const PppObserver::News& news, Direction dire
         tunnel.finding(FindingKind::AuthenticationRefused, *news.authenticationError, 0,
                        packet.first(std::min<std::size_t>(packet.size(), kProof)));
     }
-    if (news.weakBits) tunnel.finding(FindingKind::WeakCrypto, *news.weakBits);
+    if (news.weakBits) {
+        tunnel.finding(FindingKind::WeakCrypto, *news.weakBits, 0,
+                       packet.first(std::min(packet.size(), kProof)));
+    }
     // A server of ours inside may well give out addresses of its own network.
     if (news.innerAddress && (call == nullptr || call->isOfClientInside())) {
         tunnel.sameSubnet(lan, *news.innerAddress, packet);

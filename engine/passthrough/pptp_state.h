@@ -63,6 +63,8 @@ inline constexpr Duration kHeldFor = 4s;
 inline constexpr std::size_t kMostPlain = 4096;
 /// How much of a packet is kept to prove a finding: the headers.
 inline constexpr std::size_t kProof = 40;
+/// The same of a control message: as far as its result code, which nobody has to hide.
+inline constexpr std::size_t kControlProof = 64;
 
 inline constexpr Attention kPass{};
 inline constexpr Attention kIgnore{.next = Attention::Next::Ignore};
@@ -98,6 +100,7 @@ struct Candidate {
     bool answered = false;
     bool told = false;
     tunnel::TunnelKey key;
+    std::vector<std::uint8_t> proof;     ///< its first packet
     std::optional<std::uint32_t> start;  ///< where the initiator's stream begins
     std::optional<std::uint32_t> replyStart;
     std::array<std::uint8_t, kLongestMessage> octets{};
@@ -196,6 +199,18 @@ struct Control {
     std::array<ControlStream, 2> streams{ControlStream{net::Direction::Outbound},
                                          ControlStream{net::Direction::Inbound}};
     std::unique_ptr<Candidate> early;  ///< octets that came before their turn
+    /// The beginning of each side's latest packet that says anything.
+    std::array<std::vector<std::uint8_t>, 2> proof;
+    void noteProof(const Segment& segment)
+    {
+        if (segment.payload.empty()) return;
+        const auto kept = segment.packet.first(std::min(segment.packet.size(), kControlProof));
+        proof[static_cast<std::size_t>(segment.direction)].assign(kept.begin(), kept.end());
+    }
+    [[nodiscard]] const std::vector<std::uint8_t>& proofOf(net::Direction direction) const
+    {
+        return proof[static_cast<std::size_t>(direction)];
+    }
     struct HeldSegment {
         std::uint32_t sequence = 0;
         std::uint32_t size = 0;

@@ -66,8 +66,8 @@ enum class EventKind : std::uint8_t {
     LegacyPort500,         ///< the server insists on port 500; told apart by cookie from now on
     PhaseChanged,          ///< a: old Phase, b: new Phase
     WentSilent,            ///< a: 0 outbound 1 inbound
-    Resumed,
-    LossHigh,  ///< a: lost in 1000 packets, b: direction
+    Resumed,               ///< a: 0 outbound 1 inbound; kResumedAfterRestart: the router itself
+    LossHigh,              ///< a: lost in 1000 packets, b: direction
     Held,
     Released,
     DroppedBySwitch,
@@ -79,6 +79,8 @@ enum class EventKind : std::uint8_t {
     FindingRaised,  ///< a: FindingKind
 };
 inline constexpr std::size_t kEventKindCount = 30;
+/// The tunnel went on under a router that was started anew.
+inline constexpr std::uint32_t kResumedAfterRestart = 2;
 
 struct TimelineEvent {
     Instant at;
@@ -130,7 +132,7 @@ enum class FindingKind : std::uint8_t {
     UpstreamNat,  ///< IKE's NAT detection shows another NAT outside
     HighLoss,
     CutAfterHello,  ///< TCP came up; nothing came back but an end once the client had asked
-    SameSubnet,              ///< an address inside the tunnel is one of our own network
+    SameSubnet,     ///< an address inside the tunnel is one of our own network
 };
 inline constexpr std::size_t kFindingKindCount = 19;
 

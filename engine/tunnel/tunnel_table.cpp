@@ -229,6 +229,7 @@ void TunnelTable::merge(Instant now, const TunnelKey& into, const TunnelKey& fro
     }
     for (std::size_t way = 0; way < 2; ++way) {
         target->sawData[way] = target->sawData[way] || source->sawData[way];
+        if (target->first[way].empty()) target->first[way] = source->first[way];
     }
     if (isUp(old.phase) && isBefore(to.phase, Phase::Established))
         setPhase(now, *target, old.phase);
@@ -315,8 +316,10 @@ void TunnelTable::raise(Instant now, Record& record, FindingKind kind, std::uint
     }
     found->a = a;
     found->b = b;
-    if (!packet.empty() && found->packets.size() < kMostProofs) {
-        const auto proof = packet.first(std::min(packet.size(), kMostProofOctets));
+    const auto proof = packet.first(std::min(packet.size(), kMostProofOctets));
+    const bool isNew = std::ranges::none_of(
+        found->packets, [&](const auto& known) { return std::ranges::equal(known, proof); });
+    if (!proof.empty() && isNew && found->packets.size() < kMostProofs) {
         found->packets.emplace_back(proof.begin(), proof.end());
     }
     touch(record);

@@ -218,6 +218,9 @@ private:
         std::array<DirectionCounters, 2> lossMark;  ///< totals when loss was last judged
         std::vector<TunnelKey> keys;
         std::vector<std::uint32_t> attachments;
+        /// The headers of the first packet each way, and of one that one-way traffic sends in vain.
+        std::array<std::vector<std::uint8_t>, 2> first;
+        std::vector<std::uint8_t> inVain;
     };
     struct KeyHash {
         HashKey seed;
@@ -249,6 +252,7 @@ private:
 
     void awake(Instant now, std::uint32_t attachment, net::Direction direction, bool data);
     void control(Instant now, std::uint32_t attachment, const Passed& passed);
+    void keepProof(std::uint32_t attachment, const Passed& passed);
     /// What the sequence field says of a packet.
     enum class Seen : std::uint8_t { NoNumber, Keepalive, Data };
     [[nodiscard]] static Seen seenIn(const SequenceReading& reading);

@@ -21,6 +21,8 @@ inline constexpr std::size_t kMostTextOctets = 64;
 inline constexpr std::size_t kMostFindings = kFindingKindCount;
 inline constexpr std::size_t kMostProofs = 2;
 inline constexpr std::size_t kMostProofOctets = 96;
+/// IPv4 with a transport header: what follows may be a secret.
+inline constexpr std::size_t kHeaders = 40;
 inline constexpr std::size_t kMostKeys = 8;
 /// The part of a full timeline that is condensed lies between these two.
 inline constexpr std::size_t kTimelineHead = 32;

@@ -229,11 +229,25 @@ void TunnelTable::noteSwallowed(Instant now, Attachment& attachment, const Passe
 void TunnelTable::lookCloser(Instant now, std::uint32_t attachment, const Passed& passed,
                              bool swallowed, bool data)
 {
+    if (!passed.packet.empty()) keepProof(attachment, passed);
     if (swallowed) noteSwallowed(now, m_attachments[attachment], passed);
     if ((m_attachments[attachment].wake & bitOf(passed.direction)) != 0) {
         awake(now, attachment, passed.direction, data);
     }
     if (!data && !passed.payload.empty()) control(now, attachment, passed);
+}
+
+/// What a finding that time makes will be proved by.
+void TunnelTable::keepProof(std::uint32_t attachment, const Passed& passed)
+{
+    if (m_attachments[attachment].tunnel == kNone) return;
+    Record& record = m_records[m_attachments[attachment].tunnel];
+    const bool isInVain = record.oneWay && record.asking == passed.direction;
+    std::vector<std::uint8_t>& kept =
+        isInVain ? record.inVain : record.first[indexOf(passed.direction)];
+    if (!kept.empty()) return;
+    const auto headers = passed.packet.first(std::min(passed.packet.size(), kHeaders));
+    kept.assign(headers.begin(), headers.end());
 }
 
 void TunnelTable::noteIcmp(Instant now, AttachmentId id, std::uint8_t type, std::uint8_t code,

@@ -2,7 +2,7 @@
 #include "engine/tunnel/tunnel_table.h"
 
 /// What of the tunnels outlives the engine: who they are and what they have carried. Their timeline
-/// begins anew.
+/// begins anew, with the restart as its first entry.
 namespace engine::tunnel {
 
 namespace {
@@ -137,7 +137,8 @@ bool TunnelTable::restore(Instant now, StateReader& in)
         // What was going on when the engine ended is judged afresh.
         if (wasUp) tunnel.phase = Phase::Established;
         record->sawData = {wasUp, wasUp};
-        note(now, *record, {now, EventKind::Resumed, Lane::Router, Lane::Router, 0, 0});
+        note(now, *record,
+             {now, EventKind::Resumed, Lane::Router, Lane::Router, kResumedAfterRestart, 0});
     }
     return !in.failed();
 }

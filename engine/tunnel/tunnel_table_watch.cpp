@@ -87,7 +87,7 @@ void TunnelTable::watchSilence(Instant now, Record& record)
         if (waited >= kNoAnswerAfter && outbound.packets >= kUnansweredPackets) {
             raise(now, record, FindingKind::NoAnswerFromServer,
                   static_cast<std::uint32_t>(std::min<std::uint64_t>(outbound.packets, 0xffffffff)),
-                  seconds(waited));
+                  seconds(waited), record.first[indexOf(Direction::Outbound)]);
         }
         if (waited >= kNeverAnswered) finish(now, record, Phase::Failed, EventKind::TimedOut, 0);
         return;
@@ -135,7 +135,7 @@ void TunnelTable::watchOneWay(Instant now, Record& record)
         if (lastAsked - since < kOneWayAfter || now - lastAsked >= kOneWayAfter) continue;
         const bool isOutbound = direction == Direction::Outbound;
         raise(now, record, isOutbound ? FindingKind::OutboundOnly : FindingKind::InboundOnly,
-              seconds(now - since), 0);
+              seconds(now - since), 0, record.inVain.empty() ? record.first[way] : record.inVain);
         if (!record.oneWay) {
             record.oneWay = true;
             record.asking = direction;

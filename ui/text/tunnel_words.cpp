@@ -515,7 +515,12 @@ QString sentenceOf(const engine::tunnel::TimelineEvent& event, VpnProtocol proto
     case EventKind::PhaseChanged: return Words::tr("%1 → %2").arg(phaseWord(a), phaseWord(b));
     case EventKind::WentSilent:
         return a == 0 ? Words::tr("The client went silent") : Words::tr("The server went silent");
-    case EventKind::Resumed: return Words::tr("Traffic resumed");
+    case EventKind::Resumed:
+        return a == engine::tunnel::kResumedAfterRestart
+                   ? Words::tr(
+                         "Taken over after the router was restarted; what was before is in "
+                         "the history")
+                   : Words::tr("Traffic resumed");
     case EventKind::LossHigh: {
         const QString share = QString::number(a / 10.0, 'f', 1);
         return b == 0 ? Words::tr("%1 % lost on the way to the server").arg(share)

@@ -76,7 +76,10 @@ struct Fixture {
     void pass(Direction direction, const std::vector<std::uint8_t>& payload)
     {
         table.count(session, now,
-                    {.direction = direction, .payload = payload, .bytes = payload.size() + 28});
+                    {.direction = direction,
+                     .payload = payload,
+                     .bytes = payload.size() + 28,
+                     .packet = payload});
     }
     void data(Direction direction, std::uint32_t index = 1)
     {
@@ -205,6 +208,12 @@ void TunnelTableTest::oneWay_forThirtySeconds_isDegradedAndFound_andRecovers()
     QCOMPARE(f.only().phase, Phase::Degraded);
     QVERIFY(f.has(FindingKind::OutboundOnly));
     QVERIFY(!f.has(FindingKind::InboundOnly));
+    f.data(Direction::Outbound);
+    const std::uint64_t inVain = f.numbers[0] - 3;  // the first after it was found
+    f.go(2s);
+    QCOMPARE(f.only().findings[0].packets.size(), std::size_t{2});
+    QCOMPARE(f.only().findings[0].packets[0][8], std::uint8_t{0});
+    QCOMPARE(f.only().findings[0].packets[1][8], static_cast<std::uint8_t>(inVain));
     f.data(Direction::Inbound);
     QCOMPARE(f.only().phase, Phase::Established);
 }
@@ -270,6 +279,10 @@ void TunnelTableTest::unanswered_isFound_thenFailed()
     }
     QVERIFY(f.has(FindingKind::NoAnswerFromServer));
     QCOMPARE(f.only().findings[0].a, 3U);
+    // Proved by the first packet, once, and not by what it says.
+    auto headers = wireGuardHandshake(1, 5, 0);
+    headers.resize(40);
+    QCOMPARE(f.only().findings[0].packets, (std::vector<std::vector<std::uint8_t>>{headers}));
     f.go(75s);
     QCOMPARE(f.only().phase, Phase::Failed);
 }
