@@ -17,6 +17,13 @@ namespace {
 /// RFC 5927 §7: no link is allowed to claim less; RFC 791 wants 68, nobody has less than this.
 constexpr std::uint16_t kSmallestMtu = 552;
 
+/// What an error that has been parsed quotes behind the IP header.
+wire::ConstBytes transportOf(wire::ConstBytes quote, std::uint16_t totalLength)
+{
+    const std::size_t header = std::size_t{quote[0] & 15U} * 4;
+    return quote.subspan(header, std::min<std::size_t>(quote.size(), totalLength) - header);
+}
+
 }  // namespace
 
 /// RFC 5508 §4: an error passes when the packet it quotes belongs to a session, and is translated
@@ -65,20 +72,30 @@ Verdict Engine::State::icmpError(Walk& walk, Direction direction)
         // A port-less packet names the other side's discriminator: look for the session among those
         // that packets of that direction find.
         const Direction other = net::opposite(direction);
-        const auto discriminator =
-            passthrough::discriminatorOf(quoted.protocol, other, quoted.head);
-        if (discriminator) {
-            for (const auto& [session, binding] : bindings) {
-                const auto& wanted =
-                    other == Direction::Outbound ? binding.outbound : binding.inbound;
-                const net::Ipv4Address side = outward ? binding.client : binding.external;
-                if (binding.protocol == quoted.protocol && binding.server == remote &&
-                    side == ours && wanted == *discriminator) {
-                    index = session;
-                    break;
-                }
+        const wire::ConstBytes quote = transportOf(icmp->payload(), quoted.totalLength);
+        const auto discriminator = passthrough::discriminatorOf(quoted.protocol, other, quote);
+        // Inner addresses stand far behind the eight octets that have to be quoted. What cannot be
+        // read is for the only device that it can be about.
+        const bool isUnread =
+            !discriminator || discriminator->variant == passthrough::Discriminator::Variant::None;
+        std::optional<std::uint32_t> only;
+        net::Ipv4Address owner;
+        bool isShared = false;
+        for (const auto& [session, binding] : bindings) {
+            const auto& wanted = other == Direction::Outbound ? binding.outbound : binding.inbound;
+            const net::Ipv4Address side = outward ? binding.client : binding.external;
+            if (binding.protocol != quoted.protocol || binding.server != remote || side != ours) {
+                continue;
             }
+            if (discriminator && wanted == *discriminator) {
+                index = session;
+                break;
+            }
+            isShared = isShared || (only && binding.client != owner);
+            only = session;
+            owner = binding.client;
         }
+        if (!index && isUnread && !isShared) index = only;
     }
     if (outward && ours == walk.ip.source()) hearRefusal(walk, quoted, index);
     if (!index) {
