@@ -59,6 +59,18 @@ void Engine::State::forEachSession(const std::function<void(std::uint32_t)>& vis
     }
 }
 
+void Engine::State::forEachAttached(const std::function<void(std::uint32_t)>& visit) const
+{
+    for (std::uint32_t attachment = 0; attachment < attachedSessions.size(); ++attachment) {
+        const std::uint32_t index = attachedSessions[attachment];
+        if (index == nat::FlatIndex::kNone || !sessions.detail(index).has(df::kUsed) ||
+            !sessions[index].has(sf::kAttached) || attachmentOf(index).index != attachment) {
+            continue;
+        }
+        visit(index);
+    }
+}
+
 Result<void, CommandError> Engine::State::applyCommand(Instant now, const Command& command,
                                                        Output& output)
 {
@@ -206,7 +218,7 @@ Result<void, CommandError> Engine::State::applyCommand(Instant now, const Comman
                     return Err{CommandError::NoSuchTunnel};
                 tunnels.end(now, wish.serial, tunnel::Phase::Closed,
                             tunnel::EventKind::DroppedBySwitch);
-                forEachSession([&](std::uint32_t index) {
+                forEachAttached([&](std::uint32_t index) {
                     if (tunnels.serialOf(attachmentOf(index)) == wish.serial) {
                         tellReset(now, index, output);
                         close(now, index, FlowEnd::Admin, output);
@@ -513,7 +525,7 @@ Result<void, CommandError> Engine::State::setSwitch(Instant now, const SetPassth
         if (!serials.empty()) {
             position.held = true;
             position.heldUntil = now + policy::kHoldTime;
-            forEachSession([&](std::uint32_t index) {
+            forEachAttached([&](std::uint32_t index) {
                 if (tunnels.isHeld(attachmentOf(index))) {
                     sessions.detail(index).flags |= df::kHeld;
                     refreshAttention(index);
@@ -537,7 +549,7 @@ void Engine::State::resolveHold(Instant now, net::VpnProtocol protocol, ResolveH
     position.held = false;
     if (how == ResolveHold::How::Drop) {
         std::vector<std::uint32_t> doomed;
-        forEachSession([&](std::uint32_t index) {
+        forEachAttached([&](std::uint32_t index) {
             const tunnel::AttachmentId attachment = attachmentOf(index);
             if (sessions.detail(index).has(df::kHeld) && tunnels.isHeld(attachment)) {
                 const auto tunnel = tunnels.find(tunnels.serialOf(attachment));
@@ -557,7 +569,7 @@ void Engine::State::resolveHold(Instant now, net::VpnProtocol protocol, ResolveH
             passthrough.setPolicy(config.passthrough);
         }
         tunnels.release(now, protocol);
-        forEachSession([&](std::uint32_t index) {
+        forEachAttached([&](std::uint32_t index) {
             nat::SessionDetail& rest = sessions.detail(index);
             if (rest.has(df::kHeld) && !tunnels.isHeld(attachmentOf(index))) {
                 rest.flags = static_cast<std::uint16_t>(rest.flags & ~df::kHeld);

@@ -208,6 +208,8 @@ struct Engine::State {
                                                      net::Endpoint internal) const;
     /// RFC 6888 REQ-6: whether this remote endpoint is reached without translation.
     [[nodiscard]] bool isUntranslated(net::Endpoint remote) const;
+    /// The record of this device, made when it is new; none if there are too many.
+    std::optional<std::uint16_t> meet(Instant now, net::Ipv4Address address, Output* output);
     std::uint8_t pair(std::uint16_t device);
     [[nodiscard]] const policy::PortForward* forwardTo(net::IpProtocol protocol,
                                                        net::Port external) const;
@@ -281,6 +283,8 @@ struct Engine::State {
     void rebuildSlots();
     void rebuildPermissions();
     void forEachSession(const std::function<void(std::uint32_t)>& visit) const;
+    /// Those that count for a tunnel: a few thousand at most, however many sessions there are.
+    void forEachAttached(const std::function<void(std::uint32_t)>& visit) const;
     void tellReset(Instant now, std::uint32_t index, Output& output);
 
     // report.cpp

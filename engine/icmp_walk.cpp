@@ -189,7 +189,7 @@ void Engine::State::hearRefusal(Walk& walk, const nat::EmbeddedPacket& quoted,
     }
     const net::Ipv4Address client = quoted.destination.address;
     const net::Ipv4Address server = quoted.source.address;
-    const auto device = devices.findOrMake(walk.now, client);
+    const auto device = devices.find(client);
     if (!device) return;
     const std::uint64_t id = session ? sessions.flowId(*session) : 0;
     actions.clear();

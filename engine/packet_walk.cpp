@@ -600,7 +600,7 @@ Verdict Engine::State::missInbound(Walk& walk, net::Endpoint external, net::Endp
         sendIcmp(walk, wire::IcmpType::TimeExceeded, 0);
         return drop(walk, DropReason::TtlExpired);
     }
-    const auto device = devices.findOrMake(walk.now, wish.internal.address);
+    const auto device = meet(walk.now, wish.internal.address, &walk.output);
     if (!device) return drop(walk, DropReason::QuotaDevice);
     if (const auto* rule = ruleOf(wish.internal.address);
         rule != nullptr && rule->access == policy::DeviceAccess::Block) {

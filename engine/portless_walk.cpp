@@ -140,12 +140,9 @@ Verdict Engine::State::decidePortless(Walk& walk, Direction direction)
         const net::Ipv4Address source = walk.ip.source();
         if (!mayBeDevice(source)) return drop(walk, DropReason::SpoofedInternalSource);
         if (isBogon(walk.ip.destination())) return drop(walk, DropReason::Bogon);
-        const auto device = devices.findOrMake(walk.now, source);
+        const auto device = meet(walk.now, source, &walk.output);
         if (!device) return refuse(walk, DropReason::QuotaDevice);
-        if (traffic.size() <= *device) {
-            traffic.resize(*device + std::size_t{1});
-            emitEvent(walk.now, walk.output, DeviceSeen{source});
-        }
+        devices[*device].lastSeen = walk.now;
         const auto* rule = ruleOf(source);
         if (rule != nullptr && rule->access == policy::DeviceAccess::Block) {
             return refuse(walk, DropReason::DeniedByPolicy);
@@ -268,7 +265,7 @@ Verdict Engine::State::deliverUninvited(Walk& walk, net::Ipv4Address recipient)
         return drop(walk, DropReason::DeniedByPolicy);
     }
     const auto slot = slotOf(walk.ip.destination());
-    const auto device = devices.findOrMake(walk.now, recipient);
+    const auto device = meet(walk.now, recipient, &walk.output);
     if (slot && device && !walk.hairpin) {
         noteCaller(walk.now, *device, walk.ip.source(), *slot);
     }
@@ -356,12 +353,11 @@ void Engine::State::bind(Instant now, const passthrough::PortlessBinding& bindin
     if (known.isNone() && binding.inbound) known = sessions.find(keyIn());
     std::uint32_t index = known.index;
     if (known.isNone()) {
-        const auto device = devices.findOrMake(now, binding.client);
+        const auto device = meet(now, binding.client, nullptr);
         if (!device || devices[*device].sessions >= sessionLimit(binding.client)) return;
         const auto made = sessions.allocate(now);
         if (!made) return;
         index = *made;
-        if (traffic.size() <= *device) traffic.resize(*device + std::size_t{1});
         nat::Session& session = sessions[index];
         session.internal = binding.client;
         session.remote = binding.server;

@@ -259,17 +259,10 @@ Snapshot Engine::State::snapshot(Instant now) const
     snapshot.tunnels = tunnels.tunnels();
     // When the longest-lived session of each tunnel would expire.
     std::unordered_map<std::uint64_t, Instant> expiries;
-    for (std::uint32_t attachment = 0; attachment < attachedSessions.size(); ++attachment) {
-        const std::uint32_t i = attachedSessions[attachment];
-        if (i == nat::FlatIndex::kNone) continue;
-        const nat::Session& session = sessions[i];
-        if (!session.has(sf::kAttached) || !sessions.detail(i).has(df::kUsed) ||
-            attachmentOf(i).index != attachment) {
-            continue;
-        }
-        Instant& latest = expiries[tunnels.serialOf(attachmentOf(i))];
-        latest = std::max(latest, session.lastPacket + idleOf(i));
-    }
+    forEachAttached([&](std::uint32_t index) {
+        Instant& latest = expiries[tunnels.serialOf(attachmentOf(index))];
+        latest = std::max(latest, sessions[index].lastPacket + idleOf(index));
+    });
     std::map<net::Ipv4Address, std::uint32_t> tunnelsOf;
     for (std::size_t i = 0; i < switches.size(); ++i) {
         snapshot.protocols[i] = statusOf(static_cast<net::VpnProtocol>(i));

@@ -240,9 +240,8 @@ std::optional<std::uint32_t> Engine::State::restore(Instant now, const SavedSess
     if ((one.hasOut && taken(Direction::Outbound)) || (one.hasIn && taken(Direction::Inbound))) {
         return std::nullopt;
     }
-    const auto device = devices.findOrMake(now, saved.internal);
+    const auto device = meet(now, saved.internal, nullptr);
     if (!device) return std::nullopt;
-    if (traffic.size() <= *device) traffic.resize(*device + std::size_t{1});
     if (translated) {
         devices[*device].paired = true;
         devices[*device].externalSlot = slot;

@@ -97,6 +97,20 @@ std::uint32_t Engine::State::portLimit() const
     return std::max(1U, config.nat.ports.size() * shared / 4);
 }
 
+std::optional<std::uint16_t> Engine::State::meet(Instant now, net::Ipv4Address address,
+                                                 Output* output)
+{
+    const auto device = devices.findOrMake(now, address);
+    if (!device || devices[*device].met) return device;
+    devices[*device].met = true;
+    // The record may have been another's.
+    if (traffic.size() <= *device) traffic.resize(*device + std::size_t{1});
+    traffic[*device] = {};
+    refusals.erase(*device);
+    if (output != nullptr) emitEvent(now, *output, DeviceSeen{address});
+    return device;
+}
+
 /// RFC 4787 REQ-2: one device always has the same external address, whatever the protocol.
 std::uint8_t Engine::State::pair(std::uint16_t device)
 {
@@ -219,12 +233,8 @@ Engine::State::Opened Engine::State::openOutbound(Instant now, const Wish& given
     if (slotsEnd == 0) {
         return {std::nullopt, DropReason::ExternalDown};
     }
-    const auto device = devices.findOrMake(now, wish.internal.address);
+    const auto device = meet(now, wish.internal.address, &output);
     if (!device) return {std::nullopt, DropReason::QuotaDevice};
-    if (traffic.size() <= *device) {
-        traffic.resize(*device + std::size_t{1});
-        emitEvent(now, output, DeviceSeen{wish.internal.address});
-    }
     const policy::DeviceRule* rule = ruleOf(wish.internal.address);
     if (rule != nullptr &&
         (rule->access == policy::DeviceAccess::Block ||
@@ -325,7 +335,6 @@ Engine::State::Opened Engine::State::open(Instant now, const Wish& wish, std::ui
     const auto index = sessions.allocate(now);
     if (!index) return {std::nullopt, DropReason::SessionTableFull};
     __builtin_prefetch(passthrough.entryAhead(sessions.flowId(*index)), 1);
-    if (traffic.size() <= device) traffic.resize(device + std::size_t{1});
     nat::Session& session = sessions[*index];
     nat::SessionDetail& rest = sessions.detail(*index);
     session.internal = wish.internal.address;
@@ -407,8 +416,13 @@ bool Engine::State::attach(Instant now, std::uint32_t index, const tunnel::Tunne
         session.flags = static_cast<std::uint8_t>(session.flags & ~sf::kAttached);
     }
     const tunnel::AttachmentId id = tunnels.attach(now, key, sequence, carries);
-    if (id.isNone()) return false;
     nat::SessionDetail& rest = sessions.detail(index);
+    if (id.isNone()) {
+        // The tunnel was held, not the session.
+        rest.flags = static_cast<std::uint16_t>(rest.flags & ~df::kHeld);
+        refreshAttention(index);
+        return false;
+    }
     static_assert(tunnel::TunnelTable::kMostAttachments <= 0x10000);
     rest.attachmentIndex = static_cast<std::uint16_t>(id.index);
     rest.attachmentGeneration = id.generation;

@@ -18,6 +18,7 @@ struct Device {
     std::uint8_t externalSlot = 0;  ///< its external address for all protocols (RFC 4787 REQ-2)
     bool used = false;
     bool paired = false;  ///< externalSlot has been chosen
+    bool met = false;     ///< somebody has been told of it
     std::uint32_t sessions = 0;
     std::array<std::uint32_t, 3> ports{};  ///< mappings: TCP, UDP, ICMP
     /// Sessions on probation, oldest first: what makes room when the device's own share is used up.
@@ -41,13 +42,20 @@ struct Device {
     Instant refusalReported;
 };
 
-/// Devices by address. Bounded: a device beyond the bound is served by nobody's record and so
-/// refused (DropReason::QuotaDevice); a /16 of devices fits.
+/// Devices by address. Bounded: a /16 of devices fits. One more takes the record of a device that
+/// holds nothing and has been silent for kForgottenAfter; without one near it is refused
+/// (DropReason::QuotaDevice).
 class DeviceTable {
 public:
     static constexpr std::uint32_t kMost = 65535;
+    /// Ours: whoever makes up addresses would else keep real devices out for good.
+    static constexpr Duration kForgottenAfter = std::chrono::minutes(5);
+    /// Ours: records that one search for a forgotten device looks at.
+    static constexpr std::uint32_t kLookedAt = 64;
 
-    explicit DeviceTable(HashKey key) : m_key(key), m_index(kMost) {}
+    explicit DeviceTable(HashKey key, std::uint32_t most = kMost)
+        : m_key(key), m_most(most), m_index(most)
+    {}
 
     [[nodiscard]] std::optional<std::uint16_t> find(net::Ipv4Address address) const
     {
@@ -63,14 +71,22 @@ public:
     [[nodiscard]] std::optional<std::uint16_t> findOrMake(Instant now, net::Ipv4Address address)
     {
         if (const auto found = find(address)) return found;
-        if (m_devices.size() >= kMost) return std::nullopt;
-        const auto index = static_cast<std::uint16_t>(m_devices.size());
-        m_devices.push_back(Device{});
-        m_devices.back().address = address;
-        m_devices.back().used = true;
-        m_devices.back().firstSeen = now;
-        m_devices.back().lastSeen = now;
-        m_index.insert(hashOf(address), index);
+        std::optional<std::uint16_t> index;
+        if (m_devices.size() < m_most) {
+            index = static_cast<std::uint16_t>(m_devices.size());
+            m_devices.emplace_back();
+        } else {
+            index = forgotten(now);
+            if (!index) return std::nullopt;
+            m_index.erase(hashOf(m_devices[*index].address), *index);
+            m_devices[*index] = Device{};
+        }
+        Device& device = m_devices[*index];
+        device.address = address;
+        device.used = true;
+        device.firstSeen = now;
+        device.lastSeen = now;
+        m_index.insert(hashOf(address), *index);
         return index;
     }
     [[nodiscard]] Device& operator[](std::uint16_t index) { return m_devices[index]; }
@@ -79,13 +95,28 @@ public:
     [[nodiscard]] std::vector<Device>& all() { return m_devices; }
 
 private:
+    /// A device whose record nobody needs; each search goes on where the last one stopped.
+    [[nodiscard]] std::optional<std::uint16_t> forgotten(Instant now)
+    {
+        for (std::uint32_t looked = 0; looked < kLookedAt; ++looked) {
+            m_hand = (m_hand + 1) % m_devices.size();
+            const Device& device = m_devices[m_hand];
+            const bool holds = device.sessions != 0 || device.ports != decltype(device.ports){};
+            if (!holds && now - device.lastSeen >= kForgottenAfter) {
+                return static_cast<std::uint16_t>(m_hand);
+            }
+        }
+        return std::nullopt;
+    }
     [[nodiscard]] std::uint32_t hashOf(net::Ipv4Address address) const
     {
         return static_cast<std::uint32_t>(sipHash(m_key, address.hostOrder(), 0));
     }
     HashKey m_key;
+    std::uint32_t m_most;
     FlatIndex m_index;
     std::vector<Device> m_devices;
+    std::size_t m_hand = 0;
     mutable std::uint16_t m_last = 0;  ///< the one found last
 };
 

@@ -405,6 +405,37 @@ private Q_SLOTS:
         QCOMPARE(bed.engine().snapshot(bed.now).counters.sessionsCreated, before);
     }
 
+    // Somebody inside a large network makes up sources until no record of a device is left. Those
+    // that hold nothing any more make room.
+    void sourcesMadeUpInside_doNotKeepNewDevicesOutForGood()
+    {
+        EngineConfig config = usual();
+        config.internal.prefix = Prefix{Ipv4Address{10, 0, 0, 0}, 8};
+        config.internal.address = Ipv4Address{10, 0, 0, 1};
+        config.maxSessions = 131072;
+        Bed bed(config);
+        Connection old(bed, at({10, 0, 0, 2}, 700), at(kServer, 443));
+        QVERIFY(old.open());
+        for (std::uint32_t i = 0; i < 65535; ++i)
+            (void)bed.udpOut(at(Ipv4Address{(10U << 24) + 1000 + i}, 5000), at(kServer, 53));
+        const auto late = at(Ipv4Address{10, 9, 9, 9}, 5000);
+        QVERIFY(bed.udpOut(late, at(kServer, 53)).dropped(DropReason::QuotaDevice));
+        bed.pass(10min);
+        const auto sent = bed.udpOut(late, at(kServer, 53));
+        QVERIFY(told(sent.outside(), sent));
+        QVERIFY(std::any_of(sent.events.begin(), sent.events.end(), [](const engine::Event& event) {
+            return std::holds_alternative<engine::DeviceSeen>(event);
+        }));
+        const auto devices = bed.engine().snapshot(bed.now).devices;
+        QCOMPARE(devices.size(), std::size_t{65535});
+        const auto met = std::find_if(devices.begin(), devices.end(), [&](const auto& device) {
+            return device.address == late.address;
+        });
+        QVERIFY(met != devices.end() && met->sessions == 1);
+        QCOMPARE(met->outbound.packets, std::uint64_t{1});
+        QVERIFY(old.works());
+    }
+
     // A server that a device has talked to may send from every port it has; when the device's own
     // session ends, all of these end with the mapping, but never in one go.
     void expiry_ofAMappingWithThousandsOfSessions_isBoundedPerCall()
