@@ -64,7 +64,7 @@ std::optional<std::uint32_t> MappingTable::find(const MappingWish& wish, std::ui
 
 std::optional<net::Port> MappingTable::choosePort(std::uint32_t second, const Pool& pool,
                                                   const MappingWish& wish, const NatConfig& config,
-                                                  Random& random) const
+                                                  Random& random)
 {
     const std::size_t protocolLane = lane(wish.protocol);
     const bool query = protocolLane == 2;
@@ -93,16 +93,23 @@ std::optional<net::Port> MappingTable::choosePort(std::uint32_t second, const Po
         }
         if (free(port)) return net::Port{port};
     }
-    // The pool is nearly full: look at every port once, from a random one on; parity first.
+    // The pool is nearly full: look at every port once, from a random one on; parity first. Once a
+    // second, should there be none: whoever is refused must not cost a search each.
+    std::uint32_t& fullIn =
+        m_fullIn[(wish.externalSlot * kProtocols + protocolLane) * 2 + (wanted < 1024 ? 1U : 0U)];
+    if (fullIn == second + 1) return std::nullopt;
+    std::optional<std::uint16_t> odd;
     const std::uint32_t start = random.below(size);
-    for (const bool keepParity : {parity, false}) {
-        for (std::uint32_t step = 0; step < size; ++step) {
-            const auto port = static_cast<std::uint16_t>(first + (start + step) % size);
-            if (keepParity && ((port ^ wanted) & 1U) != 0) continue;
-            if (free(port)) return net::Port{port};
-        }
-        if (!parity) break;
+    for (std::uint32_t step = 0; step < size; ++step) {
+        const auto port = static_cast<std::uint16_t>(first + (start + step) % size);
+        const bool fits = !parity || ((port ^ wanted) & 1U) == 0;
+        if ((!fits && odd) || !free(port)) continue;
+        if (fits) return net::Port{port};
+        odd = port;
     }
+    ++m_wholeSearches;
+    if (odd) return net::Port{*odd};
+    fullIn = second + 1;
     return std::nullopt;
 }
 
@@ -165,6 +172,7 @@ void MappingTable::reserve(const std::vector<net::PortRange>& host,
             }
         }
     };
+    m_fullIn.fill(0);
     mark(m_host, host);
     mark(m_forwards[0], forwardsTcp);
     mark(m_forwards[1], forwardsUdp);

@@ -108,6 +108,8 @@ public:
     static constexpr net::PortRange kLowPorts{net::Port{512}, net::Port{1023}};
 
     [[nodiscard]] std::uint32_t size() const { return m_used; }
+    /// How often every port of a pool was looked at: what a nearly full pool costs.
+    [[nodiscard]] std::uint64_t wholeSearches() const { return m_wholeSearches; }
     [[nodiscard]] std::size_t memory() const;
 
     /// Protocols with number spaces of their own: TCP, UDP, and queries.
@@ -149,7 +151,7 @@ private:
     }
     std::optional<net::Port> choosePort(std::uint32_t second, const Pool& pool,
                                         const MappingWish& wish, const NatConfig& config,
-                                        Random& random) const;
+                                        Random& random);
     [[nodiscard]] static MappingWish keyOf(const Mapping& mapping);
 
     static constexpr std::uint32_t kQuarantineSeconds = 120;
@@ -160,6 +162,10 @@ private:
     LazyArray<Mapping> m_mappings;
     FlatIndex m_index;
     std::array<std::unique_ptr<Pool>, kProtocols * 16> m_pools;
+    /// By pool, and whether the range is the low one: the second, plus one, in which a whole search
+    /// found nothing.
+    std::array<std::uint32_t, kProtocols * 16 * 2> m_fullIn{};
+    std::uint64_t m_wholeSearches = 0;
     std::bitset<65536> m_host;
     std::array<std::bitset<65536>, 2> m_forwards;
     std::uint32_t m_free = FlatIndex::kNone;
