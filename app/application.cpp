@@ -36,6 +36,7 @@
 namespace app {
 
 using namespace std::chrono_literals;
+using engine::policy::OnLive;
 
 namespace {
 
@@ -221,13 +222,14 @@ void Application::connectIntents()
 void Application::connectRules()
 {
     using Window = ui::MainWindow;
-    connect(&m_window, &Window::portForwardSaved, this,
-            [this](const engine::policy::PortForward& forward) {
-                if (m_rules)
-                    apply(engine::SetPortForwards{withSaved(m_rules->portForwards, forward)});
-            });
-    connect(&m_window, &Window::portForwardRemoved, this, [this](quint32 id) {
-        if (m_rules) apply(engine::SetPortForwards{without(m_rules->portForwards, id)});
+    connect(
+        &m_window, &Window::portForwardSaved, this,
+        [this](const engine::policy::PortForward& forward, OnLive onLive) {
+            if (m_rules)
+                apply(engine::SetPortForwards{withSaved(m_rules->portForwards, forward), onLive});
+        });
+    connect(&m_window, &Window::portForwardRemoved, this, [this](quint32 id, OnLive onLive) {
+        if (m_rules) apply(engine::SetPortForwards{without(m_rules->portForwards, id), onLive});
     });
     connect(&m_window, &Window::oneToOneSaved, this, [this](const engine::policy::OneToOne& rule) {
         if (m_rules) apply(engine::SetOneToOnes{withSaved(m_rules->oneToOnes, rule)});
@@ -237,20 +239,21 @@ void Application::connectRules()
     });
     connect(&m_window, &Window::exposedHostChanged, this,
             [this](engine::net::Ipv4Address address) { apply(engine::SetExposedHost{address}); });
-    connect(&m_window, &Window::deviceRuleSaved, this, [this](engine::policy::DeviceRule rule) {
-        if (!m_rules) return;
-        auto rules = m_rules->deviceRules;
-        const auto found =
-            std::ranges::find(rules, rule.address, &engine::policy::DeviceRule::address);
-        rule.id = found == rules.end() ? 0 : found->id;
-        const bool ordinary =
-            rule.access == engine::policy::DeviceAccess::Allow && !rule.sessionLimit;
-        if (!ordinary) {
-            apply(engine::SetDeviceRules{withSaved(std::move(rules), rule)});
-        } else if (found != rules.end()) {
-            apply(engine::SetDeviceRules{without(std::move(rules), rule.id)});
-        }
-    });
+    connect(&m_window, &Window::deviceRuleSaved, this,
+            [this](engine::policy::DeviceRule rule, OnLive onLive) {
+                if (!m_rules) return;
+                auto rules = m_rules->deviceRules;
+                const auto found =
+                    std::ranges::find(rules, rule.address, &engine::policy::DeviceRule::address);
+                rule.id = found == rules.end() ? 0 : found->id;
+                const bool ordinary =
+                    rule.access == engine::policy::DeviceAccess::Allow && !rule.sessionLimit;
+                if (!ordinary) {
+                    apply(engine::SetDeviceRules{withSaved(std::move(rules), rule), onLive});
+                } else if (found != rules.end()) {
+                    apply(engine::SetDeviceRules{without(std::move(rules), rule.id), onLive});
+                }
+            });
     connect(&m_window, &Window::deviceRenamed, this,
             [this](engine::net::Ipv4Address address, const QString& name) {
                 if (!m_router) return;
@@ -272,7 +275,13 @@ void Application::connectRules()
 void Application::apply(const engine::Command& command)
 {
     if (!m_router) return;
-    m_router->apply(command, this, [this](const CommandOutcome& outcome) { tell(outcome); });
+    // Switches and the network's form say themselves what they do to what lives.
+    const bool said = std::holds_alternative<engine::SetPassthrough>(command) ||
+                      std::holds_alternative<engine::SetNat>(command);
+    m_router->apply(command, this, [this, said](CommandOutcome outcome) {
+        if (said) outcome.effect.clear();
+        tell(outcome);
+    });
 }
 
 void Application::tell(const CommandOutcome& outcome)
@@ -281,6 +290,8 @@ void Application::tell(const CommandOutcome& outcome)
         m_window.showCommandError(*outcome.refused);
     } else if (!outcome.saved) {
         m_window.showMessage({ui::Message::Severity::Warning, outcome.sentence, QString()});
+    } else if (!outcome.effect.isEmpty()) {
+        m_window.showMessage({ui::Message::Severity::Information, outcome.sentence, QString()});
     }
 }
 

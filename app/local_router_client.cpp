@@ -146,7 +146,7 @@ void LocalRouterClient::applied(const engine::Command& command, Undo undo, const
     if (!effect.isEmpty()) sentence += QLatin1Char(' ') + effect;
     if (!isRule(command)) {
         --m_pending;
-        reply({.sentence = sentence});
+        reply({.sentence = sentence, .effect = effect});
         return;
     }
     remember(command, undo);
@@ -155,7 +155,11 @@ void LocalRouterClient::applied(const engine::Command& command, Undo undo, const
     announceRules(std::move(rules));
     save([rules = m_rules,
           command](storage::RulesStore& store) { return store.save(*rules, command); },
-         sentence, reply);
+         sentence,
+         [effect, reply](CommandOutcome outcome) {
+             outcome.effect = effect;
+             reply(outcome);
+         });
 }
 
 void LocalRouterClient::save(

@@ -208,6 +208,7 @@ void RemoteRouterClient::outcome(const QString& verb, const QJsonObject& argumen
             if (!alive || !reply) return;
             CommandOutcome told;
             told.sentence = answer.value(QStringLiteral("sentence")).toString();
+            told.effect = answer.value(QStringLiteral("effect")).toString();
             told.saved = answer.value(QStringLiteral("saved")).toBool();
             const QString word = answer.value(QStringLiteral("error")).toString();
             for (int i = 0;

@@ -21,6 +21,7 @@ struct CommandOutcome {
     std::optional<engine::CommandError> refused{};  ///< set: nothing has changed
     bool saved = true;  ///< false: in force, but lost when the router ends; `sentence` says why
     QString sentence;   ///< for people; what happened, and what it did to live sessions
+    QString effect{};   ///< of the sentence, what it did to live sessions; empty: nothing
 };
 
 struct UndoState {

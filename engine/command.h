@@ -52,14 +52,19 @@ struct ResolveHold {
     net::VpnProtocol protocol = net::VpnProtocol::Pptp;
     How how = How::Release;
 };
+/// Sessions of a forward that is gone, off or changed end with it, or run on until they end
+/// (Finish). A port-less protocol has none: its packets follow the rule at once.
 struct SetPortForwards {
     std::vector<policy::PortForward> forwards;
+    policy::OnLive onLive = policy::OnLive::Drop;  ///< Hold is Drop here
 };
 struct SetOneToOnes {
     std::vector<policy::OneToOne> oneToOnes;
 };
+/// Sessions that a device may not have any more end, or run on until they end (Finish).
 struct SetDeviceRules {
     std::vector<policy::DeviceRule> rules;
+    policy::OnLive onLive = policy::OnLive::Drop;  ///< Hold is Drop here
 };
 struct SetExposedHost {
     net::Ipv4Address address;

@@ -144,7 +144,7 @@ Result<void, CommandError> Engine::State::applyCommand(Instant now, const Comman
                 return {};
             },
             [&](const SetPortForwards& wish) -> Answer {
-                return setForwards(now, wish.forwards, output);
+                return setForwards(now, wish.forwards, wish.onLive, output);
             },
             [&](const SetOneToOnes& wish) -> Answer {
                 for (std::size_t i = 0; i < wish.oneToOnes.size(); ++i) {
@@ -183,6 +183,7 @@ Result<void, CommandError> Engine::State::applyCommand(Instant now, const Comman
                     }
                 }
                 config.deviceRules = wish.rules;
+                if (wish.onLive == policy::OnLive::Finish) return {};
                 // A rule acts on what lives, too.
                 forEachSession([&](std::uint32_t index) {
                     const auto* rule = ruleOf(sessions[index].internal);
@@ -435,7 +436,8 @@ void Engine::State::rebuildPermissions()
 }
 
 Result<void, CommandError> Engine::State::setForwards(
-    Instant now, const std::vector<policy::PortForward>& wished, Output& output)
+    Instant now, const std::vector<policy::PortForward>& wished, policy::OnLive onLive,
+    Output& output)
 {
     for (std::size_t i = 0; i < wished.size(); ++i) {
         const policy::PortForward& forward = wished[i];
@@ -476,7 +478,7 @@ Result<void, CommandError> Engine::State::setForwards(
     // Sessions of a forward that is gone or changed end with it.
     forEachSession([&](std::uint32_t index) {
         const std::uint32_t id = sessions.detail(index).forward;
-        if (id == 0) return;
+        if (id == 0 || onLive == policy::OnLive::Finish) return;
         const auto same = [&](const policy::PortForward& forward) {
             return forward.id == id;
         };

@@ -56,7 +56,7 @@ Engine::State::State(Instant now, const EngineConfig& initial)
     for (const policy::PortForward& forward : wished.portForwards) {
         auto forwardsSoFar = config.portForwards;
         forwardsSoFar.push_back(forward);
-        (void)setForwards(now, forwardsSoFar, ignored).has_value();
+        (void)setForwards(now, forwardsSoFar, policy::OnLive::Drop, ignored).has_value();
     }
     for (const policy::OneToOne& rule : wished.oneToOnes) {
         auto rules = config.oneToOnes;

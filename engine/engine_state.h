@@ -275,7 +275,7 @@ struct Engine::State {
     void unpark(Instant now, std::uint32_t most, Output& output);
     Result<void, CommandError> setForwards(Instant now,
                                            const std::vector<policy::PortForward>& forwards,
-                                           Output& output);
+                                           policy::OnLive onLive, Output& output);
     Result<void, CommandError> setSwitch(Instant now, const SetPassthrough& wish, Output& output);
     void resolveHold(Instant now, net::VpnProtocol protocol, ResolveHold::How how, Output& output);
     void runSelfTest(Instant now, net::VpnProtocol protocol, Output& output);

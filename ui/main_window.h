@@ -93,14 +93,17 @@ Q_SIGNALS:
     void sessionsRequested(const engine::SessionQuery& query);
 
     // Rules. A new one has id 0; the receiver gives it one.
-    void portForwardSaved(const engine::policy::PortForward& forward);
-    void portForwardRemoved(quint32 id);
+    void portForwardSaved(const engine::policy::PortForward& forward,
+                          engine::policy::OnLive onLive = engine::policy::OnLive::Drop);
+    void portForwardRemoved(quint32 id,
+                            engine::policy::OnLive onLive = engine::policy::OnLive::Drop);
     void oneToOneSaved(const engine::policy::OneToOne& rule);
     void oneToOneRemoved(quint32 id);
     /// Unspecified: none any more.
     void exposedHostChanged(engine::net::Ipv4Address address);
     /// One rule per address: replaces the one there is. Allow without a limit removes it.
-    void deviceRuleSaved(const engine::policy::DeviceRule& rule);
+    void deviceRuleSaved(const engine::policy::DeviceRule& rule,
+                         engine::policy::OnLive onLive = engine::policy::OnLive::Drop);
     void deviceRenamed(engine::net::Ipv4Address address, const QString& name);
     void natConfigSaved(const engine::nat::NatConfig& config);
     void undoRequested();

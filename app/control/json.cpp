@@ -431,6 +431,7 @@ template <typename A>
 void describe(A& a, engine::SetPortForwards& v)
 {
     a("forwards", v.forwards);
+    a("onLive", v.onLive);
 }
 template <typename A>
 void describe(A& a, engine::SetOneToOnes& v)
@@ -441,6 +442,7 @@ template <typename A>
 void describe(A& a, engine::SetDeviceRules& v)
 {
     a("rules", v.rules);
+    a("onLive", v.onLive);
 }
 template <typename A>
 void describe(A& a, engine::SetExposedHost& v)

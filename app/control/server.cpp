@@ -58,7 +58,8 @@ QJsonObject toJson(const CommandOutcome& outcome)
 {
     if (outcome.refused) return failure(nameOf(*outcome.refused), outcome.sentence);
     return {{QStringLiteral("saved"), outcome.saved},
-            {QStringLiteral("sentence"), outcome.sentence}};
+            {QStringLiteral("sentence"), outcome.sentence},
+            {QStringLiteral("effect"), outcome.effect}};
 }
 
 Server::Server(LocalRouterClient& router, RouterDescription description, QObject* parent)

@@ -84,6 +84,7 @@ int listDevices(Context& context)
 struct DeviceWords {
     std::string address;
     std::string name;
+    std::string onLive;
     std::uint32_t limit = 0;
 };
 
@@ -106,7 +107,7 @@ int setDevice(Context& context, const DeviceWords& words, engine::policy::Device
     if (words.limit > 0) found->sessionLimit = words.limit;
     // Allow without a limit is what everybody has: no rule.
     if (access == engine::policy::DeviceAccess::Allow && words.limit == 0) list.erase(found);
-    return context.apply(engine::SetDeviceRules{list}, rules->revision);
+    return context.apply(engine::SetDeviceRules{list, onLiveOf(words.onLive)}, rules->revision);
 }
 
 void addDevices(CLI::App& rules, Context& context)
@@ -120,6 +121,7 @@ void addDevices(CLI::App& rules, Context& context)
         auto* command = devices->add_subcommand(name, help);
         command->add_option("DEVICE", words->address, "Internal address")->required();
         command->add_option("--sessions", words->limit, "At most so many sessions at once");
+        if (access != engine::policy::DeviceAccess::Allow) addOnLive(*command, words->onLive);
         onCall(command, context,
                [&context, words, access]() -> int { return setDevice(context, *words, access); });
     };

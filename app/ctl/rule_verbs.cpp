@@ -29,6 +29,7 @@ struct ForwardWords {
     std::string from = "0.0.0.0/0";
     bool noHairpin = false;
     bool disabled = false;
+    std::string onLive;
     std::uint32_t id = 0;
 };
 
@@ -171,7 +172,8 @@ int changeForward(Context& context, const ForwardWords& words,
         return context.fail(QStringLiteral("There is no port forward %1.").arg(words.id));
     }
     change(*rules, static_cast<std::size_t>(found - rules->portForwards.begin()));
-    return context.apply(engine::SetPortForwards{rules->portForwards}, rules->revision);
+    return context.apply(engine::SetPortForwards{rules->portForwards, onLiveOf(words.onLive)},
+                         rules->revision);
 }
 
 void addForwards(CLI::App& rules, Context& context)
@@ -201,14 +203,18 @@ void addForwards(CLI::App& rules, Context& context)
         onCall(command, context, [&context, words, change]() -> int {
             return changeForward(context, *words, change);
         });
+        return command;
     };
-    byId("remove", "Remove a forward", [](Rules& all, std::size_t index) {
+    auto* remove = byId("remove", "Remove a forward", [](Rules& all, std::size_t index) {
         all.portForwards.erase(all.portForwards.begin() + static_cast<std::ptrdiff_t>(index));
     });
     byId("enable", "Turn a forward on",
          [](Rules& all, std::size_t index) { all.portForwards[index].enabled = true; });
-    byId("disable", "Turn a forward off and keep it",
-         [](Rules& all, std::size_t index) { all.portForwards[index].enabled = false; });
+    auto* disable =
+        byId("disable", "Turn a forward off and keep it",
+             [](Rules& all, std::size_t index) { all.portForwards[index].enabled = false; });
+    for (CLI::App* command : {remove, disable})
+        addOnLive(*command, words->onLive);
 }
 
 int step(Context& context, const char* verb)

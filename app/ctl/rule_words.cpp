@@ -1,5 +1,6 @@
 #include "app/ctl/rule_words.h"
 
+#include <CLI/Validators.hpp>
 #include <charconv>
 
 namespace app::ctl {
@@ -41,6 +42,20 @@ std::optional<PortRange> rangeOf(Context& context, const std::string& word)
         return std::nullopt;
     }
     return PortRange{*first, *last};
+}
+
+void addOnLive(CLI::App& command, std::string& word)
+{
+    command
+        .add_option("--on-live", word,
+                    "Live sessions run on until they end (finish), or end now (drop)")
+        ->check(CLI::IsMember({"finish", "drop"}))
+        ->default_str("drop");
+}
+
+engine::policy::OnLive onLiveOf(const std::string& word)
+{
+    return word == "finish" ? engine::policy::OnLive::Finish : engine::policy::OnLive::Drop;
 }
 
 QString portsText(const PortRange& range)

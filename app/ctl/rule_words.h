@@ -3,6 +3,7 @@
 #include "app/ctl/context.h"
 #include "engine/net/endpoint.h"
 #include "engine/net/ip_protocol.h"
+#include "engine/policy/passthrough_policy.h"
 
 #include <QString>
 
@@ -22,6 +23,9 @@ namespace app::ctl {
                                                                 const std::string& word);
 /// 1 to 65535; the caller complains.
 [[nodiscard]] std::optional<engine::net::Port> portOf(std::string_view text);
+/// --on-live finish|drop, for rules that take something away from what lives.
+void addOnLive(CLI::App& command, std::string& word);
+[[nodiscard]] engine::policy::OnLive onLiveOf(const std::string& word);
 /// "8080" or "8000-8010".
 [[nodiscard]] std::optional<engine::net::PortRange> rangeOf(Context& context,
                                                             const std::string& word);

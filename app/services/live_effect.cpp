@@ -82,8 +82,13 @@ void forForwards(std::string& effect, const Rules& before, const engine::Snapsho
         if (status == live.forwards.end() || status->liveSessions == 0) continue;
         const std::string name = old.name.empty() ? "forward " + std::to_string(old.id) : old.name;
         const std::uint32_t number = status->liveSessions;
-        add(effect, count(number, "live session") + " through " + name +
-                        (number == 1 ? " ends with it." : " end with it."));
+        const std::string sessions = count(number, "live session") + " through " + name;
+        if (set.onLive == engine::policy::OnLive::Finish) {
+            add(effect,
+                sessions + (number == 1 ? " runs on until it ends." : " run on until they end."));
+        } else {
+            add(effect, sessions + (number == 1 ? " ends with it." : " end with it."));
+        }
     }
 }
 
@@ -102,8 +107,12 @@ void forDevices(std::string& effect, const Rules& before, const engine::Snapshot
         if (device == live.devices.end() || device->sessions == 0) continue;
         std::string text =
             rule.address.toString() + " has " + count(device->sessions, "live session");
-        text += rule.access == DeviceAccess::Block ? "; all of them end now."
-                                                   : "; all but its tunnels end now.";
+        if (set.onLive == engine::policy::OnLive::Finish) {
+            text += "; they run on until they end.";
+        } else {
+            text += rule.access == DeviceAccess::Block ? "; all of them end now."
+                                                       : "; all but its tunnels end now.";
+        }
         add(effect, text);
     }
 }

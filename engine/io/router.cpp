@@ -288,6 +288,8 @@ GuardPlan Router::guardPlan() const
     for (const auto& forward : config.portForwards) {
         if (forward.enabled) mark(forward.externalPorts, true);
     }
+    for (const auto& range : m_keptPorts)
+        mark(range, true);
     for (const auto& range : m_hostPorts.bound)
         mark(range, false);
     std::vector<net::PortRange> single;

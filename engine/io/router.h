@@ -76,6 +76,9 @@ public:
 
     /// Moves packets for about `atMost`, or until wake(); appends what happened.
     void run(Duration atMost, std::vector<Event>& events);
+    /// Before a command lets sessions of a port forward run on without it: the guard goes on
+    /// keeping its ports from the host, for as long as the host binds none of them itself.
+    void keepPorts(const net::PortRange& ports) { m_keptPorts.push_back(ports); }
     /// Sends what a command has left behind, appends its events, and lets the guard follow what the
     /// command has changed.
     void deliver(Output& output, std::vector<Event>& events);
@@ -140,6 +143,7 @@ private:
     std::unique_ptr<HostGuard> m_guard;
     GuardPlan m_plan;
     HostPorts m_hostPorts;
+    std::vector<net::PortRange> m_keptPorts;
     std::vector<Descriptor> m_locks;
     Descriptor m_poll;
     Descriptor m_wake;

@@ -1024,6 +1024,7 @@ void MainWindowTest::deviceAccess_isAsked()
     connect(window.get(), &ui::MainWindow::deviceRuleSaved, this,
             [&](const engine::policy::DeviceRule& rule) { saved = rule; });
     buttonNamed(*page, QStringLiteral("Access: VPN only"))->click();
+    buttonNamed(*page, QStringLiteral("Let them finish"))->click();
     QVERIFY(saved);
     QCOMPARE(saved->address, (Ipv4Address{192, 0, 2, 22}));
     QCOMPARE(saved->access, engine::policy::DeviceAccess::VpnOnly);

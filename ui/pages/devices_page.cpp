@@ -1,6 +1,7 @@
 #include "ui/pages/devices_page.h"
 
 #include "ui/text/words.h"
+#include "ui/widgets/live_question.h"
 #include "ui/widgets/table.h"
 
 #include <QSpinBox>
@@ -9,6 +10,7 @@
 namespace ui {
 
 using engine::policy::DeviceAccess;
+using engine::policy::OnLive;
 
 namespace {
 
@@ -40,6 +42,8 @@ DevicesPage::DevicesPage(const Presentation& presentation, DeviceModel& model, Q
         snapshotShown();
     });
     column()->addLayout(bar);
+    m_question = new LiveQuestion(this);
+    column()->addWidget(m_question);
 
     m_table = new Table(tr("Devices"), CellDelegate::Lines::Two, this);
     m_table->setModel(&m_model);
@@ -141,6 +145,7 @@ DevicesPage::DevicesPage(const Presentation& presentation, DeviceModel& model, Q
 
 void DevicesPage::setRules(const std::vector<engine::policy::DeviceRule>& rules)
 {
+    if (rules != m_rules) m_question->close();
     m_rules = rules;
     showSelected();
 }
@@ -210,7 +215,24 @@ void DevicesPage::saveRule(DeviceAccess access)
     if (rule.name.empty()) rule.name = m_presentation.deviceName(m_shown).toStdString();
     rule.sessionLimit.reset();
     if (m_limit->value() > 0) rule.sessionLimit = static_cast<std::uint32_t>(m_limit->value());
-    Q_EMIT ruleSaved(rule);
+    const auto act = [this, rule](OnLive onLive) {
+        Q_EMIT ruleSaved(rule, onLive);
+    };
+    m_question->close();
+    const DeviceRow* row = m_model.find(m_shown.hostOrder());
+    if (row == nullptr || row->status.sessions == 0 || access == DeviceAccess::Allow ||
+        access == row->access) {
+        act(OnLive::Drop);
+        return;
+    }
+    const QString words =
+        tr("%1 has %2.")
+            .arg(m_presentation.deviceName(m_shown),
+                 tr("%n live session(s)", nullptr, static_cast<int>(row->status.sessions)));
+    m_question->ask(access == DeviceAccess::VpnOnly
+                        ? words + QLatin1Char(' ') + tr("Its VPN tunnels run on in any case.")
+                        : words,
+                    act);
 }
 
 }  // namespace ui

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "engine/policy/passthrough_policy.h"
 #include "ui/models/device_model.h"
 #include "ui/pages/page_frame.h"
 
@@ -8,6 +9,7 @@ class QStackedWidget;
 
 namespace ui {
 
+class LiveQuestion;
 class Table;
 
 /// "Who is behind this computer, and what may they do?"
@@ -24,7 +26,7 @@ public:
     [[nodiscard]] Table* table() { return m_table; }
 
 Q_SIGNALS:
-    void ruleSaved(const engine::policy::DeviceRule& rule);
+    void ruleSaved(const engine::policy::DeviceRule& rule, engine::policy::OnLive onLive);
     void renamed(engine::net::Ipv4Address address, const QString& name);
     void connectionsAsked(engine::net::Ipv4Address device);
     void tunnelsAsked(engine::net::Ipv4Address device);
@@ -41,6 +43,7 @@ private:
     EmptyState* m_empty;
     Table* m_table;
     Card* m_card;
+    LiveQuestion* m_question;
     engine::net::Ipv4Address m_shown;
     QLineEdit* m_name;
     SafeLabel* m_address;

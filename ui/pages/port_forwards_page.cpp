@@ -2,6 +2,7 @@
 
 #include "ui/pages/rule_editors.h"
 #include "ui/text/words.h"
+#include "ui/widgets/live_question.h"
 #include "ui/widgets/table.h"
 
 #include <QStackedWidget>
@@ -10,7 +11,20 @@ namespace ui {
 
 using engine::net::Ipv4Address;
 using engine::policy::OneToOne;
+using engine::policy::OnLive;
 using engine::policy::PortForward;
+
+namespace {
+
+QString liveWords(const PortForwardRow& row)
+{
+    const QString name = safeText(row.forward.name, 48);
+    return PortForwardsPage::tr("%n live session(s) came in through “%1”.", nullptr,
+                                static_cast<int>(row.liveSessions))
+        .arg(name.isEmpty() ? PortForwardsPage::tr("this forward") : name);
+}
+
+}  // namespace
 
 PortForwardsPage::PortForwardsPage(const Presentation& presentation, QWidget* parent)
     : PageFrame(tr("Port forwards"), tr("What may come in from the internet?"), parent),
@@ -37,13 +51,12 @@ PortForwardsPage::PortForwardsPage(const Presentation& presentation, QWidget* pa
         if (const auto* row = selected()) {
             PortForward changed = row->forward;
             changed.enabled = !changed.enabled;
-            Q_EMIT forwardSaved(changed);
+            save(changed);
         }
     });
-    const auto remove = [this, selected] {
-        if (const auto* row = selected()) Q_EMIT forwardRemoved(row->forward.id);
-    };
-    connect(m_remove, &QPushButton::clicked, this, remove);
+    connect(m_remove, &QPushButton::clicked, this, &PortForwardsPage::remove);
+    m_question = new LiveQuestion(this);
+    column()->addWidget(m_question);
 
     m_table = new Table(tr("Port forwards"), CellDelegate::Lines::Two, this);
     m_table->setModel(m_model);
@@ -64,7 +77,7 @@ PortForwardsPage::PortForwardsPage(const Presentation& presentation, QWidget* pa
     connect(m_table, &QTableView::doubleClicked, this, [this, selected] {
         if (const auto* row = selected()) edit(row->forward);
     });
-    connect(m_table, &Table::removeAsked, this, remove);
+    connect(m_table, &Table::removeAsked, this, &PortForwardsPage::remove);
     m_empty = new EmptyState(Symbol::PortForwards, this);
     m_empty->say(tr("Nothing may come in unasked"),
                  tr("A port forward lets connections from the internet reach one device, for "
@@ -151,6 +164,7 @@ PortForwardsPage::PortForwardsPage(const Presentation& presentation, QWidget* pa
 
 void PortForwardsPage::setRules(const RuleSet& rules)
 {
+    if (rules != m_rules) m_question->close();
     m_rules = rules;
     m_model->setForwards(rules.portForwards);
     m_oneToOnes->setRules(rules.oneToOnes);
@@ -206,8 +220,44 @@ void PortForwardsPage::edit(const PortForward& forward)
 {
     auto* editor =
         new PortForwardEditor(m_presentation, forward, m_rules.portForwards, m_internal, this);
-    connect(editor, &PortForwardEditor::saved, this, &PortForwardsPage::forwardSaved);
+    connect(editor, &PortForwardEditor::saved, this, &PortForwardsPage::save);
     editor->open();
+}
+
+/// Asks first where live sessions would lose their forward.
+void PortForwardsPage::save(const PortForward& forward)
+{
+    const auto act = [this, forward](OnLive onLive) {
+        Q_EMIT forwardSaved(forward, onLive);
+    };
+    const PortForwardRow* row = forward.id == 0 ? nullptr : m_model->find(forward.id);
+    const auto stays = [&](const PortForward& old) {
+        return forward.enabled && forward.protocol == old.protocol &&
+               forward.externalPorts == old.externalPorts &&
+               forward.internalAddress == old.internalAddress &&
+               forward.internalFirst == old.internalFirst;
+    };
+    m_question->close();
+    if (row == nullptr || row->liveSessions == 0 || stays(row->forward)) {
+        act(OnLive::Drop);
+        return;
+    }
+    m_question->ask(liveWords(*row), act);
+}
+
+void PortForwardsPage::remove()
+{
+    const PortForwardRow* row = m_model->find(m_table->currentId());
+    if (row == nullptr) return;
+    const auto act = [this, id = row->forward.id](OnLive onLive) {
+        Q_EMIT forwardRemoved(id, onLive);
+    };
+    m_question->close();
+    if (row->liveSessions == 0) {
+        act(OnLive::Drop);
+        return;
+    }
+    m_question->ask(liveWords(*row), act);
 }
 
 void PortForwardsPage::editOneToOne(const OneToOne& rule)

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "engine/policy/passthrough_policy.h"
 #include "ui/models/rule_models.h"
 #include "ui/pages/page_frame.h"
 
@@ -8,6 +9,7 @@ class QStackedWidget;
 namespace ui {
 
 class DevicePicker;
+class LiveQuestion;
 class Table;
 
 /// "What may come in?"
@@ -25,18 +27,21 @@ public:
     void edit(const engine::policy::PortForward& forward);
 
 Q_SIGNALS:
-    void forwardSaved(const engine::policy::PortForward& forward);
-    void forwardRemoved(quint32 id);
+    void forwardSaved(const engine::policy::PortForward& forward, engine::policy::OnLive onLive);
+    void forwardRemoved(quint32 id, engine::policy::OnLive onLive);
     void oneToOneSaved(const engine::policy::OneToOne& rule);
     void oneToOneRemoved(quint32 id);
     void exposedHostChanged(engine::net::Ipv4Address address);
 
 private:
     void updateButtons();
+    void save(const engine::policy::PortForward& forward);
+    void remove();
     void editOneToOne(const engine::policy::OneToOne& rule);
 
     const Presentation& m_presentation;
     PortForwardModel* m_model;
+    LiveQuestion* m_question;
     OneToOneModel* m_oneToOnes;
     RuleSet m_rules;
     std::optional<engine::net::Prefix> m_internal;

@@ -116,6 +116,42 @@ private Q_SLOTS:
         QVERIFY(bed.synIn(at(kServer, 4000), at(kExternal, 443)).toHost());
     }
 
+    void portForward_thatIsRemoved_letsItsSessionsFinishIfAsked()
+    {
+        Bed bed;
+        QVERIFY(bed.apply(engine::SetPortForwards{
+                              {forward(1, IpProtocol::Udp, 4430, 4430, kBert, 443)}})
+                    .has_value());
+        QVERIFY(bed.udpIn(at(kServer, 4000), at(kExternal, 4430)).inside());
+        QVERIFY(bed.apply(engine::SetPortForwards{{}, engine::policy::OnLive::Finish}).has_value());
+        QCOMPARE(bed.sessions(), std::size_t{1});
+        // Both ways, by the very same address and port.
+        const auto in = bed.udpIn(at(kServer, 4000), at(kExternal, 4430));
+        QVERIFY(told(in.inside() && in.destination() == at(kBert, 443), in));
+        const auto out = bed.udpOut(at(kBert, 443), at(kServer, 4000));
+        QVERIFY(told(out.outside() && out.source() == at(kExternal, 4430), out));
+        // What is new does not come in any more.
+        QVERIFY(!bed.udpIn(at(kServer, 4001), at(kExternal, 4430)).inside());
+        QVERIFY(!bed.udpIn(at(kOther, 4000), at(kExternal, 4430)).inside());
+        QCOMPARE(bed.sessions(), std::size_t{1});
+    }
+
+    void deviceRule_endsWhatLives_orLetsItFinish()
+    {
+        using engine::policy::OnLive;
+        const engine::policy::DeviceRule rule{
+            .id = 1, .address = kAnna, .access = DeviceAccess::Block};
+        for (const OnLive onLive : {OnLive::Drop, OnLive::Finish}) {
+            Bed bed;
+            QVERIFY(bed.udpOut(at(kAnna, 5000), at(kServer, 53)).outside());
+            QVERIFY(bed.apply(engine::SetDeviceRules{{rule}, onLive}).has_value());
+            const bool stays = onLive == OnLive::Finish;
+            QCOMPARE(bed.sessions(), std::size_t{stays ? 1U : 0U});
+            QCOMPARE(bed.udpOut(at(kAnna, 5000), at(kServer, 53)).outside(), stays);
+            QVERIFY(!bed.udpOut(at(kAnna, 5001), at(kServer, 53)).outside());
+        }
+    }
+
     void portForward_onThePortOfALivingMapping_takesItOver()
     {
         Bed bed;
