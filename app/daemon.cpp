@@ -38,6 +38,7 @@ struct Options {
     std::string external;
     std::string state;
     std::string control = control::kDefaultSocket;
+    std::string group;  ///< empty: the usual one, if there is such a group
     std::uint32_t sessions = 262144;
     engine::io::DeviceKind device = engine::io::DeviceKind::Native;
     bool noDhcp = false;
@@ -64,6 +65,11 @@ int serve(const Options& options)
     if (const QFileInfo there(state); there.exists() && !there.isDir()) {
         return refuse(QStringLiteral("The state folder %1 is no folder.").arg(state));
     }
+    const QString groupName = options.group.empty() ? QLatin1String(control::kDefaultGroup)
+                                                    : QString::fromStdString(options.group);
+    const auto group = control::groupNamed(groupName);
+    if (!group && !options.group.empty())
+        return refuse(QStringLiteral("There is no group %1.").arg(groupName));
     // What a network does is nobody's business: files and folders of ours are the owner's alone.
     ::umask(0077);
     const bool kept = QDir().mkpath(state);
@@ -118,9 +124,14 @@ int serve(const Options& options)
                                     .internalInterface = QString::fromStdString(options.internal),
                                     .externalInterface = QString::fromStdString(options.external),
                                     .lab = false});
-    if (const auto listening = server.listen(QString::fromStdString(options.control)); !listening) {
-        return refuse(listening.error());
+    const QString path = QString::fromStdString(options.control);
+    auto listening = server.listen(path, group);
+    if (!listening && group && options.group.empty()) {
+        // Nobody has asked for the group, so the router goes on without.
+        ctl::complain(kProgram, listening.error());
+        listening = server.listen(path);
     }
+    if (!listening) return refuse(listening.error());
 
     int status = 0;
     ServiceManager manager;
@@ -170,6 +181,10 @@ int runDaemon(int argc, char** argv)
     app.add_option("--state", options.state, "Folder for rules, history and sessions")
         ->check(saysSomething);
     app.add_option("--control", options.control, "Control socket")->capture_default_str();
+    app.add_option("--socket-group", options.group,
+                   "Members of this group may control the router, too (the group underpass, if "
+                   "there is one)")
+        ->check(saysSomething);
     app.add_option("--sessions", options.sessions, "At most so many sessions")
         ->capture_default_str()
         ->check(CLI::Range(1024U, 16'777'216U));

@@ -21,8 +21,8 @@ constexpr auto kAnswerWithin = 30s;
 
 bool isTrustedServer(const QLocalSocket& socket)
 {
-    const auto user = peerUser(socket.socketDescriptor());
-    return user && (*user == 0 || *user == ::geteuid());
+    const auto peer = peerOf(socket.socketDescriptor());
+    return peer && (peer->user == 0 || peer->user == ::geteuid());
 }
 
 Result<Connection, RequestError> Connection::open(const QString& path)

@@ -8,6 +8,7 @@
 #include <QCoreApplication>
 #include <QPointer>
 
+#include <algorithm>
 #include <chrono>
 #include <memory>
 #include <utility>
@@ -35,11 +36,14 @@ QJsonObject failure(std::string_view error, const QString& sentence)
     return {{QStringLiteral("error"), qt(error)}, {QStringLiteral("sentence"), sentence}};
 }
 
-/// Root and whoever owns the router may do everything; nobody else may do anything.
-Permission grantedTo(std::optional<std::uint32_t> user)
+/// Root, whoever owns the router and members of its group may do everything; nobody else may do
+/// anything.
+Permission grantedTo(const std::optional<PeerIdentity>& peer, std::optional<std::uint32_t> group)
 {
-    if (user && (*user == 0 || *user == ::geteuid())) return Permission::Admin;
-    return Permission::Undecided;
+    if (!peer) return Permission::Undecided;
+    const bool owner = peer->user == 0 || peer->user == ::geteuid();
+    const bool member = group && std::ranges::find(peer->groups, *group) != peer->groups.end();
+    return owner || member ? Permission::Admin : Permission::Undecided;
 }
 
 template <typename Row>
@@ -138,27 +142,33 @@ Server::~Server()
     }
 }
 
-Result<void, QString> Server::listen(const QString& path)
+Result<void, QString> Server::listen(const QString& path, std::optional<std::uint32_t> group)
 {
     if (auto prepared = preparePath(path); !prepared) return prepared;
     if (!m_server.listen(path)) {
         return Err{QStringLiteral("The control socket %1 cannot be made (%2).")
                        .arg(path, QString::fromLocal8Bit(std::strerror(errno)))};
     }
-    return {};
+    m_group = group;
+    if (!group) return {};
+    auto opened = openToGroup(path, *group);
+    if (!opened) m_server.close();
+    return opened;
 }
 
 void Server::accept()
 {
     while (QLocalSocket* socket = m_server.nextPendingConnection()) {
         socket->setParent(this);
-        const Permission granted = grantedTo(peerUser(socket->socketDescriptor()));
+        const Permission granted = grantedTo(peerOf(socket->socketDescriptor()), m_group);
         if (granted == Permission::Undecided || m_peers.size() >= kMostPeers) {
-            socket->write(framed(failure(
-                "refused",
-                granted == Permission::Undecided
-                    ? QStringLiteral("Only root and the user the router runs as may talk to it.")
-                    : QStringLiteral("Too many programs talk to the router already."))));
+            socket->write(framed(
+                failure("refused",
+                        granted == Permission::Undecided
+                            ? QStringLiteral(
+                                  "Only root, the user the router runs as and members of its group "
+                                  "may talk to it.")
+                            : QStringLiteral("Too many programs talk to the router already."))));
             connect(socket, &QLocalSocket::disconnected, socket, &QObject::deleteLater);
             socket->disconnectFromServer();
             continue;

@@ -24,9 +24,10 @@ struct RouterDescription {
     bool lab = false;
 };
 
-/// The control socket of a router. Peers are root or the user this process runs as; anybody else is
-/// told so and cut off. A peer that sends what is no frame, leaves one unfinished, or does not read
-/// what it asked for is cut off too; none can make the router wait.
+/// The control socket of a router. Peers are root, the user this process runs as, and members of
+/// the socket's group if it has one; anybody else is told so and cut off. A peer that sends what is
+/// no frame, leaves one unfinished, or does not read what it asked for is cut off too; none can
+/// make the router wait.
 class Server final : public QObject {
     Q_OBJECT
     Q_DISABLE_COPY_MOVE(Server)
@@ -36,7 +37,8 @@ public:
     ~Server() override;
 
     /// The sentence says what is in the way.
-    engine::Result<void, QString> listen(const QString& path);
+    engine::Result<void, QString> listen(const QString& path,
+                                         std::optional<std::uint32_t> group = std::nullopt);
 
     /// Ours: octets a peer may leave unread before it is cut off.
     static constexpr qint64 kMostUnread = 8 * 1024 * 1024;
@@ -67,6 +69,7 @@ private:
     LocalRouterClient& m_router;
     RouterDescription m_description;
     QLocalServer m_server;
+    std::optional<std::uint32_t> m_group;
     std::map<QLocalSocket*, std::unique_ptr<Peer>> m_peers;
 };
 

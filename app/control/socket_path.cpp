@@ -6,6 +6,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <grp.h>
 
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -31,7 +32,9 @@ Result<void, QString> preparePath(const QString& path)
     const QByteArray directoryName = directory.toLocal8Bit();
     struct stat about {};
     if (::lstat(directoryName.constData(), &about) != 0) {
+        // Whoever the socket is for must come to it; a narrow umask is for other files.
         if (::mkdir(directoryName.constData(), 0755) != 0 ||
+            ::chmod(directoryName.constData(), 0755) != 0 ||
             ::lstat(directoryName.constData(), &about) != 0) {
             return Err{QStringLiteral("The control socket's folder %1 cannot be made (%2).")
                            .arg(directory, QString::fromLocal8Bit(std::strerror(errno)))};
@@ -70,16 +73,48 @@ Result<void, QString> preparePath(const QString& path)
     return {};
 }
 
-std::optional<std::uint32_t> peerUser(qintptr descriptor)
+std::optional<PeerIdentity> peerOf(qintptr descriptor)
 {
+    const int socket = static_cast<int>(descriptor);
     struct ucred credentials {};
     socklen_t size = sizeof credentials;
-    if (::getsockopt(static_cast<int>(descriptor), SOL_SOCKET, SO_PEERCRED, &credentials, &size) !=
-            0 ||
+    if (::getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &credentials, &size) != 0 ||
         size != sizeof credentials) {
         return std::nullopt;
     }
-    return credentials.uid;
+    PeerIdentity peer{credentials.uid, {credentials.gid}};
+    // The kernel says how many there are when there is no room for them.
+    std::vector<gid_t> groups(32);
+    size = static_cast<socklen_t>(groups.size() * sizeof(gid_t));
+    int asked = ::getsockopt(socket, SOL_SOCKET, SO_PEERGROUPS, groups.data(), &size);
+    if (asked != 0 && errno == ERANGE) {
+        groups.resize(size / sizeof(gid_t));
+        asked = ::getsockopt(socket, SOL_SOCKET, SO_PEERGROUPS, groups.data(), &size);
+    }
+    if (asked == 0) {
+        groups.resize(size / sizeof(gid_t));
+        peer.groups.insert(peer.groups.end(), groups.begin(), groups.end());
+    }
+    return peer;
+}
+
+std::optional<std::uint32_t> groupNamed(const QString& name)
+{
+    const struct group* found = ::getgrnam(name.toLocal8Bit().constData());
+    if (found == nullptr) return std::nullopt;
+    return found->gr_gid;
+}
+
+Result<void, QString> openToGroup(const QString& path, std::uint32_t group)
+{
+    const QByteArray name = path.toLocal8Bit();
+    // First whose it is, then who may: never open to a group that was not meant.
+    if (::chown(name.constData(), static_cast<uid_t>(-1), group) != 0 ||
+        ::chmod(name.constData(), 0660) != 0) {
+        return Err{QStringLiteral("The control socket cannot be given to the group (%1).")
+                       .arg(QString::fromLocal8Bit(std::strerror(errno)))};
+    }
+    return {};
 }
 
 }  // namespace app::control

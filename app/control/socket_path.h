@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <vector>
 
 namespace app::control {
 
@@ -17,7 +18,21 @@ inline constexpr const char* kDefaultSocket = "/run/underpass/control.sock";
 /// Symbolic links and foreign files are refused, never followed, never removed.
 engine::Result<void, QString> preparePath(const QString& path);
 
-/// The user behind the other end of a connected local socket, as the kernel tells it.
-[[nodiscard]] std::optional<std::uint32_t> peerUser(qintptr descriptor);
+/// Whose members may talk to a router besides its own user, where there is such a group.
+inline constexpr const char* kDefaultGroup = "underpass";
+
+/// Who is behind the other end of a connected local socket, as the kernel tells it: what the
+/// process was when it connected, whatever a user database says of it since.
+struct PeerIdentity {
+    std::uint32_t user = 0;
+    std::vector<std::uint32_t> groups;  ///< its own and all supplementary ones
+};
+[[nodiscard]] std::optional<PeerIdentity> peerOf(qintptr descriptor);
+
+/// The number of a group; none if this computer has no such group.
+[[nodiscard]] std::optional<std::uint32_t> groupNamed(const QString& name);
+/// Lets members of the group connect, and nobody else but the owner: 0660. The caller has just
+/// made the socket.
+engine::Result<void, QString> openToGroup(const QString& path, std::uint32_t group);
 
 }  // namespace app::control

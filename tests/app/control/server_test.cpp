@@ -11,11 +11,20 @@
 #include <QThread>
 #include <QtTest>
 
+#include <algorithm>
+#include <array>
 #include <atomic>
 #include <condition_variable>
+#include <grp.h>
 #include <mutex>
+#include <optional>
+#include <string_view>
+#include <vector>
 
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 using namespace app;
@@ -87,7 +96,7 @@ private:
 
 /// A router and its socket; the peer talks from another thread, as another program would.
 struct Served {
-    explicit Served(int tunnels = 2)
+    explicit Served(int tunnels = 2, std::optional<std::uint32_t> group = std::nullopt)
         : client(std::make_unique<FakeBackend>(tunnels), Rules{}, storage::RulesStore::openIn({}),
                  storage::HistoryStore::openIn({})),
           server(client, {.program = QStringLiteral("test"),
@@ -96,7 +105,7 @@ struct Served {
                           .lab = false}),
           path(folder.filePath(QStringLiteral("control.sock")))
     {
-        const auto listening = server.listen(path);
+        const auto listening = server.listen(path, group);
         if (!listening) qFatal("%s", qPrintable(listening.error()));
         QSignalSpy first(&client, &RouterClient::snapshotArrived);
         first.wait(5000);
@@ -338,6 +347,86 @@ private Q_SLOTS:
         QVERIFY(!preparePath(QStringLiteral("relative.sock")));
         QVERIFY(!preparePath(QLatin1Char('/') + QString(200, QLatin1Char('x'))));
         QVERIFY(preparePath(folder.filePath(QStringLiteral("new/control.sock"))));
+    }
+
+    /// A member by a supplementary group gets in; somebody who may open the socket without being a
+    /// member, does not. Only root can be somebody else.
+    void group_membersAreServed_othersAreNot_data()
+    {
+        QTest::addColumn<quint32>("own");
+        QTest::addColumn<QList<quint32>>("more");
+        QTest::addColumn<bool>("served");
+        constexpr quint32 kGroup = 64123;
+        QTest::newRow("member by supplementary group")
+            << 65534U << QList<quint32>{64000U, kGroup, 64001U} << true;
+        QTest::newRow("member by its own group") << kGroup << QList<quint32>{} << true;
+        QTest::newRow("of other groups") << 65534U << QList<quint32>{64000U, 64001U} << false;
+        QList<quint32> many;
+        for (quint32 i = 0; i < 60; ++i)
+            many << 50000 + i;
+        QTest::newRow("of very many other groups") << 65534U << many << false;
+        QTest::newRow("of very many groups and this") << 65534U << many + QList{kGroup} << true;
+    }
+    void group_membersAreServed_othersAreNot()
+    {
+        QFETCH(const quint32, own);
+        QFETCH(const QList<quint32>, more);
+        QFETCH(const bool, served);
+        if (::geteuid() != 0) QSKIP("needs root to be somebody else");
+        constexpr quint32 kGroup = 64123;
+        Served router(2, kGroup);
+        const QByteArray path = router.path.toLocal8Bit();
+        struct stat about {};
+        QCOMPARE(::stat(path.constData(), &about), 0);
+        QCOMPARE(about.st_gid, kGroup);
+        QCOMPARE(about.st_mode & 0777U, 0660U);
+        QCOMPARE(::chmod(router.folder.path().toLocal8Bit().constData(), 0755), 0);
+        // The file alone keeps strangers out; the server must not rely on that.
+        QCOMPARE(::chmod(path.constData(), 0666), 0);
+        // After the fork nothing is allocated: another thread may have held the heap's lock.
+        const std::vector<gid_t> groups(more.begin(), more.end());
+        struct sockaddr_un address {};
+        address.sun_family = AF_UNIX;
+        std::copy(path.begin(), path.end(), std::begin(address.sun_path));
+        const QByteArray ask =
+            framed({{QStringLiteral("id"), 1}, {QStringLiteral("verb"), QStringLiteral("status")}});
+        const pid_t child = ::fork();
+        if (child == 0) {
+            std::array<char, 4096> answer{};
+            if (::setgroups(groups.size(), groups.data()) != 0 || ::setgid(own) != 0 ||
+                ::setuid(65534) != 0) {
+                ::_exit(9);
+            }
+            const int socket = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+            if (::connect(socket, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0)
+                ::_exit(8);
+            if (::write(socket, ask.constData(), static_cast<std::size_t>(ask.size())) < 0)
+                ::_exit(7);
+            const auto got = ::read(socket, answer.data(), answer.size());
+            const std::string_view text(answer.data(),
+                                        static_cast<std::size_t>(std::max<ssize_t>(got, 0)));
+            if (text.find("\"refused\"") != std::string_view::npos) ::_exit(1);
+            ::_exit(text.find("tunnels") != std::string_view::npos ? 0 : 6);
+        }
+        int status = -1;
+        bool ended = false;
+        const auto hasEnded = [&] {
+            ended = ended || ::waitpid(child, &status, WNOHANG) == child;
+            return ended;
+        };
+        QTRY_VERIFY_WITH_TIMEOUT(hasEnded(), 20000);
+        QVERIFY(WIFEXITED(status));
+        QCOMPARE(WEXITSTATUS(status), served ? 0 : 1);
+    }
+
+    void socket_withoutAGroup_isItsOwnersAlone()
+    {
+        const Served router;
+        struct stat about {};
+        QCOMPARE(::stat(router.path.toLocal8Bit().constData(), &about), 0);
+        QCOMPARE(about.st_mode & 0077U, 0U);
+        QVERIFY(!groupNamed(QStringLiteral("no such group")));
+        QVERIFY(groupNamed(QStringLiteral("root")) == 0U);
     }
 
     void livingSocket_isNotTakenOver_deadOneIs()
