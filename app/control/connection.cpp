@@ -33,7 +33,9 @@ Result<Connection, RequestError> Connection::open(const QString& path)
         const bool denied = socket->error() == QLocalSocket::SocketAccessError;
         return Err{RequestError{
             RequestError::Kind::NobodyThere, QStringLiteral("nobody-there"),
-            denied ? QStringLiteral("You may not talk to the router at %1; try as root.").arg(path)
+            denied ? QStringLiteral("You may not talk to the router at %1; root and members "
+                                    "of its group may.")
+                         .arg(path)
                    : QStringLiteral("No router answers at %1; is underpassd running?").arg(path)}};
     }
     if (!isTrustedServer(*socket)) {
