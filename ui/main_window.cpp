@@ -31,6 +31,7 @@
 #include <QEvent>
 #include <QHBoxLayout>
 #include <QPointer>
+#include <QScreen>
 #include <QScrollArea>
 #include <QShortcut>
 #include <QSpinBox>
@@ -111,6 +112,14 @@ bool isOurLab(const RouterState& state)
     return state.kind == RouterState::Kind::Lab && !state.attached;
 }
 
+/// As large as is comfortable, but never larger than the screen has room beside panels and our own
+/// frame, whose size nobody knows before the window is shown.
+QSize firstSize(const QScreen& screen)
+{
+    constexpr QSize kFrame{16, 48};
+    return QSize(1400, 880).boundedTo(screen.availableGeometry().size() - kFrame);
+}
+
 bool isRunning(RouterState::Kind kind)
 {
     return kind == RouterState::Kind::Sharing || kind == RouterState::Kind::Lab;
@@ -184,8 +193,9 @@ MainWindow::MainWindow(QWidget* parent) : QMainWindow(parent)
     applyTheme(*this, m_parts->tone);
     setWindowTitle(QStringLiteral("Underpass"));
     setWindowIcon(iconOf(Symbol::Logo));
-    resize(1400, 880);
-    setMinimumSize(900, 600);
+    const QSize first = firstSize(*screen());
+    setMinimumSize(QSize(900, 600).boundedTo(first));
+    resize(first);
     buildPages();
     buildShortcuts();
     setRouterState({});

@@ -44,6 +44,7 @@ int main(int argc, char** argv)
     timer.start();
     QApplication application(argc, argv);
     ui::MainWindow window;
+    window.resize(1400, 880);
     ui::RouterState state;
     state.kind = ui::RouterState::Kind::Lab;
     window.setRouterState(state);

@@ -26,6 +26,7 @@
 #include <QHeaderView>
 #include <QLabel>
 #include <QLineEdit>
+#include <QScreen>
 #include <QScrollBar>
 #include <QSpinBox>
 #include <QTextEdit>
@@ -76,6 +77,7 @@ class MainWindowTest : public QObject {
     Q_OBJECT
 
 private Q_SLOTS:
+    void firstSize_fitsTheScreen();
     void everyPage_withTheOffice_paints();
     void everyPage_withNothing_paints();
     void everyTable_at1280Pixels_showsItsColumnsWhole();
@@ -132,6 +134,17 @@ private Q_SLOTS:
     void csv_neutralisesFormulas();
     void slots_neverEmitIntents();
 };
+
+void MainWindowTest::firstSize_fitsTheScreen()
+{
+    ui::MainWindow window;
+    // This platform's screen is smaller than the window would like to be.
+    const QSize room = window.screen()->availableGeometry().size();
+    QVERIFY(room.width() < 1400 && room.height() < 880);
+    QVERIFY(window.width() <= room.width() && window.height() <= room.height());
+    window.show();
+    QVERIFY(window.width() <= room.width() && window.height() <= room.height());
+}
 
 void MainWindowTest::everyPage_withTheOffice_paints()
 {

@@ -24,6 +24,8 @@ ui::RouterState sharing()
 std::unique_ptr<ui::MainWindow> office()
 {
     auto window = std::make_unique<ui::MainWindow>();
+    // The offscreen platform's screen is smaller than people have.
+    window->resize(1400, 880);
     window->setRouterState(sharing());
     window->setDeviceNames(deviceNames());
     window->setRules(rules());

@@ -5,6 +5,7 @@
 #include "ui/pages/network_page.h"
 #include "ui/pages/port_forwards_page.h"
 #include "ui/pages/tunnels_page.h"
+#include "ui/widgets/table.h"
 
 #include <QApplication>
 #include <QDialog>
@@ -36,6 +37,7 @@ void gallery(const QDir& directory, ui::ThemeChoice theme)
     const QString suffix =
         theme == ui::ThemeChoice::Dark ? QStringLiteral("-dark") : QStringLiteral("-light");
     ui::MainWindow window;
+    window.resize(1400, 880);
     ui::WindowSettings settings;
     settings.theme = theme;
     window.setSettings(settings);
@@ -142,6 +144,12 @@ void gallery(const QDir& directory, ui::ThemeChoice theme)
         area->verticalScrollBar()->setValue(330);
     save(window, directory, QStringLiteral("08-network-rules") + suffix);
     window.showPage(ui::Page::PortForwards);
+    auto* forwards = window.findChild<ui::PortForwardsPage*>();
+    forwards->table()->selectId(1);
+    for (QPushButton* button : forwards->findChildren<QPushButton*>()) {
+        if (button->text() == QStringLiteral("Switch off")) button->click();
+    }
+    save(window, directory, QStringLiteral("07-port-forward-live") + suffix);
     engine::policy::PortForward forward;
     forward.name = "PPTP data";
     forward.externalPorts = {engine::net::Port{47}, engine::net::Port{47}};
