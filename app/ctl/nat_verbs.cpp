@@ -1,6 +1,7 @@
 #include "app/control/json.h"
 #include "app/ctl/rule_words.h"
 #include "app/ctl/text.h"
+#include "app/nat_settings.h"
 #include "app/words.h"
 #include "engine/nat/behaviour_rules.h"
 
@@ -18,39 +19,24 @@ using engine::nat::Behaviour;
 using engine::net::PortRange;
 
 template <typename Nat, typename Visitor>
-void visitTimers(Nat& nat, const Visitor& visit)
-{
-    visit("udp-one-way", nat.timers.udpOneWay);
-    visit("udp-two-way", nat.timers.udpTwoWay);
-    visit("tcp-established", nat.timers.tcpEstablished);
-    visit("tcp-opening", nat.timers.tcpOpening);
-    visit("tcp-closing", nat.timers.tcpClosing);
-    visit("icmp-query", nat.timers.icmpQuery);
-    visit("portless", nat.timers.portless);
-    visit("esp", nat.timers.esp);
-}
-template <typename Nat, typename Visitor>
-void visitLimits(Nat& nat, const Visitor& visit)
-{
-    visit("sessions-per-device", nat.limits.sessionsPerDevice);
-    visit("ports-per-device", nat.limits.portsPerDevice);
-    visit("new-sessions-per-second", nat.limits.newSessionsPerSecond);
-}
-template <typename Nat, typename Visitor>
 void visitBehaviours(Nat& nat, const Visitor& visit)
 {
     visit("tcp", nat.tcp);
     visit("udp", nat.udp);
     visit("icmp", nat.icmp);
 }
-template <typename Nat, typename Visitor>
-void visitFlags(Nat& nat, const Visitor& visit)
+/// One part of the NAT's settings: as it stands in the rules for scripts, by `textOf` for people.
+template <typename TextOf>
+int showPart(Context& context, const QString& part, const TextOf& textOf)
 {
-    visit("port-parity", nat.portParity);
-    visit("preserve-ports", nat.preservePorts);
-    visit("hairpinning", nat.hairpinning);
-    visit("inbound-refresh", nat.inboundRefresh);
-    visit("clamp-mss", nat.clampMss);
+    const auto rules = context.rules();
+    if (!rules) return context.status();
+    if (context.json) {
+        printJson(control::toJson(*rules).value(QStringLiteral("nat")).toObject().value(part));
+    } else {
+        print(textOf(rules->nat));
+    }
+    return 0;
 }
 
 int showNat(Context& context)
@@ -77,28 +63,23 @@ int showNat(Context& context)
     return 0;
 }
 
-/// A two-column table of one part of the NAT's settings.
+/// A table of names and values; `visit` shows all of them.
 template <typename Visit, typename TextOf>
-int showPart(Context& context, const QString& part, const QStringList& titles, const Visit& visit,
-             const TextOf& textOf)
+int showNamed(Context& context, const QString& part, const QStringList& titles, const Visit& visit,
+              const TextOf& textOf)
 {
-    const auto rules = context.rules();
-    if (!rules) return context.status();
-    if (context.json) {
-        printJson(control::toJson(*rules).value(QStringLiteral("nat")).toObject().value(part));
-        return 0;
-    }
-    Table table(titles);
-    visit(rules->nat, [&](const char* name, const auto& value) {
-        table.add({QLatin1String(name), textOf(value)});
+    return showPart(context, part, [&](const engine::nat::NatConfig& nat) {
+        Table table(titles);
+        visit(nat, [&](const char* name, const auto& value) {
+            table.add({QLatin1String(name), textOf(value)});
+        });
+        return table.text();
     });
-    print(table.text());
-    return 0;
 }
 
 int showTimers(Context& context)
 {
-    return showPart(
+    return showNamed(
         context, QStringLiteral("timers"), {QStringLiteral("TIMER"), QStringLiteral("IDLE FOR")},
         [](auto& nat, const auto& visit) { visitTimers(nat, visit); },
         [](engine::Duration value) { return span(value); });
@@ -106,7 +87,7 @@ int showTimers(Context& context)
 
 int showLimits(Context& context)
 {
-    return showPart(
+    return showNamed(
         context, QStringLiteral("limits"), {QStringLiteral("LIMIT"), QStringLiteral("VALUE")},
         [](auto& nat, const auto& visit) { visitLimits(nat, visit); },
         [](std::uint32_t value) {
@@ -248,29 +229,58 @@ int setFlag(Context& context, const NatWords& words)
         [&](bool& value) { value = words.value == "on"; });
 }
 
-// ---- NAT types of devices and ports
-// ---------------------------------------------------------------
+/// How a rule about a network and its ports is asked for.
+struct PartWords {
+    const char* network;
+    const char* networkHelp;
+    const char* portsHelp;
+};
+
+/// A group of verbs about a list of such rules: "list", and those that change it.
+class RuleList {
+public:
+    RuleList(CLI::App& rules, Context& context, std::shared_ptr<NatWords> words, const char* name,
+             const char* help, int (*list)(Context&))
+        : m_context(context), m_words(std::move(words)), m_group(rules.add_subcommand(name, help))
+    {
+        m_group->require_subcommand(1);
+        onCall(m_group->add_subcommand("list", "All of them"), context,
+               [&context, list] { return list(context); });
+    }
+
+    using Change = int (*)(Context&, const NatWords&, bool wanted);
+    CLI::App* verb(const char* name, const char* help, const PartWords& part, Change change,
+                   bool wanted) const
+    {
+        auto* command = m_group->add_subcommand(name, help);
+        command->add_option(part.network, m_words->value, part.networkHelp)->required();
+        command->add_option("--ports", m_words->ports, part.portsHelp);
+        onCall(command, m_context, [&context = m_context, words = m_words, change, wanted] {
+            return change(context, *words, wanted);
+        });
+        return command;
+    }
+
+private:
+    Context& m_context;
+    std::shared_ptr<NatWords> m_words;
+    CLI::App* m_group;
+};
+
+// ---- NAT types of devices and ports -------------------------------------------------------------
 
 int listTypes(Context& context)
 {
-    const auto rules = context.rules();
-    if (!rules) return context.status();
-    if (context.json) {
-        printJson(control::toJson(*rules)
-                      .value(QStringLiteral("nat"))
-                      .toObject()
-                      .value(QStringLiteral("exceptions")));
-        return 0;
-    }
-    Table table({QStringLiteral("DEVICES"), QStringLiteral("PORTS"), QStringLiteral("MAPPING"),
-                 QStringLiteral("FILTERING")});
-    for (const auto& rule : rules->nat.exceptions) {
-        table.add({qt(rule.devices.toString()), portsWord(rule.ports),
-                   qt(wordOf(rule.behaviour.mapping)), qt(wordOf(rule.behaviour.filtering))});
-    }
-    print(table.isEmpty() ? QStringLiteral("All devices have the general NAT type.\n")
-                          : table.text());
-    return 0;
+    return showPart(context, QStringLiteral("exceptions"), [](const engine::nat::NatConfig& nat) {
+        Table table({QStringLiteral("DEVICES"), QStringLiteral("PORTS"), QStringLiteral("MAPPING"),
+                     QStringLiteral("FILTERING")});
+        for (const auto& rule : nat.exceptions) {
+            table.add({qt(rule.devices.toString()), portsWord(rule.ports),
+                       qt(wordOf(rule.behaviour.mapping)), qt(wordOf(rule.behaviour.filtering))});
+        }
+        return table.isEmpty() ? QStringLiteral("All devices have the general NAT type.\n")
+                               : table.text();
+    });
 }
 
 int changeType(Context& context, const NatWords& words, bool wanted)
@@ -302,44 +312,29 @@ int changeType(Context& context, const NatWords& words, bool wanted)
 void addTypes(CLI::App& rules, Context& context)
 {
     const auto words = std::make_shared<NatWords>();
-    auto* group = rules.add_subcommand("nat-types", "Devices or ports whose NAT type is another");
-    group->require_subcommand(1);
-    onCall(group->add_subcommand("list", "All of them"), context,
-           [&context] { return listTypes(context); });
-    const auto verb = [&](const char* name, const char* help, bool wanted) {
-        auto* command = group->add_subcommand(name, help);
-        command->add_option("DEVICE", words->value, "Internal address or network")->required();
-        command->add_option("--ports", words->ports, "Only these ports of the device");
-        onCall(command, context,
-               [&context, words, wanted] { return changeType(context, *words, wanted); });
-        return command;
-    };
-    auto* set = verb("set", "What is left out is as for UDP in general", true);
+    const RuleList list{
+        rules,     context, words, "nat-types", "Devices or ports whose NAT type is another",
+        &listTypes};
+    const PartWords part{"DEVICE", "Internal address or network", "Only these ports of the device"};
+    auto* set =
+        list.verb("set", "What is left out is as for UDP in general", part, &changeType, true);
     set->add_option("--mapping", words->mapping, "Which remotes a mapping is used for")
         ->check(behaviourWords());
     set->add_option("--filtering", words->filtering, "Who may answer")->check(behaviourWords());
-    verb("remove", "Back to the general NAT type", false);
+    list.verb("remove", "Back to the general NAT type", part, &changeType, false);
 }
 
 // ---- destinations without translation -----------------------------------------------------------
 
 int listUntranslated(Context& context)
 {
-    const auto rules = context.rules();
-    if (!rules) return context.status();
-    if (context.json) {
-        printJson(control::toJson(*rules)
-                      .value(QStringLiteral("nat"))
-                      .toObject()
-                      .value(QStringLiteral("untranslated")));
-        return 0;
-    }
-    Table table({QStringLiteral("DESTINATIONS"), QStringLiteral("PORTS")});
-    for (const auto& rule : rules->nat.untranslated) {
-        table.add({qt(rule.destinations.toString()), portsWord(rule.ports)});
-    }
-    print(table.isEmpty() ? QStringLiteral("Everything is translated.\n") : table.text());
-    return 0;
+    return showPart(context, QStringLiteral("untranslated"), [](const engine::nat::NatConfig& nat) {
+        Table table({QStringLiteral("DESTINATIONS"), QStringLiteral("PORTS")});
+        for (const auto& rule : nat.untranslated) {
+            table.add({qt(rule.destinations.toString()), portsWord(rule.ports)});
+        }
+        return table.isEmpty() ? QStringLiteral("Everything is translated.\n") : table.text();
+    });
 }
 
 int changeUntranslated(Context& context, const NatWords& words, bool wanted)
@@ -360,21 +355,16 @@ int changeUntranslated(Context& context, const NatWords& words, bool wanted)
 
 void addUntranslated(CLI::App& rules, Context& context)
 {
-    const auto words = std::make_shared<NatWords>();
-    auto* group = rules.add_subcommand(
-        "untranslated", "Destinations that are reached with the devices' own addresses");
-    group->require_subcommand(1);
-    onCall(group->add_subcommand("list", "All of them"), context,
-           [&context] { return listUntranslated(context); });
-    const auto verb = [&](const char* name, const char* help, bool wanted) {
-        auto* command = group->add_subcommand(name, help);
-        command->add_option("DESTINATIONS", words->value, "Address or network")->required();
-        command->add_option("--ports", words->ports, "Only these remote ports");
-        onCall(command, context,
-               [&context, words, wanted] { return changeUntranslated(context, *words, wanted); });
-    };
-    verb("add", "The far side must know the way to the internal network", true);
-    verb("remove", "Translate again", false);
+    const RuleList list{rules,
+                        context,
+                        std::make_shared<NatWords>(),
+                        "untranslated",
+                        "Destinations that are reached with the devices' own addresses",
+                        &listUntranslated};
+    const PartWords part{"DESTINATIONS", "Address or network", "Only these remote ports"};
+    list.verb("add", "The far side must know the way to the internal network", part,
+              &changeUntranslated, true);
+    list.verb("remove", "Translate again", part, &changeUntranslated, false);
 }
 
 void addNat(CLI::App& rules, Context& context)

@@ -1,5 +1,6 @@
 #include "app/storage/rules_store.h"
 
+#include "app/nat_settings.h"
 #include "app/words.h"
 
 #include <charconv>
@@ -49,24 +50,11 @@ void visitNat(Config& nat, const Visitor& visit)
     visit("udp-filtering", nat.udp.filtering);
     visit("icmp-mapping", nat.icmp.mapping);
     visit("icmp-filtering", nat.icmp.filtering);
-    visit("udp-one-way", nat.timers.udpOneWay);
-    visit("udp-two-way", nat.timers.udpTwoWay);
-    visit("tcp-established", nat.timers.tcpEstablished);
-    visit("tcp-opening", nat.timers.tcpOpening);
-    visit("tcp-closing", nat.timers.tcpClosing);
-    visit("icmp-query", nat.timers.icmpQuery);
-    visit("portless", nat.timers.portless);
-    visit("esp", nat.timers.esp);
-    visit("sessions-per-device", nat.limits.sessionsPerDevice);
-    visit("ports-per-device", nat.limits.portsPerDevice);
-    visit("new-sessions-per-second", nat.limits.newSessionsPerSecond);
+    visitTimers(nat, visit);
+    visitLimits(nat, visit);
     visit("first-port", nat.ports.first);
     visit("last-port", nat.ports.last);
-    visit("port-parity", nat.portParity);
-    visit("preserve-ports", nat.preservePorts);
-    visit("hairpinning", nat.hairpinning);
-    visit("inbound-refresh", nat.inboundRefresh);
-    visit("clamp-mss", nat.clampMss);
+    visitFlags(nat, visit);
 }
 
 struct ToNumber {
