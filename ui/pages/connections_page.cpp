@@ -1,5 +1,6 @@
 #include "ui/pages/connections_page.h"
 
+#include "ui/pages/connection_columns.h"
 #include "ui/widgets/table.h"
 
 #include <QScrollBar>
@@ -64,16 +65,7 @@ ConnectionsPage::ConnectionsPage(const Presentation& presentation, QWidget* pare
 
     m_table = new Table(tr("Connections"), CellDelegate::Lines::One, this);
     m_table->setModel(m_model);
-    m_table->setColumnWidths({{QStringLiteral("TCP  in a tunnel")},
-                              {},
-                              {QStringLiteral("198.51.100.255:65535")},
-                              {QStringLiteral("203.0.113.255:65535")},
-                              {QStringLiteral("Unanswered"), Table::Width::Beside::Shape},
-                              {QStringLiteral("59 min")},
-                              {QStringLiteral("59 min")},
-                              {QStringLiteral("59 min")},
-                              {QStringLiteral("88.8 MB")},
-                              {QStringLiteral("88.8 MB")}});
+    m_table->setColumnWidths(connectionWidths(QStringLiteral("TCP  in a tunnel")));
     for (const int hidden : {static_cast<int>(ConnectionModel::LastPacket),
                              static_cast<int>(ConnectionModel::Expires)})
         m_table->setColumnHiddenByDefault(hidden);

@@ -1,5 +1,6 @@
 #include "ui/pages/tunnel_detail.h"
 
+#include "ui/pages/connection_columns.h"
 #include "ui/text/words.h"
 #include "ui/widgets/table.h"
 #include "ui/widgets/timeline_view.h"
@@ -130,16 +131,7 @@ TunnelDetail::TunnelDetail(const Presentation& presentation, Closable closable, 
     m_sessionTable = new Table(tr("Sessions of this tunnel"), CellDelegate::Lines::One, m_tabs);
     m_sessionTable->setModel(m_sessions);
     m_sessionTable->setProperty("plain", true);
-    m_sessionTable->setColumnWidths({{QStringLiteral("GRE")},
-                                     {},
-                                     {QStringLiteral("198.51.100.255:65535")},
-                                     {QStringLiteral("203.0.113.255:65535")},
-                                     {QStringLiteral("Unanswered"), Table::Width::Beside::Shape},
-                                     {QStringLiteral("59 min")},
-                                     {QStringLiteral("59 min")},
-                                     {QStringLiteral("59 min")},
-                                     {QStringLiteral("88.8 MB")},
-                                     {QStringLiteral("88.8 MB")}});
+    m_sessionTable->setColumnWidths(connectionWidths(QStringLiteral("GRE")));
     for (const int column :
          {static_cast<int>(ConnectionModel::Device), static_cast<int>(ConnectionModel::For),
           static_cast<int>(ConnectionModel::LastPacket)})
