@@ -51,6 +51,15 @@ print('ready', flush=True)
 try: print('closed' if s.recv(9) == b'' else 'data')
 except OSError as problem: print(type(problem).__name__)
 """
+# A connection that says a word each time it is asked to, and what came of it.
+TALK = """
+import socket, sys
+s = socket.create_connection((sys.argv[1], int(sys.argv[2])), 5); s.settimeout(3)
+print('ready', flush=True)
+for line in sys.stdin:
+    try: s.sendall(b'word'); print('moves' if s.recv(9) == b'word' else 'closed', flush=True)
+    except OSError as problem: print(type(problem).__name__, flush=True)
+"""
 
 
 def check(name, good, detail=""):
@@ -86,6 +95,18 @@ def main():
             process = lab.python(role, LIVE, address, port, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
             process.stdout.readline()
             return process
+
+        def talks(role, address, port):
+            process = lab.python(role, TALK, address, port, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                 stderr=subprocess.DEVNULL)
+            ready = process.stdout.readline() == "ready\n"
+            time.sleep(1.5)  # the router's word about what lives may be a second old
+            return process if ready else None
+
+        def moves(process):
+            process.stdin.write("again\n")
+            process.stdin.flush()
+            return process.stdout.readline().strip() == "moves"
 
         def drops(reason):
             _, text = rules("counters", "--json")
@@ -130,7 +151,28 @@ def main():
             check("and nobody gets in any more", not asks("srv", WAN_ROUTER, 8080).startswith("hi"))
             says("undo", 0, "", "rules", "undo")
             check("gives it back", asks("srv", WAN_ROUTER, 8080).startswith("hi"))
+
+            # What lives may outlive its forward, though the port is of those that the host draws from.
             rules("rules", "forwards", "remove", "1")
+            rules("rules", "forwards", "add", "tcp", "--port", "40000", "--to", LAN_HOST, "--to-port", "80")
+            connection = talks("srv", WAN_ROUTER, 40000)
+            check("a connection through it moves data", connection and moves(connection))
+            says("removing it may let that run on", 0, "until", "rules", "forwards", "remove", "1",
+                 "--on-live", "finish")
+            time.sleep(3)  # longer than the router takes to look at the host's ports again
+            check("it goes on moving data", all(moves(connection) for _ in range(5)))
+            check("and a new one is refused", not asks("srv", WAN_ROUTER, 40000).startswith("hi"))
+            check("while the other goes on", moves(connection))
+            stop(connection)
+            rules("rules", "undo")
+            connection = talks("srv", WAN_ROUTER, 40000)
+            check("with the forward given back a new one moves data", connection and moves(connection))
+            says("removing it may end that", 0, "with it", "rules", "forwards", "remove", "1", "--on-live",
+                 "drop")
+            check("and does", not moves(connection))
+            check("and a new one is refused", not asks("srv", WAN_ROUTER, 40000).startswith("hi"))
+            stop(connection)
+
             rules("rules", "forwards", "add", "udp", "--port", "5000-5003", "--to", LAN_HOST, "--to-port", "80",
                   "--from", "203.0.113.99")
             check("a forward for one remote alone is closed for others",
