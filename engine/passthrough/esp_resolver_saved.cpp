@@ -16,6 +16,14 @@ constexpr std::size_t kShortestHost = 4 + 1 + 4 + 8 + 4 + 4;
 constexpr std::size_t kOutbound = 4 + 4 + 4 + 1;
 constexpr std::size_t kInbound = 4 + 4 + 1 + 4 + 4 + 8;
 
+/// Zero, which is "not measured", for what no network takes.
+Duration readRoundTrip(StateReader& in)
+{
+    constexpr std::uint64_t kLongest = Duration{std::chrono::minutes(1)}.count();
+    const std::uint64_t read = in.u64();
+    return read <= kLongest ? Duration{static_cast<std::int64_t>(read)} : Duration{0};
+}
+
 }  // namespace
 
 void EspResolver::bindingRestored(Instant now, const PortlessBinding& binding)
@@ -103,13 +111,13 @@ bool EspResolver::restore(Instant now, StateReader& in)
     for (std::uint32_t g = 0; g < groups && !in.failed(); ++g) {
         const net::Ipv4Address external{in.u32()};
         const EspPair pair{external, net::Ipv4Address{in.u32()}};
-        const Duration ikeRoundTrip{static_cast<std::int64_t>(in.u64())};
-        const Duration espRoundTrip{static_cast<std::int64_t>(in.u64())};
+        const Duration ikeRoundTrip = readRoundTrip(in);
+        const Duration espRoundTrip = readRoundTrip(in);
         // Only what has come back as a session is filled in; what is left over is read past.
         Group* const group = find(pair);
         if (group != nullptr) {
-            group->ikeRoundTrip = std::max(ikeRoundTrip, Duration{0});
-            group->espRoundTrip = std::max(espRoundTrip, Duration{0});
+            group->ikeRoundTrip = ikeRoundTrip;
+            group->espRoundTrip = espRoundTrip;
         }
         const std::uint32_t hosts = in.count(kMostHosts, kShortestHost);
         for (std::uint32_t h = 0; h < hosts && !in.failed(); ++h) {
