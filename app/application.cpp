@@ -231,14 +231,18 @@ void Application::connectRules()
     connect(&m_window, &Window::portForwardRemoved, this, [this](quint32 id, OnLive onLive) {
         if (m_rules) apply(engine::SetPortForwards{without(m_rules->portForwards, id), onLive});
     });
-    connect(&m_window, &Window::oneToOneSaved, this, [this](const engine::policy::OneToOne& rule) {
-        if (m_rules) apply(engine::SetOneToOnes{withSaved(m_rules->oneToOnes, rule)});
-    });
-    connect(&m_window, &Window::oneToOneRemoved, this, [this](quint32 id) {
-        if (m_rules) apply(engine::SetOneToOnes{without(m_rules->oneToOnes, id)});
+    connect(&m_window, &Window::oneToOneSaved, this,
+            [this](const engine::policy::OneToOne& rule, OnLive onLive) {
+                if (m_rules)
+                    apply(engine::SetOneToOnes{withSaved(m_rules->oneToOnes, rule), onLive});
+            });
+    connect(&m_window, &Window::oneToOneRemoved, this, [this](quint32 id, OnLive onLive) {
+        if (m_rules) apply(engine::SetOneToOnes{without(m_rules->oneToOnes, id), onLive});
     });
     connect(&m_window, &Window::exposedHostChanged, this,
-            [this](engine::net::Ipv4Address address) { apply(engine::SetExposedHost{address}); });
+            [this](engine::net::Ipv4Address address, OnLive onLive) {
+                apply(engine::SetExposedHost{address, onLive});
+            });
     connect(&m_window, &Window::deviceRuleSaved, this,
             [this](engine::policy::DeviceRule rule, OnLive onLive) {
                 if (!m_rules) return;

@@ -10,13 +10,7 @@ void CardBackend::run(engine::Duration atMost, std::vector<engine::Event>& event
 engine::Result<void, engine::CommandError> CardBackend::apply(const engine::Command& command,
                                                               std::vector<engine::Event>& events)
 {
-    // What runs on without its forward does so only while the host's stack stays away from it.
-    if (const auto* set = std::get_if<engine::SetPortForwards>(&command);
-        set != nullptr && set->onLive == engine::policy::OnLive::Finish) {
-        for (const auto& forward : m_router->engine().config().portForwards) {
-            if (forward.enabled) m_router->keepPorts(forward.externalPorts);
-        }
-    }
+    m_router->keepForSessions(command);
     auto result = m_router->engine().apply(m_router->now(), command, m_output);
     m_router->deliver(m_output, events);
     m_output.clear();

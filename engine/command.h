@@ -58,16 +58,21 @@ struct SetPortForwards {
     std::vector<policy::PortForward> forwards;
     policy::OnLive onLive = policy::OnLive::Drop;  ///< Hold is Drop here
 };
+/// Sessions whose external address has got another owner, or whose device another address, end or
+/// run on with the address they have (Finish); what nobody has asked for follows the rule at once.
 struct SetOneToOnes {
     std::vector<policy::OneToOne> oneToOnes;
+    policy::OnLive onLive = policy::OnLive::Drop;  ///< Hold is Drop here
 };
 /// Sessions that a device may not have any more end, or run on until they end (Finish).
 struct SetDeviceRules {
     std::vector<policy::DeviceRule> rules;
     policy::OnLive onLive = policy::OnLive::Drop;  ///< Hold is Drop here
 };
+/// What came in to the device that is exposed no longer ends, or runs on until it ends (Finish).
 struct SetExposedHost {
     net::Ipv4Address address;
+    policy::OnLive onLive = policy::OnLive::Drop;  ///< Hold is Drop here
 };
 struct SetReservedPorts {
     std::vector<net::PortRange> ports;

@@ -164,15 +164,16 @@ Result<void, CommandError> Engine::State::applyCommand(Instant now, const Comman
                 }
                 if (parked) unpark(now, std::numeric_limits<std::uint32_t>::max(), output);
                 const auto before = slots;
+                const std::vector<nat::Device> devicesBefore = devices.all();
                 config.oneToOnes = wish.oneToOnes;
                 rebuildSlots();
-                forEachSession([&](std::uint32_t index) {
-                    if (!sessions[index].isTranslated()) return;
-                    const std::uint8_t slot = sessions[index].externalSlot;
-                    if (before[slot].oneToOne != slots[slot].oneToOne ||
-                        devices[sessions[index].device].externalSlot != slot) {
-                        close(now, index, FlowEnd::Admin, output);
-                    }
+                endSessions(now, wish.onLive, output, [&](std::uint32_t index) {
+                    const nat::Session& session = sessions[index];
+                    if (!session.isTranslated()) return false;
+                    return before[session.externalSlot].oneToOne !=
+                               slots[session.externalSlot].oneToOne ||
+                           devicesBefore[session.device].externalSlot !=
+                               devices[session.device].externalSlot;
                 });
                 return {};
             },
@@ -183,17 +184,13 @@ Result<void, CommandError> Engine::State::applyCommand(Instant now, const Comman
                     }
                 }
                 config.deviceRules = wish.rules;
-                if (wish.onLive == policy::OnLive::Finish) return {};
-                // A rule acts on what lives, too.
-                forEachSession([&](std::uint32_t index) {
+                endSessions(now, wish.onLive, output, [&](std::uint32_t index) {
                     const auto* rule = ruleOf(sessions[index].internal);
-                    if (rule == nullptr) return;
+                    if (rule == nullptr) return false;
                     const bool vpn = sessions[index].has(sf::kAttached) ||
                                      sessions.detail(index).has(df::kPortless);
-                    if (rule->access == policy::DeviceAccess::Block ||
-                        (rule->access == policy::DeviceAccess::VpnOnly && !vpn)) {
-                        close(now, index, FlowEnd::Admin, output);
-                    }
+                    return rule->access == policy::DeviceAccess::Block ||
+                           (rule->access == policy::DeviceAccess::VpnOnly && !vpn);
                 });
                 return {};
             },
@@ -203,6 +200,10 @@ Result<void, CommandError> Engine::State::applyCommand(Instant now, const Comman
                     return Err{CommandError::NotInternal};
                 }
                 config.exposedHost = wish.address;
+                endSessions(now, wish.onLive, output, [&](std::uint32_t index) {
+                    return sessions.detail(index).forward == kExposure &&
+                           sessions[index].internal != config.exposedHost;
+                });
                 return {};
             },
             [&](const SetReservedPorts& wish) -> Answer {
@@ -387,16 +388,19 @@ void Engine::State::rebuildSlots()
     }
     for (nat::Device& device : devices.all()) {
         if (!device.paired) continue;
-        const ExternalSlot& slot = slots[device.externalSlot];
-        const bool owned = slot.oneToOne == device.address;
-        const bool foreign = !slot.oneToOne.isUnspecified() && !owned;
-        const bool deserves =
-            std::any_of(slots.begin(), slots.end(), [&](const ExternalSlot& other) {
-                return other.used && other.oneToOne == device.address;
-            });
-        if (!slot.used || foreign || (deserves && !owned)) device.paired = false;
+        if (!mayHave(device.address, device.externalSlot)) device.paired = false;
         if (!device.paired) pair(static_cast<std::uint16_t>(&device - devices.all().data()));
     }
+}
+
+/// Its own address, or a shared one if it has none of its own.
+bool Engine::State::mayHave(net::Ipv4Address device, std::uint8_t slot) const
+{
+    if (!slots[slot].used) return false;
+    if (!slots[slot].oneToOne.isUnspecified()) return slots[slot].oneToOne == device;
+    return std::none_of(slots.begin(), slots.end(), [&](const ExternalSlot& other) {
+        return other.used && other.oneToOne == device;
+    });
 }
 
 void Engine::State::rebuildReserved()
@@ -432,6 +436,18 @@ void Engine::State::rebuildPermissions()
             permissions.remove(rest.mapping, sessions[index].remote);
             rest.flags = static_cast<std::uint16_t>(rest.flags & ~df::kPermits);
         }
+    });
+}
+
+/// A rule acts on what lives, too, unless that may finish.
+void Engine::State::endSessions(Instant now, policy::OnLive onLive, Output& output,
+                                const std::function<bool(std::uint32_t)>& loses)
+{
+    if (onLive == policy::OnLive::Finish) return;
+    forEachSession([&](std::uint32_t index) {
+        if (!loses(index)) return;
+        tellReset(now, index, output);
+        close(now, index, FlowEnd::Admin, output);
     });
 }
 
@@ -475,23 +491,20 @@ Result<void, CommandError> Engine::State::setForwards(
     const auto before = config.portForwards;
     config.portForwards = wished;
     rebuildReserved();
-    // Sessions of a forward that is gone or changed end with it.
-    forEachSession([&](std::uint32_t index) {
+    endSessions(now, onLive, output, [&](std::uint32_t index) {
         const std::uint32_t id = sessions.detail(index).forward;
-        if (id == 0 || onLive == policy::OnLive::Finish) return;
-        const auto same = [&](const policy::PortForward& forward) {
+        if (id == 0 || id == kExposure) return false;
+        const auto same = [id](const auto& forward) {
             return forward.id == id;
         };
         const auto was = std::find_if(before.begin(), before.end(), same);
+        // One that has outlived its forward is no change's concern any more.
+        if (was == before.end() || !was->enabled) return false;
         const auto is = std::find_if(config.portForwards.begin(), config.portForwards.end(), same);
-        if (is == config.portForwards.end() || !is->enabled ||
-            (was != before.end() &&
-             (was->externalPorts != is->externalPorts ||
-              was->internalAddress != is->internalAddress ||
-              was->internalFirst != is->internalFirst || was->protocol != is->protocol))) {
-            tellReset(now, index, output);
-            close(now, index, FlowEnd::Admin, output);
-        }
+        return is == config.portForwards.end() || !is->enabled ||
+               was->externalPorts != is->externalPorts ||
+               was->internalAddress != is->internalAddress ||
+               was->internalFirst != is->internalFirst || was->protocol != is->protocol;
     });
     // Dynamic mappings that sit on a port which is now forwarded make way.
     std::vector<std::uint32_t> displaced;

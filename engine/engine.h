@@ -56,6 +56,8 @@ public:
 
     [[nodiscard]] Snapshot snapshot(Instant now) const;
     [[nodiscard]] std::vector<SessionRecord> sessions(Instant now, const SessionQuery& query) const;
+    /// Whether any session has this external address. Looks at all of them.
+    [[nodiscard]] bool hasSessionAt(net::Ipv4Address external) const;
 
     /// Everything a new engine needs to keep all sessions, tunnels and what helpers know of them,
     /// as one checksummed block of octets; what a switch holds is left out. The clock must go on

@@ -281,11 +281,14 @@ struct Engine::State {
     void runSelfTest(Instant now, net::VpnProtocol protocol, Output& output);
     void rebuildReserved();
     void rebuildSlots();
+    [[nodiscard]] bool mayHave(net::Ipv4Address device, std::uint8_t slot) const;
     void rebuildPermissions();
     void forEachSession(const std::function<void(std::uint32_t)>& visit) const;
     /// Those that count for a tunnel: a few thousand at most, however many sessions there are.
     void forEachAttached(const std::function<void(std::uint32_t)>& visit) const;
     void tellReset(Instant now, std::uint32_t index, Output& output);
+    void endSessions(Instant now, policy::OnLive onLive, Output& output,
+                     const std::function<bool(std::uint32_t)>& loses);
 
     // report.cpp
     void timeout(Instant now, Output& output);
@@ -315,6 +318,9 @@ struct Engine::State {
         std::uint64_t refused = 0;
         SelfTestResult selfTest;
     };
+    /// The exposed host is a forward of everything that nothing else claims; no rule has this
+    /// number.
+    static constexpr std::uint32_t kExposure = 0xffffffff;
     struct ForwardState {
         std::uint64_t hits = 0;
         std::uint32_t live = 0;

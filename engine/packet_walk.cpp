@@ -585,6 +585,7 @@ Verdict Engine::State::missInbound(Walk& walk, net::Endpoint external, net::Endp
         }
         if (!config.exposedHost.isUnspecified()) {
             wish.internal = {config.exposedHost, external.port};
+            wish.forward = kExposure;
         } else if (protocol == IpProtocol::Tcp) {
             // Silent for good, which is longer than RFC 5382 REQ-4's six seconds.
             return drop(walk, opens ? DropReason::UnsolicitedSyn : DropReason::TcpState);

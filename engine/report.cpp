@@ -302,6 +302,9 @@ Snapshot Engine::State::snapshot(Instant now) const
         }
         snapshot.forwards.push_back(status);
     }
+    if (const auto found = forwards.find(kExposure); found != forwards.end()) {
+        snapshot.exposedSessions = found->second.live;
+    }
     return snapshot;
 }
 

@@ -242,7 +242,8 @@ std::optional<std::uint32_t> Engine::State::restore(Instant now, const SavedSess
     }
     const auto device = meet(now, saved.internal, nullptr);
     if (!device) return std::nullopt;
-    if (translated) {
+    // A session that has outlived its 1:1 rule has an address that its device no longer gets.
+    if (translated && mayHave(saved.internal, slot)) {
         devices[*device].paired = true;
         devices[*device].externalSlot = slot;
     }

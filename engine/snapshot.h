@@ -105,6 +105,7 @@ struct Snapshot {
     std::vector<tunnel::Tunnel> tunnels;  ///< live ones and those that ended less than a minute ago
     std::vector<DeviceStatus> devices;
     std::vector<PortForwardStatus> forwards;
+    std::uint32_t exposedSessions = 0;  ///< that came in because a device is exposed
     std::array<ProtocolStatus, net::kVpnProtocolCount> protocols;
 };
 

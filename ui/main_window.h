@@ -97,10 +97,12 @@ Q_SIGNALS:
                           engine::policy::OnLive onLive = engine::policy::OnLive::Drop);
     void portForwardRemoved(quint32 id,
                             engine::policy::OnLive onLive = engine::policy::OnLive::Drop);
-    void oneToOneSaved(const engine::policy::OneToOne& rule);
-    void oneToOneRemoved(quint32 id);
+    void oneToOneSaved(const engine::policy::OneToOne& rule,
+                       engine::policy::OnLive onLive = engine::policy::OnLive::Drop);
+    void oneToOneRemoved(quint32 id, engine::policy::OnLive onLive = engine::policy::OnLive::Drop);
     /// Unspecified: none any more.
-    void exposedHostChanged(engine::net::Ipv4Address address);
+    void exposedHostChanged(engine::net::Ipv4Address address,
+                            engine::policy::OnLive onLive = engine::policy::OnLive::Drop);
     /// One rule per address: replaces the one there is. Allow without a limit removes it.
     void deviceRuleSaved(const engine::policy::DeviceRule& rule,
                          engine::policy::OnLive onLive = engine::policy::OnLive::Drop);

@@ -238,6 +238,7 @@ void describe(A& a, engine::Snapshot& v)
     a("tunnels", v.tunnels);
     a("devices", v.devices);
     a("forwards", v.forwards);
+    a("exposedSessions", v.exposedSessions);
     a("protocols", v.protocols);
 }
 template <typename A>
@@ -437,6 +438,7 @@ template <typename A>
 void describe(A& a, engine::SetOneToOnes& v)
 {
     a("oneToOnes", v.oneToOnes);
+    a("onLive", v.onLive);
 }
 template <typename A>
 void describe(A& a, engine::SetDeviceRules& v)
@@ -448,6 +450,7 @@ template <typename A>
 void describe(A& a, engine::SetExposedHost& v)
 {
     a("address", v.address);
+    a("onLive", v.onLive);
 }
 template <typename A>
 void describe(A& a, engine::SetReservedPorts& v)

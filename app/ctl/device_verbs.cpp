@@ -148,6 +148,7 @@ struct OneToOneWords {
     std::string internal;
     std::string external;
     std::string name;
+    std::string onLive;
     std::uint32_t id = 0;
 };
 
@@ -185,7 +186,8 @@ void addOneToOne(CLI::App& rules, Context& context)
         auto all = context.rules();
         if (!all) return context.status();
         all->oneToOnes.push_back({freeId(all->oneToOnes), words->name, true, *internal, *external});
-        return context.apply(engine::SetOneToOnes{all->oneToOnes}, all->revision);
+        return context.apply(engine::SetOneToOnes{all->oneToOnes, onLiveOf(words->onLive)},
+                             all->revision);
     });
     auto* remove = group->add_subcommand("remove", "Remove one");
     remove->add_option("ID", words->id, "Number in the list")->required();
@@ -196,7 +198,8 @@ void addOneToOne(CLI::App& rules, Context& context)
             0) {
             return context.fail(QStringLiteral("There is no 1:1 NAT %1.").arg(words->id));
         }
-        return context.apply(engine::SetOneToOnes{all->oneToOnes}, all->revision);
+        return context.apply(engine::SetOneToOnes{all->oneToOnes, onLiveOf(words->onLive)},
+                             all->revision);
     });
 
     auto* exposed =
@@ -207,10 +210,14 @@ void addOneToOne(CLI::App& rules, Context& context)
     onCall(set, context, [&context, words]() -> int {
         const auto address = addressOf(context, words->internal);
         if (!address) return context.status();
-        return context.apply(engine::SetExposedHost{*address});
+        return context.apply(engine::SetExposedHost{*address, onLiveOf(words->onLive)});
     });
-    onCall(exposed->add_subcommand("clear", "Expose nothing"), context,
-           [&context] { return context.apply(engine::SetExposedHost{}); });
+    auto* clear = exposed->add_subcommand("clear", "Expose nothing");
+    onCall(clear, context, [&context, words] {
+        return context.apply(engine::SetExposedHost{{}, onLiveOf(words->onLive)});
+    });
+    for (CLI::App* command : {add, remove, set, clear})
+        addOnLive(*command, words->onLive);
     onCall(exposed->add_subcommand("show", "Who is exposed"), context, [&context]() -> int {
         const auto all = context.rules();
         if (!all) return context.status();

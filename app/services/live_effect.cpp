@@ -65,6 +65,16 @@ void forPassthrough(std::string& effect, const engine::Snapshot& live,
     }
 }
 
+/// What becomes of live sessions whose rule is taken away.
+std::string fateOf(std::uint32_t number, const std::string& which, engine::policy::OnLive onLive)
+{
+    const std::string sessions = count(number, "live session") + which;
+    if (onLive == engine::policy::OnLive::Finish) {
+        return sessions + (number == 1 ? " runs on until it ends." : " run on until they end.");
+    }
+    return sessions + (number == 1 ? " ends with it." : " end with it.");
+}
+
 void forForwards(std::string& effect, const Rules& before, const engine::Snapshot& live,
                  const engine::SetPortForwards& set)
 {
@@ -81,14 +91,19 @@ void forForwards(std::string& effect, const Rules& before, const engine::Snapsho
             std::ranges::find(live.forwards, old.id, &engine::PortForwardStatus::id);
         if (status == live.forwards.end() || status->liveSessions == 0) continue;
         const std::string name = old.name.empty() ? "forward " + std::to_string(old.id) : old.name;
-        const std::uint32_t number = status->liveSessions;
-        const std::string sessions = count(number, "live session") + " through " + name;
-        if (set.onLive == engine::policy::OnLive::Finish) {
-            add(effect,
-                sessions + (number == 1 ? " runs on until it ends." : " run on until they end."));
-        } else {
-            add(effect, sessions + (number == 1 ? " ends with it." : " end with it."));
-        }
+        add(effect, fateOf(status->liveSessions, " through " + name, set.onLive));
+    }
+}
+
+void forExposedHost(std::string& effect, const Rules& before, const engine::Snapshot& live,
+                    const engine::SetExposedHost& set)
+{
+    const auto former = before.exposedHost;
+    if (former != set.address && !former.isUnspecified() && live.exposedSessions > 0) {
+        add(effect,
+            fateOf(live.exposedSessions, " that came in to " + former.toString(), set.onLive));
+    } else if (live.sessions > 0) {
+        add(effect, "Live sessions run on; connections that begin from now on follow the rule.");
     }
 }
 
@@ -132,10 +147,14 @@ std::string liveEffect(const Rules& before, const engine::Snapshot& live,
     } else if (std::holds_alternative<engine::SetNat>(command) && live.sessions > 0) {
         effect = count(live.sessions, "live session") + " keep" + (live.sessions == 1 ? "s" : "") +
                  " what they have; new ones follow the new rules.";
-    } else if (std::holds_alternative<engine::SetExposedHost>(command) && live.sessions > 0) {
-        effect = "Live sessions run on; connections that begin from now on follow the rule.";
-    } else if (std::holds_alternative<engine::SetOneToOnes>(command) && live.sessions > 0) {
-        effect = "Sessions of a device whose external address changes end now.";
+    } else if (const auto* exposed = std::get_if<engine::SetExposedHost>(&command)) {
+        forExposedHost(effect, before, live, *exposed);
+    } else if (const auto* pairs = std::get_if<engine::SetOneToOnes>(&command);
+               pairs != nullptr && live.sessions > 0) {
+        effect = "Sessions of a device whose external address changes ";
+        effect += pairs->onLive == engine::policy::OnLive::Finish
+                      ? "run on with the address they have until they end."
+                      : "end now.";
     }
     return effect;
 }

@@ -308,7 +308,43 @@ std::vector<net::Ipv4Address> Router::addressesOfEngineAlone() const
     for (const auto& pair : m_engine->config().oneToOnes) {
         if (pair.enabled) addresses.push_back(pair.externalAddress);
     }
+    const auto& ours = m_engine->config().external.addresses;
+    for (const auto address : m_keptAddresses) {
+        const bool known =
+            std::find(addresses.begin(), addresses.end(), address) != addresses.end();
+        const bool stillOurs = std::find(ours.begin(), ours.end(), address) != ours.end();
+        if (!known && stillOurs) addresses.push_back(address);
+    }
     return addresses;
+}
+
+/// What runs on does so only while the host's stack stays away from it: its RST would end it.
+void Router::keepForSessions(const Command& command)
+{
+    const EngineConfig& config = m_engine->config();
+    const auto finishes = [](const auto* set) {
+        return set != nullptr && set->onLive == policy::OnLive::Finish;
+    };
+    if (finishes(std::get_if<SetPortForwards>(&command))) {
+        for (const auto& forward : config.portForwards) {
+            if (forward.enabled) m_keptPorts.push_back(forward.externalPorts);
+        }
+    }
+    if (finishes(std::get_if<SetOneToOnes>(&command))) {
+        for (const auto& pair : config.oneToOnes) {
+            if (pair.enabled) m_keptAddresses.push_back(pair.externalAddress);
+        }
+    }
+    // What an exposed host gets is of the pool, which is kept from the host anyway.
+}
+
+/// An address that nothing uses any more is the host's again.
+void Router::releaseAddresses()
+{
+    if (std::erase_if(m_keptAddresses,
+                      [&](auto address) { return !m_engine->hasSessionAt(address); }) > 0) {
+        followPolicy();
+    }
 }
 
 void Router::configurePorts()
@@ -532,6 +568,7 @@ void Router::handleTimers(std::vector<Event>& events)
     if (m_now >= m_followPortsAt) {
         m_followPortsAt = m_now + kHostPortsEvery;
         followPorts();
+        releaseAddresses();
         sendGenerated(events);
     }
     if (m_now >= m_saveAt) saveState();

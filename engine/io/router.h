@@ -76,9 +76,10 @@ public:
 
     /// Moves packets for about `atMost`, or until wake(); appends what happened.
     void run(Duration atMost, std::vector<Event>& events);
-    /// Before a command lets sessions of a port forward run on without it: the guard goes on
-    /// keeping its ports from the host, for as long as the host binds none of them itself.
-    void keepPorts(const net::PortRange& ports) { m_keptPorts.push_back(ports); }
+    /// Before a command: if it lets sessions run on without their rule, the guard goes on keeping
+    /// from the host what they came in by. Ports, for as long as the host binds none of them
+    /// itself; a device's own address, until no session has it any more.
+    void keepForSessions(const Command& command);
     /// Sends what a command has left behind, appends its events, and lets the guard follow what the
     /// command has changed.
     void deliver(Output& output, std::vector<Event>& events);
@@ -113,6 +114,7 @@ private:
     [[nodiscard]] ExternalSide externalSide() const;
     [[nodiscard]] GuardPlan guardPlan() const;
     [[nodiscard]] std::vector<net::Ipv4Address> addressesOfEngineAlone() const;
+    void releaseAddresses();
 
     Result<void, OpenFailure> openDevice(PortId id);
     Result<void, OpenFailure> installGuard();
@@ -144,6 +146,7 @@ private:
     GuardPlan m_plan;
     HostPorts m_hostPorts;
     std::vector<net::PortRange> m_keptPorts;
+    std::vector<net::Ipv4Address> m_keptAddresses;
     std::vector<Descriptor> m_locks;
     Descriptor m_poll;
     Descriptor m_wake;

@@ -225,7 +225,20 @@ def main():
             check("the device shows its own address, with its own port",
                   run("lan", SEEN, WAN_HOST, "4600", "9") == [f"{OWN}:4600"])
             check("and is reached there", wait_for(lambda: asks("srv", OWN, 9999).startswith("hi"), 5, 0.3))
-            rules("rules", "one-to-one", "remove", "1")
+            connection = talks("srv", OWN, 80)
+            check("a connection to it moves data", connection and moves(connection))
+            says("removing it may let that run on", 0, "until they end", "rules", "one-to-one", "remove", "1",
+                 "--on-live", "finish")
+            time.sleep(3)
+            check("it goes on moving data", all(moves(connection) for _ in range(5)))
+            check("and a new one is refused", not asks("srv", OWN, 80).startswith("hi"))
+            stop(connection)
+            rules("rules", "undo")
+            connection = talks("srv", OWN, 80)
+            check("with the rule given back a new one moves data", connection and moves(connection))
+            says("removing it may end that", 0, "end now", "rules", "one-to-one", "remove", "1", "--on-live", "drop")
+            check("and does", not moves(connection))
+            stop(connection)
             lab.sh("rt", f"ip addr del {OWN}/24 dev ext0")
             time.sleep(0.5)
 
@@ -234,7 +247,20 @@ def main():
             says("a device is exposed", 0, "", "rules", "exposed-host", "set", LAN_HOST)
             check("and is reached", asks("srv", WAN_ROUTER, 9999).startswith("hi"))
             check("while the host keeps its own", asks("srv", WAN_ROUTER, 8022).startswith("hi"))
-            rules("rules", "exposed-host", "clear")
+            connection = talks("srv", WAN_ROUTER, 9999)
+            check("a connection to it moves data", connection and moves(connection))
+            says("exposing it no longer may let that run on", 0, "until", "rules", "exposed-host", "clear",
+                 "--on-live", "finish")
+            time.sleep(3)
+            check("it goes on moving data", all(moves(connection) for _ in range(5)))
+            check("and a new one is refused", not asks("srv", WAN_ROUTER, 9999).startswith("hi"))
+            stop(connection)
+            rules("rules", "exposed-host", "set", LAN_HOST)
+            connection = talks("srv", WAN_ROUTER, 9999)
+            check("exposed again, a new one moves data", connection and moves(connection))
+            says("or may end that", 0, "with it", "rules", "exposed-host", "clear", "--on-live", "drop")
+            check("and does", not moves(connection))
+            stop(connection)
 
             # Without translation.
             lab.sh("srv", f"ip route add 192.168.5.0/24 via {WAN_ROUTER}")

@@ -111,11 +111,7 @@ PortForwardsPage::PortForwardsPage(const Presentation& presentation, QWidget* pa
     m_oneToOneTable->setMinimumHeight(80);
     m_oneToOneTable->setSelectionMode(QAbstractItemView::SingleSelection);
     connect(m_oneToOneTable, &Table::currentIdChanged, this, &PortForwardsPage::updateButtons);
-    const auto removeOneToOne = [this] {
-        if (m_oneToOneTable->currentId() != 0)
-            Q_EMIT oneToOneRemoved(static_cast<quint32>(m_oneToOneTable->currentId()));
-    };
-    connect(m_oneToOneTable, &Table::removeAsked, this, removeOneToOne);
+    connect(m_oneToOneTable, &Table::removeAsked, this, &PortForwardsPage::removeOneToOne);
     const auto editSelected = [this] {
         if (const OneToOne* rule = m_oneToOnes->find(m_oneToOneTable->currentId()))
             editOneToOne(*rule);
@@ -125,7 +121,7 @@ PortForwardsPage::PortForwardsPage(const Presentation& presentation, QWidget* pa
     oneToOne->body()->addWidget(m_oneToOneTable, 1);
     m_removeOneToOne = new QPushButton(tr("Remove"), oneToOne);
     m_removeOneToOne->setAccessibleName(tr("Remove the selected one-to-one rule"));
-    connect(m_removeOneToOne, &QPushButton::clicked, this, removeOneToOne);
+    connect(m_removeOneToOne, &QPushButton::clicked, this, &PortForwardsPage::removeOneToOne);
     oneToOne->body()->addWidget(m_removeOneToOne, 0, Qt::AlignRight);
     oneToOne->body()->addStretch();
     lower->addWidget(oneToOne, 3);
@@ -151,10 +147,9 @@ PortForwardsPage::PortForwardsPage(const Presentation& presentation, QWidget* pa
     exposed->body()->addStretch();
     connect(m_exposed, &DevicePicker::edited, this, &PortForwardsPage::updateButtons);
     connect(m_expose, &QPushButton::clicked, this, [this] {
-        if (const auto address = m_exposed->address()) Q_EMIT exposedHostChanged(*address);
+        if (const auto address = m_exposed->address()) expose(*address);
     });
-    connect(m_unexpose, &QPushButton::clicked, this,
-            [this] { Q_EMIT exposedHostChanged(Ipv4Address{}); });
+    connect(m_unexpose, &QPushButton::clicked, this, [this] { expose(Ipv4Address{}); });
     lower->addWidget(exposed, 2);
     for (Card* card : {oneToOne, exposed})
         card->setMaximumHeight(220);
@@ -181,6 +176,9 @@ void PortForwardsPage::setRules(const RuleSet& rules)
 void PortForwardsPage::setSnapshot(const engine::Snapshot& snapshot)
 {
     m_internal = snapshot.internal.prefix;
+    m_devices = snapshot.devices;
+    m_sessions = snapshot.sessions;
+    m_exposedSessions = snapshot.exposedSessions;
     if (m_externalAddresses != snapshot.external.addresses) {
         m_externalAddresses = snapshot.external.addresses;
         updateButtons();
@@ -237,12 +235,8 @@ void PortForwardsPage::save(const PortForward& forward)
                forward.internalAddress == old.internalAddress &&
                forward.internalFirst == old.internalFirst;
     };
-    m_question->close();
-    if (row == nullptr || row->liveSessions == 0 || stays(row->forward)) {
-        act(OnLive::Drop);
-        return;
-    }
-    m_question->ask(liveWords(*row), act);
+    const bool loses = row != nullptr && row->liveSessions > 0 && !stays(row->forward);
+    askFirst(loses ? liveWords(*row) : QString(), act);
 }
 
 void PortForwardsPage::remove()
@@ -252,12 +246,66 @@ void PortForwardsPage::remove()
     const auto act = [this, id = row->forward.id](OnLive onLive) {
         Q_EMIT forwardRemoved(id, onLive);
     };
+    askFirst(row->liveSessions > 0 ? liveWords(*row) : QString(), act);
+}
+
+void PortForwardsPage::askFirst(const QString& loss, const std::function<void(OnLive)>& act)
+{
     m_question->close();
-    if (row->liveSessions == 0) {
+    if (loss.isEmpty()) {
         act(OnLive::Drop);
-        return;
+    } else {
+        m_question->ask(loss, act);
     }
-    m_question->ask(liveWords(*row), act);
+}
+
+std::uint32_t PortForwardsPage::sessionsOf(Ipv4Address device) const
+{
+    const auto found = std::ranges::find(m_devices, device, &engine::DeviceStatus::address);
+    return found == m_devices.end() ? 0 : found->sessions;
+}
+
+/// An address that becomes one device's own may be that of anybody's sessions, so the number of
+/// those that lose it is not said.
+void PortForwardsPage::saveOneToOne(const OneToOne& rule)
+{
+    const OneToOne* old = rule.id == 0 ? nullptr : m_oneToOnes->find(rule.id);
+    const bool stays = old != nullptr ? rule.enabled == old->enabled &&
+                                            rule.internalAddress == old->internalAddress &&
+                                            rule.externalAddress == old->externalAddress
+                                      : !rule.enabled;
+    askFirst(stays || m_sessions == 0
+                 ? QString()
+                 : tr("Live sessions have the external address that changes hands: those of the "
+                      "device, or of others that shared %1. What becomes of them?")
+                       .arg(QString::fromStdString(rule.externalAddress.toString())),
+             [this, rule](OnLive onLive) { Q_EMIT oneToOneSaved(rule, onLive); });
+}
+
+void PortForwardsPage::removeOneToOne()
+{
+    const OneToOne* rule = m_oneToOnes->find(m_oneToOneTable->currentId());
+    if (rule == nullptr) return;
+    const std::uint32_t number = rule->enabled ? sessionsOf(rule->internalAddress) : 0;
+    askFirst(number == 0 ? QString()
+                         : tr("%n live session(s) of %1 may have the address %2. What becomes of "
+                              "them?",
+                              nullptr, static_cast<int>(number))
+                               .arg(m_presentation.deviceNameAndAddress(rule->internalAddress),
+                                    QString::fromStdString(rule->externalAddress.toString())),
+             [this, id = rule->id](OnLive onLive) { Q_EMIT oneToOneRemoved(id, onLive); });
+}
+
+void PortForwardsPage::expose(Ipv4Address address)
+{
+    const Ipv4Address former = m_rules.exposedHost;
+    const bool loses = !former.isUnspecified() && former != address && m_exposedSessions > 0;
+    askFirst(loses ? tr("%n live session(s) came in to %1 because it is exposed. What becomes of "
+                        "them?",
+                        nullptr, static_cast<int>(m_exposedSessions))
+                         .arg(m_presentation.deviceNameAndAddress(former))
+                   : QString(),
+             [this, address](OnLive onLive) { Q_EMIT exposedHostChanged(address, onLive); });
 }
 
 void PortForwardsPage::editOneToOne(const OneToOne& rule)
@@ -265,7 +313,7 @@ void PortForwardsPage::editOneToOne(const OneToOne& rule)
     std::vector<Ipv4Address> free = m_externalAddresses;
     if (free.size() > 1) free.erase(free.begin());  // the first is the router's own
     auto* editor = new OneToOneEditor(m_presentation, rule, free, this);
-    connect(editor, &OneToOneEditor::saved, this, &PortForwardsPage::oneToOneSaved);
+    connect(editor, &OneToOneEditor::saved, this, &PortForwardsPage::saveOneToOne);
     editor->open();
 }
 

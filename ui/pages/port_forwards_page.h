@@ -4,6 +4,8 @@
 #include "ui/models/rule_models.h"
 #include "ui/pages/page_frame.h"
 
+#include <functional>
+
 class QStackedWidget;
 
 namespace ui {
@@ -29,14 +31,21 @@ public:
 Q_SIGNALS:
     void forwardSaved(const engine::policy::PortForward& forward, engine::policy::OnLive onLive);
     void forwardRemoved(quint32 id, engine::policy::OnLive onLive);
-    void oneToOneSaved(const engine::policy::OneToOne& rule);
-    void oneToOneRemoved(quint32 id);
-    void exposedHostChanged(engine::net::Ipv4Address address);
+    void oneToOneSaved(const engine::policy::OneToOne& rule, engine::policy::OnLive onLive);
+    void oneToOneRemoved(quint32 id, engine::policy::OnLive onLive);
+    void exposedHostChanged(engine::net::Ipv4Address address, engine::policy::OnLive onLive);
 
 private:
     void updateButtons();
     void save(const engine::policy::PortForward& forward);
     void remove();
+    void saveOneToOne(const engine::policy::OneToOne& rule);
+    void removeOneToOne();
+    void expose(engine::net::Ipv4Address address);
+    /// Acts at once where no live session would lose anything (`loss` is empty), and asks first
+    /// where one would.
+    void askFirst(const QString& loss, const std::function<void(engine::policy::OnLive)>& act);
+    [[nodiscard]] std::uint32_t sessionsOf(engine::net::Ipv4Address device) const;
     void editOneToOne(const engine::policy::OneToOne& rule);
 
     const Presentation& m_presentation;
@@ -44,6 +53,9 @@ private:
     LiveQuestion* m_question;
     OneToOneModel* m_oneToOnes;
     RuleSet m_rules;
+    std::vector<engine::DeviceStatus> m_devices;
+    std::uint32_t m_sessions = 0;
+    std::uint32_t m_exposedSessions = 0;
     std::optional<engine::net::Prefix> m_internal;
     std::vector<engine::net::Ipv4Address> m_externalAddresses;
     QStackedWidget* m_stack;

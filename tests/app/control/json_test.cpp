@@ -94,10 +94,10 @@ private Q_SLOTS:
             engine::SetPassthrough{},
             engine::ResolveHold{engine::net::VpnProtocol::L2tp, engine::ResolveHold::How::Drop},
             engine::SetPortForwards{{forward}},
-            engine::SetOneToOnes{},
+            engine::SetOneToOnes{{}, engine::policy::OnLive::Finish},
             engine::SetDeviceRules{
                 {{1, "x", Ipv4Address{1, 2, 3, 4}, engine::policy::DeviceAccess::VpnOnly, 5}}},
-            engine::SetExposedHost{},
+            engine::SetExposedHost{Ipv4Address{1, 2, 3, 4}, engine::policy::OnLive::Finish},
             engine::SetReservedPorts{},
             engine::CloseTunnel{9},
             engine::CloseSession{8},
@@ -108,6 +108,13 @@ private Q_SLOTS:
             const auto after = travelled(commands[i]);
             QCOMPARE(after.index(), i);
             QCOMPARE(toJson(after), toJson(commands[i]));
+            std::visit(
+                [&](const auto& sent) {
+                    if constexpr (requires { sent.onLive; }) {
+                        QCOMPARE(std::get<std::decay_t<decltype(sent)>>(after).onLive, sent.onLive);
+                    }
+                },
+                commands[i]);
             const auto word =
                 toJson(commands[i]).value(QStringLiteral("command")).toString().toStdString();
             QVERIFY2(permissionOf(word) != Permission::Undecided, word.c_str());

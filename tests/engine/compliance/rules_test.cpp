@@ -7,6 +7,7 @@
 using namespace bed;
 using engine::CommandError;
 using engine::policy::DeviceAccess;
+using engine::policy::OnLive;
 using engine::policy::PortForward;
 
 namespace {
@@ -123,7 +124,7 @@ private Q_SLOTS:
                               {forward(1, IpProtocol::Udp, 4430, 4430, kBert, 443)}})
                     .has_value());
         QVERIFY(bed.udpIn(at(kServer, 4000), at(kExternal, 4430)).inside());
-        QVERIFY(bed.apply(engine::SetPortForwards{{}, engine::policy::OnLive::Finish}).has_value());
+        QVERIFY(bed.apply(engine::SetPortForwards{{}, OnLive::Finish}).has_value());
         QCOMPARE(bed.sessions(), std::size_t{1});
         // Both ways, by the very same address and port.
         const auto in = bed.udpIn(at(kServer, 4000), at(kExternal, 4430));
@@ -136,9 +137,125 @@ private Q_SLOTS:
         QCOMPARE(bed.sessions(), std::size_t{1});
     }
 
+    void portForward_thatItsSessionsHaveOutlived_isNoLaterChangesConcern()
+    {
+        Bed bed;
+        const PortForward gone = forward(1, IpProtocol::Udp, 4430, 4430, kBert, 443);
+        const PortForward other = forward(2, IpProtocol::Udp, 5000, 5000, kAnna, 5000);
+        QVERIFY(bed.apply(engine::SetPortForwards{{gone, other}}).has_value());
+        QVERIFY(bed.udpIn(at(kServer, 4000), at(kExternal, 4430)).inside());
+        QVERIFY(bed.udpIn(at(kServer, 4000), at(kExternal, 5000)).inside());
+        QVERIFY(bed.apply(engine::SetPortForwards{{other}, OnLive::Finish}).has_value());
+        QVERIFY(bed.apply(engine::SetPortForwards{{}, OnLive::Drop}).has_value());
+        QCOMPARE(bed.sessions(), std::size_t{1});
+        QVERIFY(bed.udpIn(at(kServer, 4000), at(kExternal, 4430)).inside());
+        QVERIFY(!bed.udpIn(at(kServer, 4000), at(kExternal, 5000)).inside());
+    }
+
+    void oneToOne_givenToAnother_endsWhatLives_orLetsItFinish()
+    {
+        const auto pair = [](Ipv4Address device) {
+            return engine::policy::OneToOne{
+                .id = 1, .internalAddress = device, .externalAddress = kSecondExternal};
+        };
+        EngineConfig config = usual();
+        config.external.addresses = {kExternal, kSecondExternal};
+        config.oneToOnes = {pair(kAnna)};
+        const Bytes gre{0x20, 0, 0x08, 0, 0, 0, 0, 9, 1, 2, 3, 4};
+        for (const OnLive onLive : {OnLive::Drop, OnLive::Finish}) {
+            Bed bed(config);
+            const auto own = at(kSecondExternal, 5000);
+            QVERIFY(bed.udpOut(at(kAnna, 5000), at(kServer, 53)).source() == own);
+            QVERIFY(bed.outbound(wire::buildIpv4(kAnna, kServer, IpProtocol::Gre, gre)).outside());
+            QVERIFY(bed.apply(engine::SetOneToOnes{{pair(kBert)}, onLive}).has_value());
+            const bool stays = onLive == OnLive::Finish;
+            QCOMPARE(bed.sessions(), std::size_t{stays ? 2U : 0U});
+            // Both ways, by the very same address and port.
+            const auto in = bed.udpIn(at(kServer, 53), own);
+            QVERIFY(told(in.inside() && in.destination() == at(stays ? kAnna : kBert, 5000), in));
+            const auto out = bed.udpOut(at(kAnna, 5000), at(kServer, 53));
+            QVERIFY(told((out.source() == own) == stays, out));
+            const auto answer =
+                bed.inbound(wire::buildIpv4(kServer, kSecondExternal, IpProtocol::Gre, gre));
+            QVERIFY(told(answer.inside(), answer));
+            QCOMPARE(destinationOf(answer.packet).address, stays ? kAnna : kBert);
+            // What is new follows the rule.
+            QCOMPARE(bed.udpOut(at(kAnna, 5001), at(kServer, 53)).source().address, kExternal);
+            QVERIFY(bed.udpOut(at(kBert, 5002), at(kServer, 53)).source() ==
+                    at(kSecondExternal, 5002));
+            QVERIFY(bed.udpIn(at(kOther, 53), own).destination() == at(kBert, 5000));
+            // An endpoint that still lives is nobody else's, so the new owner waits for it.
+            QCOMPARE(bed.udpOut(at(kBert, 5000), at(kServer, 53)).outside(), !stays);
+        }
+    }
+
+    void oneToOne_thatASessionHasOutlived_isNotItsDevicesAgainAfterARestart()
+    {
+        EngineConfig config = usual();
+        config.external.addresses = {kExternal, kSecondExternal};
+        config.oneToOnes = {
+            {.id = 1, .internalAddress = kAnna, .externalAddress = kSecondExternal}};
+        Bed bed(config);
+        const auto own = at(kSecondExternal, 5000);
+        QVERIFY(bed.udpOut(at(kAnna, 5000), at(kServer, 53)).source() == own);
+        config.oneToOnes.front().internalAddress = kBert;
+        QVERIFY(bed.apply(engine::SetOneToOnes{config.oneToOnes, OnLive::Finish}).has_value());
+        Bed again(config);
+        again.now = bed.now;
+        QVERIFY(again.engine().restoreState(again.now, bed.engine().saveState(bed.now)));
+        QVERIFY(again.udpOut(at(kAnna, 5000), at(kServer, 53)).source() == own);
+        QCOMPARE(again.udpOut(at(kAnna, 5001), at(kServer, 53)).source().address, kExternal);
+        QVERIFY(again.udpIn(at(kOther, 53), own).destination() == at(kBert, 5000));
+    }
+
+    void oneToOne_onASharedAddress_endsWhatOthersHaveThere_orLetsItFinish()
+    {
+        for (const OnLive onLive : {OnLive::Drop, OnLive::Finish}) {
+            EngineConfig config = usual();
+            config.external.addresses = {kExternal, kSecondExternal};
+            Bed bed(config);
+            const auto before = bed.udpOut(at(kAnna, 5000), at(kServer, 53)).source();
+            QVERIFY(
+                bed
+                    .apply(engine::SetOneToOnes{
+                        {{.id = 1, .internalAddress = kBert, .externalAddress = before.address}},
+                        onLive})
+                    .has_value());
+            const bool stays = onLive == OnLive::Finish;
+            QCOMPARE(bed.sessions(), std::size_t{stays ? 1U : 0U});
+            QCOMPARE(bed.udpOut(at(kAnna, 5000), at(kServer, 53)).source() == before, stays);
+            QVERIFY(bed.udpIn(at(kServer, 53), before).destination() ==
+                    (stays ? at(kAnna, 5000) : Endpoint{kBert, before.port}));
+            QVERIFY(bed.udpOut(at(kAnna, 5001), at(kServer, 53)).source().address !=
+                    before.address);
+        }
+    }
+
+    void exposedHost_givenUp_endsWhatCameIn_orLetsItFinish()
+    {
+        for (const OnLive onLive : {OnLive::Drop, OnLive::Finish}) {
+            EngineConfig config = usual();
+            config.exposedHost = kBert;
+            Bed bed(config);
+            QVERIFY(bed.udpIn(at(kServer, 4000), at(kExternal, 9999)).inside());
+            const auto own = bed.udpOut(at(kBert, 5000), at(kServer, 53)).source();
+            QCOMPARE(bed.engine().snapshot(bed.now).exposedSessions, 1U);
+            // No forward's change is its concern.
+            QVERIFY(bed.apply(engine::SetPortForwards{{}}).has_value());
+            QVERIFY(bed.apply(engine::SetExposedHost{kAnna, onLive}).has_value());
+            const bool stays = onLive == OnLive::Finish;
+            QCOMPARE(bed.engine().snapshot(bed.now).exposedSessions, stays ? 1U : 0U);
+            const auto in = bed.udpIn(at(kServer, 4000), at(kExternal, 9999));
+            QVERIFY(told(in.destination() == at(stays ? kBert : kAnna, 9999), in));
+            // What the device has opened itself is not the rule's, and what is new follows it.
+            QVERIFY(bed.udpIn(at(kServer, 53), own).destination() == at(kBert, 5000));
+            QVERIFY(bed.udpIn(at(kOther, 4000), at(kExternal, 9999)).destination() ==
+                    at(kAnna, 9999));
+        }
+    }
+
     void deviceRule_endsWhatLives_orLetsItFinish()
     {
-        using engine::policy::OnLive;
         const engine::policy::DeviceRule rule{
             .id = 1, .address = kAnna, .access = DeviceAccess::Block};
         for (const OnLive onLive : {OnLive::Drop, OnLive::Finish}) {

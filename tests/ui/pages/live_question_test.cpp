@@ -85,6 +85,75 @@ private Q_SLOTS:
         QVERIFY(!question->isVisible());
     }
 
+    void oneToOne_ofADeviceWithLiveSessions_asksBeforeItGoes()
+    {
+        const auto window = fake::office();
+        window->showPage(ui::Page::PortForwards);
+        auto* page = window->findChild<ui::PortForwardsPage*>();
+        auto* question = page->findChild<ui::LiveQuestion*>();
+        std::optional<std::pair<quint32, OnLive>> removed;
+        connect(window.get(), &ui::MainWindow::oneToOneRemoved, this,
+                [&](quint32 id, OnLive onLive) {
+                    removed = {id, onLive};
+                });
+        ui::Table* table = nullptr;
+        for (auto* one : page->findChildren<ui::Table*>())
+            if (one != page->table()) table = one;
+        QVERIFY(table != nullptr && table->selectId(1));
+        auto live = std::make_shared<engine::Snapshot>(*fake::snapshot(0));
+        const auto owner = fake::rules().oneToOnes.front().internalAddress;
+        std::erase_if(live->devices, [&](const auto& one) { return one.address == owner; });
+        live->devices.push_back({.address = owner, .sessions = 4});
+        window->setSnapshot(live);
+        QTest::keyClick(table, Qt::Key_Delete);
+        QVERIFY(!removed && question->isVisible());
+        QVERIFY(fake::labelSaying(*question, QStringLiteral("4 live sessions of")));
+        fake::buttonNamed(*question, QStringLiteral("Let them finish"))->click();
+        QVERIFY(removed && removed->first == 1U && removed->second == OnLive::Finish);
+
+        removed.reset();
+        live = std::make_shared<engine::Snapshot>(*live);
+        live->devices.back().sessions = 0;
+        window->setSnapshot(live);
+        QTest::keyClick(table, Qt::Key_Delete);
+        QVERIFY(removed && removed->second == OnLive::Drop && !question->isVisible());
+    }
+
+    void exposedHost_withSessionsThatCameIn_asksBeforeItChanges()
+    {
+        const auto window = fake::office();
+        window->showPage(ui::Page::PortForwards);
+        auto* page = window->findChild<ui::PortForwardsPage*>();
+        auto* question = page->findChild<ui::LiveQuestion*>();
+        std::optional<std::pair<Ipv4Address, OnLive>> changed;
+        connect(window.get(), &ui::MainWindow::exposedHostChanged, this,
+                [&](Ipv4Address address, OnLive onLive) {
+                    changed = {address, onLive};
+                });
+        ui::RuleSet rules = fake::rules();
+        rules.exposedHost = Ipv4Address{192, 0, 2, 22};
+        window->setRules(rules);
+        auto live = std::make_shared<engine::Snapshot>(*fake::snapshot(0));
+        live->exposedSessions = 2;
+        window->setSnapshot(live);
+        auto* none = fake::buttonNamed(*page, QStringLiteral("Expose none"));
+        none->click();
+        QVERIFY(!changed && question->isVisible());
+        QVERIFY(fake::labelSaying(*question, QStringLiteral("2 live sessions came in to")));
+        fake::buttonNamed(*question, QStringLiteral("Change nothing"))->click();
+        QVERIFY(!changed && !question->isVisible());
+        none->click();
+        fake::buttonNamed(*question, QStringLiteral("End them now"))->click();
+        QVERIFY(changed && changed->first.isUnspecified() && changed->second == OnLive::Drop);
+
+        changed.reset();
+        live = std::make_shared<engine::Snapshot>(*live);
+        live->exposedSessions = 0;
+        window->setSnapshot(live);
+        none->click();
+        QVERIFY(changed && !question->isVisible());
+    }
+
     void device_withLiveSessions_asksBeforeItIsBlocked()
     {
         const auto window = fake::office();
