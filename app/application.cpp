@@ -72,6 +72,37 @@ std::vector<Rule> without(std::vector<Rule> rules, std::uint32_t id)
     return rules;
 }
 
+/// What a user whom the service does not let in needs to know: what it is, what goes on, what to
+/// do.
+ui::RouterState denied(const QString& socket)
+{
+    const QString group = control::groupOf(socket);
+    ui::RouterState state;
+    state.kind = ui::RouterState::Kind::Denied;
+    state.attached = true;
+    state.text = Application::tr(
+                     "There is an Underpass service on this computer, and you may not "
+                     "control it. What it shares goes on; this window can neither see "
+                     "nor change it, and the lab works without it.") +
+                 QLatin1Char(' ');
+    if (group.isEmpty()) {
+        state.text += Application::tr(
+            "Its socket is open to nobody but its owner: ask an "
+            "administrator to start it with --socket-group and a group "
+            "that you are in.");
+        state.details = socket;
+    } else {
+        state.text += Application::tr(
+                          "Ask an administrator to make you a member of the group %1, "
+                          "then log in again.")
+                          .arg(group);
+        state.details =
+            socket + QStringLiteral("\nusermod -aG %1 %2")
+                         .arg(group, qEnvironmentVariable("USER", QStringLiteral("USER")));
+    }
+    return state;
+}
+
 QString csvCell(QString text)
 {
     // A cell that a spreadsheet would take for a formula is text.
@@ -184,6 +215,7 @@ void Application::connectIntents()
     connect(&m_player, &LabPlayer::prepared, this,
             [this](const std::shared_ptr<PreparedLab>& prepared) { useLab(*prepared); });
     connect(&m_window, &Window::startServiceRequested, this, &Application::startService);
+    connect(&m_window, &Window::attachRequested, this, &Application::attachOrWait);
     connect(&m_window, &Window::interfacesRequested, this, &Application::showInterfaces);
     connect(&m_window, &Window::passthroughChangeRequested, this,
             [this](engine::net::VpnProtocol protocol,
@@ -429,6 +461,7 @@ void Application::attachOrWait()
                     setState({ui::RouterState::Kind::DaemonMissing, QString(), QString(), text,
                               QString(), true});
                     return;
+                case RouterClient::Link::Denied: setState(denied(m_options.control)); return;
                 case RouterClient::Link::Refused:
                     // No service: this process may share by itself.
                     setState({});

@@ -44,10 +44,14 @@ RemoteRouterClient::RemoteRouterClient(const QString& path, QObject* parent) : R
     connect(&m_socket, &QLocalSocket::readyRead, this, &RemoteRouterClient::read);
     connect(&m_socket, &QLocalSocket::disconnected, this,
             [this] { lose(Link::Lost, tr("The connection to the router service has ended.")); });
-    connect(&m_socket, &QLocalSocket::errorOccurred, this, [this](QLocalSocket::LocalSocketError) {
-        lose(m_link == Link::Connecting ? Link::Refused : Link::Lost,
-             tr("The router service does not answer: %1.").arg(m_socket.errorString()));
-    });
+    connect(&m_socket, &QLocalSocket::errorOccurred, this,
+            [this](QLocalSocket::LocalSocketError error) {
+                const bool denied = error == QLocalSocket::SocketAccessError;
+                lose(m_link != Link::Connecting ? Link::Lost
+                     : denied                   ? Link::Denied
+                                                : Link::Refused,
+                     tr("The router service does not answer: %1.").arg(m_socket.errorString()));
+            });
     m_patience.setSingleShot(true);
     connect(&m_patience, &QTimer::timeout, this,
             [this] { lose(Link::Refused, tr("The router service does not answer.")); });
@@ -68,7 +72,7 @@ void RemoteRouterClient::connected()
 
 void RemoteRouterClient::lose(Link link, const QString& text)
 {
-    if (m_link == Link::Lost || m_link == Link::Refused) return;
+    if (m_link != Link::Connecting && m_link != Link::Up) return;
     m_patience.stop();
     m_link = link;
     for (auto& [id, answer] : std::exchange(m_waiting, {})) {

@@ -53,6 +53,7 @@ public:
         Up,
         Lost,     ///< was up; the text says what happened
         Refused,  ///< will not come up; the text says why
+        Denied,   ///< a router is there and this user may not talk to it
     };
     template <typename... Values>
     using Reply = std::function<void(Values...)>;

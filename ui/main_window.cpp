@@ -296,6 +296,7 @@ void MainWindow::buildPages()
     connect(p.start, &StartPage::startAsked, this, &MainWindow::startSharingRequested);
     connect(p.start, &StartPage::labAsked, this, &MainWindow::labRequested);
     connect(p.start, &StartPage::serviceAsked, this, &MainWindow::startServiceRequested);
+    connect(p.start, &StartPage::attachAsked, this, &MainWindow::attachRequested);
     connect(p.start, &StartPage::lookAgainAsked, this, &MainWindow::interfacesRequested);
 
     connect(p.overview, &OverviewPage::stopAsked, this, &MainWindow::stopSharingRequested);
@@ -725,6 +726,9 @@ void MainWindow::setRouterState(const RouterState& state)
         break;
     case RouterState::Kind::DaemonMissing:
         p.sidebar->state()->show(Shape::Cross, Meaning::Bad, tr("Service missing"));
+        break;
+    case RouterState::Kind::Denied:
+        p.sidebar->state()->show(Shape::Cross, Meaning::Warning, tr("Service denied"));
         break;
     case RouterState::Kind::Error:
         p.sidebar->state()->show(Shape::Cross, Meaning::Bad, tr("Stopped"));

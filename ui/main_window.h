@@ -78,6 +78,8 @@ Q_SIGNALS:
     void scenarioRequested(const QString& scenario, ui::LabRules rules);
     void labSpeedRequested(int times);
     void startServiceRequested();
+    /// A service that has denied us may let us in now.
+    void attachRequested();
     /// The start page is shown or [Look again] was pressed.
     void interfacesRequested();
 

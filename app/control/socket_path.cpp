@@ -117,4 +117,14 @@ Result<void, QString> openToGroup(const QString& path, std::uint32_t group)
     return {};
 }
 
+QString groupOf(const QString& path)
+{
+    struct stat facts {};
+    if (::stat(path.toLocal8Bit().constData(), &facts) != 0) return {};
+    if ((facts.st_mode & S_IWGRP) == 0) return {};
+    const struct group* found = ::getgrgid(facts.st_gid);
+    return found == nullptr ? QString::number(facts.st_gid)
+                            : QString::fromLocal8Bit(found->gr_name);
+}
+
 }  // namespace app::control

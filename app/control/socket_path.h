@@ -35,4 +35,8 @@ struct PeerIdentity {
 /// made the socket.
 engine::Result<void, QString> openToGroup(const QString& path, std::uint32_t group);
 
+/// The group whose members may connect to the socket at `path`; empty if its owner alone may, or if
+/// that cannot be seen.
+[[nodiscard]] QString groupOf(const QString& path);
+
 }  // namespace app::control

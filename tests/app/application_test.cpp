@@ -4,14 +4,22 @@
 
 #include "ui/models/lab_models.h"
 #include "ui/models/rule_models.h"
+#include "ui/pages/start_page.h"
 #include "ui/widgets/table.h"
 
 #include <QApplication>
 #include <QElapsedTimer>
+#include <QLabel>
+#include <QLocalServer>
+#include <QPushButton>
 #include <QTimer>
 #include <QtTest>
 
 #include <algorithm>
+#include <grp.h>
+
+#include <sys/stat.h>
+#include <unistd.h>
 
 using namespace app;
 using namespace std::chrono_literals;
@@ -62,6 +70,34 @@ private:
     QElapsedTimer m_since;
     qint64 m_longest = 0;
     int m_beats = 0;
+};
+
+/// Root may open everything; a user may not.
+class AsNobody final {
+public:
+    AsNobody()
+    {
+        if (::getuid() == 0 && ::seteuid(65534) != 0) qFatal("cannot become another user");
+    }
+    ~AsNobody() { restore(); }
+    AsNobody(const AsNobody&) = delete;
+    AsNobody& operator=(const AsNobody&) = delete;
+    AsNobody(AsNobody&&) = delete;
+    AsNobody& operator=(AsNobody&&) = delete;
+    /// As who we are.
+    template <typename Act>
+    static bool run(const Act& act)
+    {
+        restore();
+        const bool done = act();
+        return done && (::getuid() != 0 || ::seteuid(65534) == 0);
+    }
+
+private:
+    static void restore()
+    {
+        if (::seteuid(::getuid()) != 0) qFatal("cannot become ourselves again");
+    }
 };
 
 }  // namespace
@@ -124,6 +160,63 @@ private Q_SLOTS:
                    claims->index(0, ui::ClaimModel::State).data() == QStringLiteral("Holds");
         };
         QTRY_VERIFY_WITH_TIMEOUT(over(), 60000);
+    }
+
+    void service_thatDeniesUs_isSaidWithWhatToDo_data()
+    {
+        QTest::addColumn<int>("mode");
+        QTest::addColumn<bool>("byGroup");
+        // The owner's own bits are none, so that it does not matter who runs this.
+        QTest::newRow("open to a group") << 0060 << true;
+        QTest::newRow("open to its owner alone") << 0000 << false;
+    }
+    void service_thatDeniesUs_isSaidWithWhatToDo()
+    {
+        QFETCH(int, mode);
+        QFETCH(bool, byGroup);
+        QTemporaryDir folder;
+        QVERIFY(::chmod(folder.path().toLocal8Bit().constData(), 0755) == 0);
+        const QString path = folder.filePath(QStringLiteral("control.sock"));
+        QLocalServer server;
+        QVERIFY(server.listen(path));
+        QVERIFY(::chmod(path.toLocal8Bit().constData(), static_cast<mode_t>(mode)) == 0);
+        // Root gives it to a group that nobody is in; it has no name.
+        const bool root = ::getuid() == 0;
+        const QString group = root ? QStringLiteral("64123")
+                                   : QString::fromLocal8Bit(::getgrgid(::getegid())->gr_name);
+        QVERIFY(!root || ::chown(path.toLocal8Bit().constData(), 0, 64123) == 0);
+        const AsNobody nobody;
+        Application program({.lab = false,
+                             .scenario = {},
+                             .screenshots = {},
+                             .control = path,
+                             .state = folder.path(),
+                             .tellStartTime = false});
+        program.start();
+        ui::MainWindow* window = windowOf();
+        auto* page = window->findChild<ui::StartPage*>();
+        const auto button = [&](const char* text) {
+            for (auto* one : page->findChildren<QPushButton*>())
+                if (one->text().remove(QLatin1Char('&')) == QLatin1String(text)) return one;
+            return static_cast<QPushButton*>(nullptr);
+        };
+        QTRY_VERIFY(button("Try again")->isVisibleTo(page));
+        QString said;
+        for (const QLabel* label : page->findChildren<QLabel*>())
+            if (label->isVisibleTo(page)) said += label->text() + QLatin1Char('\n');
+        QVERIFY2(said.contains(QStringLiteral("you may not control it")), qPrintable(said));
+        QVERIFY2(said.contains(QStringLiteral("goes on")), qPrintable(said));
+        const QString way = byGroup ? QStringLiteral("member of the group %1,").arg(group)
+                                    : QStringLiteral("--socket-group");
+        QVERIFY2(said.contains(way), qPrintable(said));
+        // A second router beside it is not offered, the lab is.
+        QVERIFY(!page->startButton()->isVisibleTo(page));
+        QVERIFY(!button("Start the service")->isVisibleTo(page));
+        QVERIFY(button("Look around in the lab")->isVisibleTo(page));
+        // Let in now (to a server that never says a word): it is no longer said that we are not.
+        QVERIFY(AsNobody::run([&] { return ::chmod(path.toLocal8Bit().constData(), 0666) == 0; }));
+        button("Try again")->click();
+        QTRY_VERIFY(!button("Try again")->isVisibleTo(page));
     }
 
     void lab_thatIsBeingPrepared_doesNotComeAfterItWasLeft()

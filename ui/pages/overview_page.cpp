@@ -262,6 +262,10 @@ void OverviewPage::setRouterState(const RouterState& state)
         m_stateBadge->show(Shape::Cross, Meaning::Bad, tr("No service"));
         m_sharing->setText(tr("The service does not answer"));
         break;
+    case RouterState::Kind::Denied:
+        m_stateBadge->show(Shape::Cross, Meaning::Warning, tr("Denied"));
+        m_sharing->setText(tr("The service does not let you in"));
+        break;
     case RouterState::Kind::Error:
         m_stateBadge->show(Shape::Cross, Meaning::Bad, tr("Stopped"));
         m_sharing->setText(safeText(state.text, 160));

@@ -69,6 +69,8 @@ StartPage::StartPage(QWidget* parent) : QWidget(parent)
     m_message = new InlineMessage(middle);
     m_service = m_message->addAction(tr("Start the service"));
     connect(m_service, &QPushButton::clicked, this, &StartPage::serviceAsked);
+    m_again = m_message->addAction(tr("Try again"));
+    connect(m_again, &QPushButton::clicked, this, &StartPage::attachAsked);
     m_copy = m_message->addAction(tr("Copy details"));
     connect(m_copy, &QPushButton::clicked, this, [this] {
         QApplication::clipboard()->setText(m_state.text + QLatin1Char('\n') + m_state.details);
@@ -262,10 +264,12 @@ void StartPage::showState()
 {
     const bool starting = m_state.kind == RouterState::Kind::Starting;
     const bool missing = m_state.kind == RouterState::Kind::DaemonMissing;
+    const bool denied = m_state.kind == RouterState::Kind::Denied;
     const bool error = m_state.kind == RouterState::Kind::Error;
     m_service->setVisible(missing);
-    m_copy->setVisible(error && !m_state.details.isEmpty());
-    m_message->setVisible(starting || missing || error);
+    m_again->setVisible(denied);
+    m_copy->setVisible((error || denied) && !m_state.details.isEmpty());
+    m_message->setVisible(starting || missing || denied || error);
     if (starting)
         m_message->say(Meaning::Accent,
                        m_state.text.isEmpty() ? tr("Starting…") : safeText(m_state.text, 200));
@@ -274,8 +278,10 @@ void StartPage::showState()
                                              ? tr("The Underpass service does not answer. Devices "
                                                   "behind this computer are cut off until it runs.")
                                              : safeText(m_state.text, 300));
+    if (denied) m_message->say(Meaning::Warning, safeText(m_state.text, 500));
     if (error) m_message->say(Meaning::Bad, safeText(m_state.text, 400));
-    m_choice->setVisible(!missing);
+    // Where a service is, this program is not to share beside it.
+    m_choice->setVisible(!missing && !denied);
     m_choice->setEnabled(!starting);
 
     const QString outside = chosen(m_external);

@@ -26,6 +26,8 @@ Q_SIGNALS:
     void startAsked(const QString& internal, const QString& external);
     void labAsked();
     void serviceAsked();
+    /// A service that has denied us may let us in now.
+    void attachAsked();
     void lookAgainAsked();
 
 private:
@@ -43,6 +45,7 @@ private:
     RouterState m_state;
     std::vector<InterfaceChoice> m_interfaces;
     InlineMessage* m_message;
+    QPushButton* m_again;
     QPushButton* m_copy;
     QWidget* m_choice;
     Side m_external;
