@@ -249,6 +249,8 @@ void Application::connectIntents()
             });
     connect(&m_window, &Window::exportRequested, this, &Application::exportHistory);
     connect(&m_window, &Window::settingsChanged, this, &Application::changeSettings);
+    connect(&m_window, &Window::hostRequested, this, &Application::showHost);
+    connect(&m_window, &Window::hostRestoreRequested, this, &Application::restoreHost);
 }
 
 void Application::connectRules()
@@ -461,12 +463,16 @@ void Application::attachOrWait()
                     setState({ui::RouterState::Kind::DaemonMissing, QString(), QString(), text,
                               QString(), true});
                     return;
+                case RouterClient::Link::Ended:
+                    setState({ui::RouterState::Kind::DaemonMissing, QString(), QString(), text,
+                              QString(), true});
+                    return;
                 case RouterClient::Link::Denied: setState(denied(m_options.control)); return;
                 case RouterClient::Link::Refused:
                     // No service: this process may share by itself.
                     setState({});
                     showInterfaces();
-                    leftovers();
+                    if (::geteuid() == 0) leftovers();
                     return;
                 }
             });
@@ -477,7 +483,6 @@ void Application::attachOrWait()
 /// A window that was killed while it shared must not leave its guard until it shares again.
 void Application::leftovers()
 {
-    if (::geteuid() != 0) return;
     const auto restored = engine::io::restoreHost(m_options.state.toStdString());
     if (restored && restored->empty()) return;
     m_window.showMessage(
@@ -524,6 +529,17 @@ void Application::startSharing(const QString& internal, const QString& external)
         local, &RouterClient::linkChanged, this,
         [this, internal, external](RouterClient::Link link, const QString& text) {
             if (link == RouterClient::Link::Up) return;
+            if (link == RouterClient::Link::Ended) {
+                // Not now: it is the router that says so, and it goes with this.
+                QMetaObject::invokeMethod(
+                    this,
+                    [this, text] {
+                        stopSharing();
+                        m_window.showMessage({ui::Message::Severity::Success, text, QString()});
+                    },
+                    Qt::QueuedConnection);
+                return;
+            }
             setState({ui::RouterState::Kind::Error, internal, external, text, QString(), false});
         });
     use(std::move(router),
@@ -581,6 +597,31 @@ void Application::startService()
 void Application::showInterfaces()
 {
     m_window.setInterfaces(interfaceChoices());
+}
+
+void Application::showHost()
+{
+    using Holder = ui::HostHoldings::Holder;
+    const bool running = m_router && m_router->link() == RouterClient::Link::Up;
+    if (!running) {
+        m_window.setHost(
+            hostHoldings(engine::io::leftOnHost(m_options.state.toStdString()), Holder::Leftovers));
+        return;
+    }
+    m_router->heldOnHost(this, [this, holder = m_state.attached ? Holder::Service : Holder::Window](
+                                   const auto& held, const QString&) {
+        m_window.setHost(hostHoldings(held, holder));
+    });
+}
+
+void Application::restoreHost()
+{
+    if (m_router && m_router->link() == RouterClient::Link::Up) {
+        m_router->restoreHost(this, [this](const CommandOutcome& outcome) { tell(outcome); });
+        return;
+    }
+    leftovers();
+    showHost();
 }
 
 void Application::showHistory(const ui::HistoryQuery& query)

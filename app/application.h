@@ -58,6 +58,8 @@ private:
     void drop();
     void setState(const ui::RouterState& state);
     void showInterfaces();
+    void showHost();
+    void restoreHost();
     void showHistory(const ui::HistoryQuery& query);
     void exportHistory(const ui::HistoryQuery& query, const QString& path);
     void changeSettings(const ui::WindowSettings& settings);

@@ -3,6 +3,7 @@
 #include "engine/base/result.h"
 #include "engine/command.h"
 #include "engine/event.h"
+#include "engine/io/held_setting.h"
 #include "engine/snapshot.h"
 
 #include <string>
@@ -40,6 +41,8 @@ public:
     [[nodiscard]] virtual std::vector<engine::SessionRecord> sessions(
         const engine::SessionQuery& query) = 0;
     [[nodiscard]] virtual std::vector<Neighbour> neighbours() = 0;
+    /// What of this computer is held for it; nothing where everything is simulated.
+    [[nodiscard]] virtual std::vector<engine::io::HeldSetting> held() { return {}; }
     /// Why no packet will ever travel again (the card is gone); empty while they do.
     [[nodiscard]] virtual std::string failure() const { return {}; }
     /// From any thread: run() returns soon.

@@ -141,7 +141,7 @@ int serve(const Options& options)
                      [&status](RouterClient::Link link, const QString& text) {
                          if (link == RouterClient::Link::Up) return;
                          ctl::complain(kProgram, text);
-                         status = kExitStopped;
+                         status = link == RouterClient::Link::Ended ? 0 : kExitStopped;
                          QCoreApplication::quit();
                      });
     // The first snapshot comes from the engine's loop: packets flow from now on.

@@ -59,6 +59,15 @@ void EngineHost::sessions(const engine::SessionQuery& query, Sessions answer)
     });
 }
 
+void EngineHost::held(Held answer)
+{
+    post([answer = std::move(answer)](Backend& backend, std::vector<engine::Event>&) -> Answer {
+        return [answer, held = backend.held()] {
+            answer(held);
+        };
+    });
+}
+
 void EngineHost::refresh(std::function<void()> answer)
 {
     // A task of any kind makes a snapshot.

@@ -26,6 +26,7 @@ class EngineHost final : public QObject {
 
 public:
     using Applied = std::function<void(const engine::Result<void, engine::CommandError>&)>;
+    using Held = std::function<void(const std::vector<engine::io::HeldSetting>&)>;
     using Sessions = std::function<void(std::vector<engine::SessionRecord>, engine::Instant)>;
 
     explicit EngineHost(std::unique_ptr<Backend> backend, QObject* parent = nullptr);
@@ -34,6 +35,7 @@ public:
 
     void apply(engine::Command command, Applied applied);
     void sessions(const engine::SessionQuery& query, Sessions answer);
+    void held(Held answer);
     /// Takes a snapshot now, announces it, and answers.
     void refresh(std::function<void()> answer);
 

@@ -2,6 +2,7 @@
 
 #include "app/services/live_effect.h"
 #include "app/words.h"
+#include "engine/io/host_guard.h"
 
 #include <QPointer>
 
@@ -27,6 +28,11 @@ RouterClient::Reply<Values...> guarded(QObject* context, RouterClient::Reply<Val
     return [alive = QPointer<QObject>(context), reply = std::move(reply)](Values... values) {
         if (alive && reply) reply(values...);
     };
+}
+
+QString hasEnded()
+{
+    return QStringLiteral("The router has ended.");
 }
 
 }  // namespace
@@ -124,6 +130,10 @@ bool LocalRouterClient::isHeld(engine::net::VpnProtocol protocol) const
 void LocalRouterClient::perform(const engine::Command& command, Undo undo, QObject* context,
                                 Reply<const CommandOutcome&> reply)
 {
+    if (!m_host) {
+        guarded(context, std::move(reply))({.saved = false, .sentence = hasEnded()});
+        return;
+    }
     QString effect;
     if (m_snapshot) effect = qt(services::liveEffect(*m_rules, *m_snapshot, command));
     ++m_pending;
@@ -267,9 +277,48 @@ void LocalRouterClient::setNeighbours(const std::vector<Neighbour>& neighbours)
     Q_EMIT devicesChanged(m_devices);
 }
 
+void LocalRouterClient::heldOnHost(
+    QObject* context, Reply<const std::vector<engine::io::HeldSetting>&, const QString&> reply)
+{
+    const auto answer = guarded(context, std::move(reply));
+    if (m_host) {
+        m_host->held([answer](const auto& held) { answer(held, QString()); });
+    } else {
+        answer({}, hasEnded());
+    }
+}
+
+/// The engine's thread is waited for, as at the end of the program.
+void LocalRouterClient::restoreHost(QObject* context, Reply<const CommandOutcome&> reply)
+{
+    QMetaObject::invokeMethod(
+        this,
+        [this, answer = guarded(context, std::move(reply))] {
+            m_host.reset();
+            m_link = Link::Ended;
+            QStringList stays;
+            for (const auto& setting : engine::io::leftOnHost({})) {
+                stays += qt(setting.interface + ": " + setting.detail);
+            }
+            const QString sentence = stays.isEmpty()
+                                         ? QStringLiteral(
+                                               "Sharing has ended, and this computer is as it was "
+                                               "before.")
+                                         : QStringLiteral("Sharing has ended, but this stays: %1.")
+                                               .arg(stays.join(QStringLiteral(", ")));
+            answer({.saved = stays.isEmpty(), .sentence = sentence});
+            Q_EMIT linkChanged(m_link, sentence);
+        },
+        Qt::QueuedConnection);
+}
+
 void LocalRouterClient::sessions(const engine::SessionQuery& query, QObject* context,
                                  SessionsReply reply)
 {
+    if (!m_host) {
+        guarded(context, std::move(reply))({}, engine::Instant{});
+        return;
+    }
     m_host->sessions(query,
                      [alive = QPointer<QObject>(context), reply = std::move(reply)](
                          const std::vector<engine::SessionRecord>& sessions, engine::Instant at) {
@@ -279,7 +328,11 @@ void LocalRouterClient::sessions(const engine::SessionQuery& query, QObject* con
 
 void LocalRouterClient::refresh(QObject* context, Reply<> reply)
 {
-    m_host->refresh(guarded(context, std::move(reply)));
+    if (m_host) {
+        m_host->refresh(guarded(context, std::move(reply)));
+    } else {
+        guarded(context, std::move(reply))();
+    }
 }
 
 template <typename Rows, typename Ask, typename Answer>

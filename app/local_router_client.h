@@ -40,6 +40,10 @@ public:
                       Reply<const CommandOutcome&> reply) override;
     void changeSettings(const Settings& settings, QObject* context,
                         Reply<const CommandOutcome&> reply) override;
+    void heldOnHost(
+        QObject* context,
+        Reply<const std::vector<engine::io::HeldSetting>&, const QString&> reply) override;
+    void restoreHost(QObject* context, Reply<const CommandOutcome&> reply) override;
     void sessions(const engine::SessionQuery& query, QObject* context,
                   SessionsReply reply) override;
     void historyTunnels(
@@ -83,7 +87,7 @@ private:
     int m_pending = 0;
     std::unique_ptr<storage::StorageThread> m_storage;
     std::unique_ptr<services::HistoryRecorder> m_history;
-    std::unique_ptr<EngineHost> m_host;
+    std::unique_ptr<EngineHost> m_host;  ///< null when the link has Ended
 };
 
 }  // namespace app

@@ -74,13 +74,13 @@ void RemoteRouterClient::lose(Link link, const QString& text)
 {
     if (m_link != Link::Connecting && m_link != Link::Up) return;
     m_patience.stop();
-    m_link = link;
+    m_link = m_lastWords.isEmpty() ? link : Link::Ended;
     for (auto& [id, answer] : std::exchange(m_waiting, {})) {
         answer({{QStringLiteral("error"), QStringLiteral("lost")},
                 {QStringLiteral("sentence"), text}});
     }
     m_socket.abort();
-    Q_EMIT linkChanged(m_link, text);
+    Q_EMIT linkChanged(m_link, m_lastWords.isEmpty() ? text : m_lastWords);
 }
 
 void RemoteRouterClient::read()
@@ -253,6 +253,23 @@ void RemoteRouterClient::changeSettings(const Settings& settings, QObject* conte
 {
     outcome(QStringLiteral("change-settings"), control::toJson(settings), context,
             std::move(reply));
+}
+
+void RemoteRouterClient::heldOnHost(
+    QObject* context, Reply<const std::vector<engine::io::HeldSetting>&, const QString&> reply)
+{
+    rows<engine::io::HeldSetting>(QStringLiteral("host"), {}, context, std::move(reply));
+}
+
+void RemoteRouterClient::restoreHost(QObject* context, Reply<const CommandOutcome&> reply)
+{
+    outcome(QStringLiteral("restore-host"), {}, this,
+            [this, alive = QPointer<QObject>(context),
+             reply = std::move(reply)](const CommandOutcome& told) {
+                if (alive && reply) reply(told);
+                // What is heard next is that nobody is there any more.
+                if (told.saved) m_lastWords = told.sentence;
+            });
 }
 
 void RemoteRouterClient::sessions(const engine::SessionQuery& query, QObject* context,

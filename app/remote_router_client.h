@@ -39,6 +39,10 @@ public:
                       Reply<const CommandOutcome&> reply) override;
     void changeSettings(const Settings& settings, QObject* context,
                         Reply<const CommandOutcome&> reply) override;
+    void heldOnHost(
+        QObject* context,
+        Reply<const std::vector<engine::io::HeldSetting>&, const QString&> reply) override;
+    void restoreHost(QObject* context, Reply<const CommandOutcome&> reply) override;
     void sessions(const engine::SessionQuery& query, QObject* context,
                   SessionsReply reply) override;
     void historyTunnels(
@@ -79,6 +83,7 @@ private:
     std::map<std::uint64_t, Timeline> m_timelines;
     Description m_description;
     Link m_link = Link::Connecting;
+    QString m_lastWords;  ///< of a router that ends because we asked it to
     qint64 m_nextId = 1;
 };
 

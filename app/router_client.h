@@ -3,6 +3,7 @@
 #include "app/rules.h"
 #include "app/storage/history_store.h"
 #include "engine/event.h"
+#include "engine/io/held_setting.h"
 #include "engine/snapshot.h"
 
 #include <QObject>
@@ -53,6 +54,7 @@ public:
         Up,
         Lost,     ///< was up; the text says what happened
         Refused,  ///< will not come up; the text says why
+        Ended,    ///< because restoreHost() was asked for
         Denied,   ///< a router is there and this user may not talk to it
     };
     template <typename... Values>
@@ -72,6 +74,14 @@ public:
                               QObject* context, Reply<const CommandOutcome&> reply) = 0;
     virtual void changeSettings(const Settings& settings, QObject* context,
                                 Reply<const CommandOutcome&> reply) = 0;
+
+    /// What of this computer the router holds; an error leaves the list empty and tells a sentence.
+    virtual void heldOnHost(
+        QObject* context,
+        Reply<const std::vector<engine::io::HeldSetting>&, const QString&> reply) = 0;
+    /// Ends the router, which takes back all that it holds. Answered when that has been done, by
+    /// what was seen on the computer then; `saved` is false if something stays.
+    virtual void restoreHost(QObject* context, Reply<const CommandOutcome&> reply) = 0;
 
     virtual void sessions(const engine::SessionQuery& query, QObject* context,
                           SessionsReply reply) = 0;

@@ -230,6 +230,20 @@ std::vector<ui::InterfaceChoice> interfaceChoices()
     return choices;
 }
 
+ui::HostHoldings hostHoldings(const std::vector<engine::io::HeldSetting>& held,
+                              ui::HostHoldings::Holder holder)
+{
+    ui::HostHoldings holdings;
+    if (held.empty()) return holdings;
+    holdings.holder = holder;
+    for (const auto& setting : held) {
+        holdings.settings.push_back({static_cast<ui::HostSetting::Kind>(setting.kind),
+                                     QString::fromStdString(setting.interface),
+                                     QString::fromStdString(setting.detail), setting.there});
+    }
+    return holdings;
+}
+
 std::vector<ui::VersionLine> versionLines()
 {
     return {

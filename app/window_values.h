@@ -4,6 +4,7 @@
 #include "app/router_client.h"
 #include "ui/values/device_name.h"
 #include "ui/values/history.h"
+#include "ui/values/host_setting.h"
 #include "ui/values/interface_choice.h"
 #include "ui/values/lab.h"
 #include "ui/values/message.h"
@@ -30,6 +31,8 @@ namespace app {
 [[nodiscard]] ui::LabStatus labStatus(const LabProgress& progress);
 /// The cards of this computer, as the start page offers them.
 [[nodiscard]] std::vector<ui::InterfaceChoice> interfaceChoices();
+[[nodiscard]] ui::HostHoldings hostHoldings(const std::vector<engine::io::HeldSetting>& held,
+                                            ui::HostHoldings::Holder holder);
 [[nodiscard]] std::vector<ui::VersionLine> versionLines();
 
 }  // namespace app

@@ -116,6 +116,11 @@ struct Words<engine::policy::DeviceAccess> {
     static constexpr std::array<std::string_view, 3> kList{"allow", "block", "vpn-only"};
 };
 template <>
+struct Words<engine::io::HeldSetting::Kind> {
+    static constexpr std::array<std::string_view, engine::io::HeldSetting::kKindCount> kList{
+        "card", "qdisc", "filter", "traffic", "answered-address"};
+};
+template <>
 struct Words<engine::nat::Behaviour> {
     static constexpr std::array<std::string_view, 3> kList{
         "endpoint-independent", "address-dependent", "address-and-port-dependent"};
@@ -195,6 +200,10 @@ std::string_view wordOf(engine::policy::DeviceAccess value)
 {
     return lookUp(value);
 }
+std::string_view wordOf(engine::io::HeldSetting::Kind value)
+{
+    return lookUp(value);
+}
 std::string_view wordOf(engine::nat::Behaviour value)
 {
     return lookUp(value);
@@ -230,6 +239,7 @@ template std::optional<engine::policy::PassthroughMode> fromWord(std::string_vie
 template std::optional<engine::policy::OnLive> fromWord(std::string_view);
 template std::optional<engine::policy::DeviceAccess> fromWord(std::string_view);
 template std::optional<engine::nat::Behaviour> fromWord(std::string_view);
+template std::optional<engine::io::HeldSetting::Kind> fromWord(std::string_view);
 
 std::optional<IpProtocol> ipProtocolFromWord(std::string_view word)
 {

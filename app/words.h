@@ -1,6 +1,7 @@
 #pragma once
 
 #include "engine/command.h"
+#include "engine/io/held_setting.h"
 #include "engine/nat/nat_config.h"
 #include "engine/policy/passthrough_policy.h"
 #include "engine/policy/rules.h"
@@ -28,6 +29,7 @@ namespace app {
 [[nodiscard]] std::string_view wordOf(engine::policy::OnLive value);
 [[nodiscard]] std::string_view wordOf(engine::policy::DeviceAccess value);
 [[nodiscard]] std::string_view wordOf(engine::nat::Behaviour value);
+[[nodiscard]] std::string_view wordOf(engine::io::HeldSetting::Kind value);
 /// "tcp", "gre", …; the number where there is no word.
 [[nodiscard]] std::string wordOf(engine::net::IpProtocol value);
 

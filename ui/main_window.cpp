@@ -365,6 +365,7 @@ void MainWindow::buildPages()
     connect(p.lab, &LabPage::playAsked, this, &MainWindow::scenarioRequested);
     connect(p.lab, &LabPage::speedAsked, this, &MainWindow::labSpeedRequested);
     connect(p.settingsPage, &SettingsPage::changed, this, &MainWindow::settingsChanged);
+    connect(p.settingsPage, &SettingsPage::restoreAsked, this, &MainWindow::hostRestoreRequested);
 
     p.asking = new QTimer(this);
     p.asking->setInterval(1000);
@@ -673,7 +674,9 @@ void MainWindow::mark(const TunnelKey& key, const TunnelMark& mark)
 void MainWindow::askForSessions()
 {
     Parts& p = *m_parts;
-    if (!isRunning(p.state.kind) || !isVisible()) return;
+    if (!isVisible()) return;
+    if (p.page == Page::Settings) Q_EMIT hostRequested();
+    if (!isRunning(p.state.kind)) return;
     if (p.page == Page::Connections) {
         engine::SessionQuery query;
         query.limit = kMostSessions;
@@ -751,6 +754,7 @@ void MainWindow::setRouterState(const RouterState& state)
         p.rates->setText({});
         p.sessions->setText({});
     }
+    askForSessions();
     if (running && (!before || first) && p.page == Page::Start) goTo(Page::Overview);
     if (!running && (before || first)) goTo(Page::Start);
     if (running && p.page == Page::Lab && !isOurLab(state)) goTo(Page::Overview);
@@ -836,13 +840,13 @@ void MainWindow::refreshSnapshot()
     case Page::Network: p.network->setSnapshot(*p.snapshot); break;
     case Page::Events: p.events->setSnapshot(*p.snapshot); break;
     case Page::History: p.history->setSnapshot(*p.snapshot); break;
+    case Page::Settings: p.settingsPage->setSnapshot(*p.snapshot); break;
     case Page::Start:
     case Page::Overview:
     case Page::Connections:
     case Page::Passthrough:
     case Page::PortForwards:
-    case Page::Lab:
-    case Page::Settings: break;
+    case Page::Lab: break;
     }
 }
 
@@ -971,6 +975,11 @@ void MainWindow::setSettings(const WindowSettings& settings)
         p.presentation.format = Format(QLocale(), settings.units, settings.ratesInBits);
         presentationChanged();
     }
+}
+
+void MainWindow::setHost(const HostHoldings& holdings)
+{
+    m_parts->settingsPage->setHost(holdings);
 }
 
 void MainWindow::setVersions(const std::vector<VersionLine>& lines)

@@ -7,6 +7,7 @@
 #include "ui/page.h"
 #include "ui/values/device_name.h"
 #include "ui/values/history.h"
+#include "ui/values/host_setting.h"
 #include "ui/values/interface_choice.h"
 #include "ui/values/lab.h"
 #include "ui/values/message.h"
@@ -65,6 +66,8 @@ public Q_SLOTS:
                            const std::vector<ui::HistoryTunnel>& rows);
     void setHistoryConnections(const std::vector<ui::HistoryConnection>& rows);
     void setSettings(const ui::WindowSettings& settings);
+    /// The answer to hostRequested().
+    void setHost(const ui::HostHoldings& holdings);
     void setVersions(const std::vector<ui::VersionLine>& lines);
     void showMessage(const ui::Message& message);
     /// The engine or the rule store has refused a wish; shown as a sentence by its cause.
@@ -120,6 +123,10 @@ Q_SIGNALS:
     /// Write what the query matches to a file; CSV or JSON by the file's ending.
     void exportRequested(const ui::HistoryQuery& query, const QString& path);
     void settingsChanged(const ui::WindowSettings& settings);
+    /// Once a second, only while the settings are shown.
+    void hostRequested();
+    /// Asked and answered: sharing ends, and this computer becomes as it was.
+    void hostRestoreRequested();
 
 protected:
     void changeEvent(QEvent* event) override;

@@ -32,7 +32,8 @@ Result<Connection, RequestError> Connection::open(const QString& path)
     if (!socket->waitForConnected(2000)) {
         const bool denied = socket->error() == QLocalSocket::SocketAccessError;
         return Err{RequestError{
-            RequestError::Kind::NobodyThere, QStringLiteral("nobody-there"),
+            denied ? RequestError::Kind::Denied : RequestError::Kind::NobodyThere,
+            denied ? QStringLiteral("denied") : QStringLiteral("nobody-there"),
             denied ? QStringLiteral("You may not talk to the router at %1; root and members "
                                     "of its group may.")
                          .arg(path)

@@ -15,6 +15,7 @@ namespace app::control {
 struct RequestError {
     enum class Kind : std::uint8_t {
         NobodyThere,  ///< no router listens there
+        Denied,       ///< a router listens there that this user may not talk to
         Untrusted,    ///< somebody listens who is neither root nor us
         Lost,         ///< the connection broke or the answer is no answer
         Refused,      ///< the router said no; `word` and `sentence` are its own

@@ -399,6 +399,15 @@ void describe(A& a, DeviceIdentity& v)
     a("name", v.name);
 }
 
+template <typename A>
+void describe(A& a, engine::io::HeldSetting& v)
+{
+    a("kind", v.kind);
+    a("interface", v.interface);
+    a("detail", v.detail);
+    a("there", v.there);
+}
+
 // Commands.
 template <typename A>
 void describe(A& a, engine::SetInternalSide& v)
@@ -1066,6 +1075,11 @@ QJsonObject toJson(const engine::SessionQuery& query)
     return written(query);
 }
 
+QJsonObject toJson(const engine::io::HeldSetting& setting)
+{
+    return written(setting);
+}
+
 template <typename T>
 Result<T, QString> fromJson(const QJsonValue& json)
 {
@@ -1099,5 +1113,6 @@ template Result<storage::MinuteCounters, QString> fromJson(const QJsonValue&);
 template Result<UndoState, QString> fromJson(const QJsonValue&);
 template Result<DeviceIdentity, QString> fromJson(const QJsonValue&);
 template Result<engine::SessionQuery, QString> fromJson(const QJsonValue&);
+template Result<engine::io::HeldSetting, QString> fromJson(const QJsonValue&);
 
 }  // namespace app::control

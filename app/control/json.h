@@ -6,6 +6,7 @@
 #include "engine/base/result.h"
 #include "engine/command.h"
 #include "engine/event.h"
+#include "engine/io/held_setting.h"
 #include "engine/snapshot.h"
 
 #include <QJsonArray>
@@ -43,6 +44,7 @@ enum class Detail : std::uint8_t {
 [[nodiscard]] QJsonObject toJson(const UndoState& state);
 [[nodiscard]] QJsonObject toJson(const DeviceIdentity& device);
 [[nodiscard]] QJsonObject toJson(const engine::SessionQuery& query);
+[[nodiscard]] QJsonObject toJson(const engine::io::HeldSetting& setting);
 
 /// The value, or the name of the first field that is wrong. Fields that are absent keep their
 /// defaults, fields that are unknown are ignored: a newer peer may say more. Instantiated for every

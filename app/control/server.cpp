@@ -345,6 +345,12 @@ void Server::perform(Verb verb, const QJsonObject& arguments, Peer& peer, const 
         return;
     case Verb::Rules: answer({{QStringLiteral("value"), toJson(m_router.rules())}}); return;
     case Verb::Devices: answer({{QStringLiteral("rows"), arrayOf(m_router.devices())}}); return;
+    case Verb::Host:
+        m_router.heldOnHost(this, [answer](const auto& rows, const QString& why) {
+            answer(why.isEmpty() ? QJsonObject{{QStringLiteral("rows"), arrayOf(rows)}}
+                                 : failure("ended", why));
+        });
+        return;
     case Verb::HistoryTunnels:
         if (const auto asked = query(storage::HistoryQuery{})) {
             m_router.historyTunnels(*asked, this, [answer](const auto& rows, const QString& why) {
@@ -399,6 +405,14 @@ void Server::perform(Verb verb, const QJsonObject& arguments, Peer& peer, const 
         if (const auto asked = query(m_router.rules().settings)) {
             m_router.changeSettings(*asked, this, outcome);
         }
+        return;
+    case Verb::RestoreHost:
+        m_router.restoreHost(this, [answer, socket = QPointer<QLocalSocket>(peer.socket)](
+                                       const CommandOutcome& result) {
+            answer(toJson(result));
+            // Nobody may come back to the loop that would write it.
+            if (socket) socket->flush();
+        });
         return;
     }
 }

@@ -25,6 +25,7 @@ enum class Verb : std::uint8_t {
     Sessions,
     Rules,
     Devices,
+    Host,
     HistoryTunnels,
     HistorySessions,
     HistoryMinutes,
@@ -34,6 +35,7 @@ enum class Verb : std::uint8_t {
     Redo,
     RenameDevice,
     ChangeSettings,
+    RestoreHost,
 };
 
 struct VerbText {
@@ -51,6 +53,7 @@ inline constexpr std::array kVerbs{
     VerbText{Verb::Sessions,        "sessions",         Permission::Read},
     VerbText{Verb::Rules,           "rules",            Permission::Read},
     VerbText{Verb::Devices,         "devices",          Permission::Read},
+    VerbText{Verb::Host,            "host",             Permission::Read},
     VerbText{Verb::HistoryTunnels,  "history-tunnels",  Permission::Read},
     VerbText{Verb::HistorySessions, "history-sessions", Permission::Read},
     VerbText{Verb::HistoryMinutes,  "history-minutes",  Permission::Read},
@@ -60,6 +63,7 @@ inline constexpr std::array kVerbs{
     VerbText{Verb::Redo,            "redo",             Permission::Write},
     VerbText{Verb::RenameDevice,    "rename-device",    Permission::Write},
     VerbText{Verb::ChangeSettings,  "change-settings",  Permission::Admin},
+    VerbText{Verb::RestoreHost,     "restore-host",     Permission::Admin},
 };
 
 struct CommandPermission {

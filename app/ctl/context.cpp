@@ -23,6 +23,18 @@ std::optional<QJsonObject> Context::ask(const QString& verb, const QJsonObject& 
     return *answer;
 }
 
+std::optional<bool> Context::asksSomebody()
+{
+    auto opened = control::Connection::open(QString::fromStdString(socket));
+    if (opened) {
+        m_connection = std::move(*opened);
+        return true;
+    }
+    if (opened.error().kind == control::RequestError::Kind::NobodyThere) return false;
+    fail(opened.error().sentence);
+    return std::nullopt;
+}
+
 int Context::fail(const QString& sentence, int status)
 {
     complain(QStringLiteral("underpassctl"), sentence);

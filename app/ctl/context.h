@@ -31,6 +31,10 @@ public:
     /// status then.
     [[nodiscard]] std::optional<QJsonObject> ask(const QString& verb,
                                                  const QJsonObject& arguments = {});
+    /// Whether a router listens; none after the reason has been printed why that cannot be told.
+    [[nodiscard]] std::optional<bool> asksSomebody();
+    /// Prints the outcome that a verb was answered with; the exit status.
+    int tell(const std::optional<QJsonObject>& answer);
     /// Applies and prints the outcome.
     int apply(const engine::Command& command, std::optional<std::uint64_t> revision = std::nullopt);
     [[nodiscard]] std::optional<Rules> rules();
@@ -38,8 +42,6 @@ public:
     [[nodiscard]] int status() const { return m_status; }
 
 private:
-    int tell(const std::optional<QJsonObject>& answer);
-
     std::optional<control::Connection> m_connection;
     int m_status = 0;
 };
@@ -52,6 +54,6 @@ void addNatRules(CLI::App& rules, Context& context);
 void addDeviceRules(CLI::App& rules, Context& context);
 void addRecognise(CLI::App& app, Context& context);
 void addLab(CLI::App& app, Context& context);
-void addRestore(CLI::App& app, Context& context);
+void addHost(CLI::App& app, Context& context);
 
 }  // namespace app::ctl

@@ -33,7 +33,7 @@ int run(int argc, char** argv)
     addRules(app, context);
     addRecognise(app, context);
     addLab(app, context);
-    addRestore(app, context);
+    addHost(app, context);
 
     try {
         app.parse(argc, argv);

@@ -132,18 +132,56 @@ void addStrays(const std::string& name, int index, std::vector<GuardedInterface>
     }
 }
 
-/// Takes one program away, and the qdisc if we made it and nobody uses it now.
-Result<void, std::string> detach(const GuardedInterface& entry)
+/// On all cards. What a running process has on its cards is nobody's leftover; only its journal is
+/// in the way.
+void addStrays(std::vector<GuardedInterface>& entries)
 {
-    std::array<char, IF_NAMESIZE> name{};
-    // The card is gone, and everything on it with it; or another has its number now.
-    if (::if_indextoname(static_cast<unsigned>(entry.index), name.data()) == nullptr) return {};
+    for (const Interface& card : listInterfaces()) {
+        if (!isCardLocked(card.name)) addStrays(card.name, card.index, entries);
+    }
+}
+
+bool isThere(const GuardedInterface& entry)
+{
     const auto programs = ingressPrograms(entry.index);
-    const bool there = std::any_of(programs.begin(), programs.end(), [&](const auto& program) {
+    return std::any_of(programs.begin(), programs.end(), [&](const auto& program) {
         return program.priority == entry.priority && program.handle == entry.handle &&
                isOurs(program);
     });
-    if (there) {
+}
+
+bool isCardThere(const GuardedInterface& entry)
+{
+    std::array<char, IF_NAMESIZE> name{};
+    return ::if_indextoname(static_cast<unsigned>(entry.index), name.data()) != nullptr;
+}
+
+std::vector<HeldSetting> heldBy(const std::vector<GuardedInterface>& entries)
+{
+    using Kind = HeldSetting::Kind;
+    std::vector<HeldSetting> held;
+    for (const auto& entry : entries) {
+        // A card that is gone has taken everything with it.
+        if (!isCardThere(entry)) continue;
+        if (entry.madeQdisc) {
+            HeldSetting qdisc{Kind::Qdisc, entry.name, "clsact", hasClsact(entry.index)};
+            if (std::find(held.begin(), held.end(), qdisc) == held.end()) {
+                held.push_back(std::move(qdisc));
+            }
+        }
+        std::ostringstream filter;
+        filter << "ingress pref " << entry.priority << " bpf handle 0x" << std::hex << entry.handle;
+        held.push_back({Kind::Filter, entry.name, filter.str(), isThere(entry)});
+    }
+    return held;
+}
+
+/// Takes one program away, and the qdisc if we made it and nobody uses it now.
+Result<void, std::string> detach(const GuardedInterface& entry)
+{
+    // The card is gone, and everything on it with it; or another has its number now.
+    if (!isCardThere(entry)) return {};
+    if (isThere(entry)) {
         const auto hook = hookOf(entry.index, BPF_TC_INGRESS);
         const auto options = optionsOf(entry);
         const int error = ::bpf_tc_detach(&hook, &options);
@@ -294,15 +332,19 @@ Result<void, std::string> HostGuard::update(const GuardPlan& plan)
     return {};
 }
 
+std::vector<HeldSetting> HostGuard::held() const
+{
+    auto entries = m_installed;
+    entries.insert(entries.end(), m_before.begin(), m_before.end());
+    return heldBy(entries);
+}
+
 Result<std::vector<std::string>, std::string> restoreHost(const std::filesystem::path& state)
 {
     silence();
     auto entries = readJournal(state);
     const bool journaled = !entries.empty();
-    // What a running process has on its cards is nobody's leftover; only its journal is in the way.
-    for (const Interface& card : listInterfaces()) {
-        if (!isCardLocked(card.name)) addStrays(card.name, card.index, entries);
-    }
+    addStrays(entries);
     const auto held = std::stable_partition(entries.begin(), entries.end(), [](const auto& entry) {
         return !isCardLocked(entry.name);
     });
@@ -326,6 +368,14 @@ Result<std::vector<std::string>, std::string> restoreHost(const std::filesystem:
     }
     if (!kept.empty()) return Err{trouble};
     return cleaned;
+}
+
+std::vector<HeldSetting> leftOnHost(const std::filesystem::path& state)
+{
+    auto entries = readJournal(state);
+    addStrays(entries);
+    std::erase_if(entries, [](const auto& entry) { return isCardLocked(entry.name); });
+    return heldBy(entries);
 }
 
 }  // namespace engine::io

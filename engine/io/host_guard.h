@@ -3,6 +3,7 @@
 #include "engine/base/result.h"
 #include "engine/io/descriptor.h"
 #include "engine/io/guard_program.h"
+#include "engine/io/held_setting.h"
 
 #include <array>
 #include <filesystem>
@@ -57,6 +58,9 @@ public:
     /// Takes effect with the next packet; the programs stay where they are.
     Result<void, std::string> update(const GuardPlan& plan);
 
+    /// Qdiscs and filters, as the kernel has them at this moment.
+    [[nodiscard]] std::vector<HeldSetting> held() const;
+
     /// Why the journal could not be written, one English clause; empty if it was.
     [[nodiscard]] const std::string& unrecorded() const { return m_unrecorded; }
 
@@ -78,5 +82,8 @@ private:
 /// there was nothing. A card that a running process holds (see card_lock.h) is refused and stays as
 /// it is. The error says what could not be restored; the journal keeps it then.
 Result<std::vector<std::string>, std::string> restoreHost(const std::filesystem::path& state);
+
+/// What restoreHost() would take back.
+[[nodiscard]] std::vector<HeldSetting> leftOnHost(const std::filesystem::path& state);
 
 }  // namespace engine::io

@@ -56,6 +56,45 @@ const InterfaceAddress& primaryOf(const Interface& facts)
     return found == facts.addresses.end() ? facts.addresses.front() : *found;
 }
 
+template <typename Values, typename Text>
+std::string listed(const Values& values, const Text& text)
+{
+    std::string list;
+    for (const auto& value : values)
+        list += (list.empty() ? "" : ", ") + text(value);
+    return list;
+}
+
+/// What the guard keeps from the host on the internal card.
+std::string keptInside(const GuardPlan& plan)
+{
+    return plan.internalPrefix.toString() + " to addresses that are not this computer's";
+}
+
+/// The same on the external card.
+std::string keptOutside(const GuardPlan& plan)
+{
+    const auto address = [](net::Ipv4Address a) {
+        return a.toString();
+    };
+    std::string text;
+    if (!plan.sharedAddresses.empty()) {
+        text = listed(plan.sharedAddresses, address) + ": tcp and udp " +
+               listed(plan.ports,
+                      [](const net::PortRange& range) {
+                          const auto first = std::to_string(range.first.hostOrder());
+                          const auto last = std::to_string(range.last.hostOrder());
+                          return first == last ? first : first + "-" + last;
+                      }) +
+               "; protocols " +
+               listed(plan.protocols, [](std::uint8_t number) { return std::to_string(number); });
+    }
+    if (!plan.engineAddresses.empty()) {
+        text += (text.empty() ? "" : "; ") + listed(plan.engineAddresses, address) + ": everything";
+    }
+    return text.empty() ? "nothing while there is no address" : text;
+}
+
 }  // namespace
 
 std::string sentenceOf(const OpenFailure& failure)
@@ -318,6 +357,18 @@ std::vector<net::Ipv4Address> Router::addressesOfEngineAlone() const
     return addresses;
 }
 
+/// The kernel answers for what it has itself; for the others somebody must.
+std::vector<net::Ipv4Address> Router::addressesAnsweredFor() const
+{
+    const auto& own = m_sides[static_cast<std::size_t>(PortId::External)].facts.addresses;
+    auto addresses = addressesOfEngineAlone();
+    std::erase_if(addresses, [&](auto address) {
+        return std::any_of(own.begin(), own.end(),
+                           [&](const auto& a) { return a.address == address; });
+    });
+    return addresses;
+}
+
 /// What runs on does so only while the host's stack stays away from it: its RST would end it.
 void Router::keepForSessions(const Command& command)
 {
@@ -368,14 +419,7 @@ void Router::configurePorts()
         config.prefix = external.prefix;
         config.gateway = outside.facts.gateway;
         if (!external.addresses.empty()) config.address = external.addresses.front();
-        // The kernel answers for what it has itself; for the others somebody must.
-        for (const auto address : addressesOfEngineAlone()) {
-            const auto& own = outside.facts.addresses;
-            if (std::none_of(own.begin(), own.end(),
-                             [&](const auto& a) { return a.address == address; })) {
-                config.proxied.push_back(address);
-            }
-        }
+        config.proxied = addressesAnsweredFor();
         outside.port->configure(m_now, config, m_linkOutput);
         sendLinkFrames(PortId::External);
     }
@@ -699,6 +743,25 @@ std::vector<link::Neighbour> Router::neighbours() const
 {
     const auto& port = m_sides[static_cast<std::size_t>(PortId::Internal)].port;
     return port ? port->neighbours() : std::vector<link::Neighbour>{};
+}
+
+std::vector<HeldSetting> Router::held() const
+{
+    using Kind = HeldSetting::Kind;
+    std::vector<HeldSetting> held;
+    const auto& inside = m_sides[static_cast<std::size_t>(PortId::Internal)];
+    const auto& outside = m_sides[static_cast<std::size_t>(PortId::External)];
+    for (const Side* of : {&inside, &outside})
+        held.push_back({Kind::Card, of->facts.name, {}, of->device != nullptr});
+    if (m_guard) {
+        for (auto& setting : m_guard->held())
+            held.push_back(std::move(setting));
+        held.push_back({Kind::Traffic, inside.facts.name, keptInside(m_plan)});
+        held.push_back({Kind::Traffic, outside.facts.name, keptOutside(m_plan)});
+    }
+    for (const auto address : addressesAnsweredFor())
+        held.push_back({Kind::Answered, outside.facts.name, address.toString()});
+    return held;
 }
 
 DeviceCounters Router::counters(PortId id)

@@ -3,6 +3,7 @@
 #include "engine/base/result.h"
 #include "engine/engine.h"
 #include "engine/io/device.h"
+#include "engine/io/held_setting.h"
 #include "engine/io/host_guard.h"
 #include "engine/io/host_ports.h"
 #include "engine/io/interfaces.h"
@@ -91,6 +92,8 @@ public:
     [[nodiscard]] DeviceCounters counters(PortId side);
     /// Sessions that were found in the state folder at the start.
     [[nodiscard]] bool restored() const { return m_restored; }
+    /// Everything of the host that is held at this moment.
+    [[nodiscard]] std::vector<HeldSetting> held() const;
     /// Why the journal could not be written, so that a crash would leave the guard until the next
     /// start; one English clause, empty if it was.
     [[nodiscard]] std::string unrecorded() const
@@ -114,6 +117,7 @@ private:
     [[nodiscard]] ExternalSide externalSide() const;
     [[nodiscard]] GuardPlan guardPlan() const;
     [[nodiscard]] std::vector<net::Ipv4Address> addressesOfEngineAlone() const;
+    [[nodiscard]] std::vector<net::Ipv4Address> addressesAnsweredFor() const;
     void releaseAddresses();
 
     Result<void, OpenFailure> openDevice(PortId id);

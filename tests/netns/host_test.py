@@ -101,6 +101,15 @@ def crashes(host):
     host.lab.sh("rt", "tc qdisc del dev ext0 clsact")
     check("host as it was", host.unchanged())
 
+    listed = host.ask("host", "list", "--state", str(host.state), "--control", "/tmp/upnobody")
+    check("host list with nothing held", listed.stdout.startswith("Nothing is held"), listed.stdout.strip())
+    host.crash()
+    told = json.loads(host.ask("--json", "host", "list", "--state", str(host.state)).stdout)
+    check("host list tells what a crash has left", (told["running"], sorted({row["interface"] for row in told["settings"]}))
+          == (False, ["ext0", "int0"]), [f'{row["interface"]} {row["kind"]}' for row in told["settings"]])
+    done = host.ask("host", "restore", "--state", str(host.state))
+    check("host restore takes it back", done.returncode == 0 and host.unchanged(), done.stdout.strip())
+
     running = host.start()
     done = host.ask("restore", "--state", str(host.state))
     check("restore refuses what a running router holds", done.returncode == 1 and "must end first" in done.stderr,
@@ -115,6 +124,36 @@ def crashes(host):
     check("without the right to, restore says so", done.returncode == 1 and len(done.stderr.splitlines()) == 1,
           done.stderr.strip())
     host.restore()
+
+
+def held(host):
+    """What the service says it holds is what tc shows, and goes when it is told to."""
+    control = ["--control", str(host.lab.folder / "control")]
+    running = host.start()
+    told = json.loads(host.ask("--json", *control, "host", "list").stdout)
+    kinds = sorted(f'{row["interface"]} {row["kind"]}' for row in told["settings"])
+    check("host list names all that is held", told["running"] and kinds == sorted(
+        f"{card} {kind}" for card in ("int0", "ext0") for kind in ("card", "qdisc", "filter", "traffic")), kinds)
+    shown = host.lab.sh("rt", "tc filter show dev ext0 ingress")
+    filters = [row["detail"] for row in told["settings"] if row["kind"] == "filter" and row["interface"] == "ext0"]
+    check("and what tc shows", all(word in shown for word in filters[0].replace("ingress ", "").split()), filters)
+    check("all of it is there", all(row["there"] for row in told["settings"]))
+    people = host.ask(*control, "host", "list").stdout
+    check("in words", "clsact" in people and "never changed" in people, people.splitlines()[-1])
+
+    host.lab.sh("rt", "tc filter del dev ext0 ingress")
+    told = json.loads(host.ask("--json", *control, "host", "list").stdout)
+    gone = [f'{row["interface"]} {row["kind"]}' for row in told["settings"] if not row["there"]]
+    check("what somebody took away is said", gone == ["ext0 filter"], gone)
+
+    done = host.ask(*control, "host", "restore")
+    check("host restore asks first and says what stops", done.returncode == 1 and "Sharing stops" in done.stderr
+          and running.poll() is None, done.stderr.strip())
+    done = host.ask(*control, "host", "restore", "--yes", prefix=NOBODY)
+    check("not by anybody", done.returncode == 1 and running.poll() is None, done.stderr.strip())
+    done = host.ask(*control, "host", "restore", "--yes")
+    check("host restore --yes answers when it is done", done.returncode == 0 and host.unchanged(), done.stdout.strip())
+    check("and the router has ended without an error", running.wait(10) == 0, running.said())
 
 
 def few_privileges(host):
@@ -235,6 +274,7 @@ def main():
     with Lab("uphost") as lab:
         host = Host(lab, options.underpassd, options.underpassctl)
         crashes(host)
+        held(host)
         few_privileges(host)
         disks(host)
         databases(host)

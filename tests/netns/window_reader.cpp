@@ -76,7 +76,7 @@ int main(int argc, char** argv)
                               .tellStartTime = false});
     program.start();
     const QList<ui::Page> pages{ui::Page::Overview, ui::Page::Connections, ui::Page::Devices,
-                                ui::Page::Tunnels};
+                                ui::Page::Tunnels, ui::Page::Settings};
     int turn = 0;
     QTimer timer;
     // What a page shows when it has had time to ask: told at the end of its turn.

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 
-from lab import FAR, FILE_SERVER, LAN_HOST, Lab, WAN_HOST, need, stop
+from lab import FAR, FILE_SERVER, LAN_HOST, Lab, WAN_HOST, WAN_ROUTER, need, stop
 
 failures = 0
 WIREGUARD_PORT, PACKETS, PAYLOAD = 51820, 500, 1000
@@ -102,7 +102,7 @@ def main():
         check("counters agree with both", total == moved + got, f"{total} = {moved} + {got}")
 
         begun = shown.tell()
-        time.sleep(8)  # every page has had its turn
+        time.sleep(12)  # every page has had its turn
         shown.seek(begun)
         pages = {page["page"]: page for page in map(json.loads, filter(str.strip, shown.read().splitlines()))}
         rows = {page: [row for table in pages.get(page, {}).get("tables", []) for row in table] for page in
@@ -114,6 +114,9 @@ def main():
         found = [" ".join(map(str, row.values())) for row in rows["devices"] if LAN_HOST in str(row)]
         check("the window's device agrees with both", len(found) == 1 and
               (says(found[0], moved + got) or says(found[0], moved + got + session["outbound"]["bytes"] + sent)), found)
+        held = " ".join(map(str, pages.get("settings", {}).get("labels", [])))
+        check("the window tells what the service holds", "Held by the service" in held and "clsact" in held and
+              WAN_ROUTER in held, sorted(pages))
         check("the window ends on SIGTERM", stop(window) == 0)
         check("and the router goes on", router.poll() is None)
     return failures != 0

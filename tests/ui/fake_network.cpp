@@ -561,6 +561,28 @@ std::vector<ui::InterfaceChoice> interfaces()
              QStringLiteral("It has no address and no link.")}};
 }
 
+ui::HostHoldings hostHoldings()
+{
+    using Kind = ui::HostSetting::Kind;
+    const QString inside = QStringLiteral("enp4s0");
+    const QString outside = QStringLiteral("enp3s0");
+    const QString filter = QStringLiteral("ingress pref 1 bpf handle 0x756f");
+    return {ui::HostHoldings::Holder::Window,
+            {{Kind::Card, inside, {}, true},
+             {Kind::Card, outside, {}, true},
+             {Kind::Qdisc, inside, QStringLiteral("clsact"), true},
+             {Kind::Filter, inside, filter, true},
+             {Kind::Qdisc, outside, QStringLiteral("clsact"), true},
+             {Kind::Filter, outside, filter, true},
+             {Kind::Traffic, inside,
+              QStringLiteral("192.168.50.0/24 to addresses that are not this computer's"), true},
+             {Kind::Traffic, outside,
+              QStringLiteral("203.0.113.7: tcp and udp 1-21, 23-32767, 61000-65535; protocols 4, "
+                             "41, 47, 50, 51, 97, 108, 115"),
+              true},
+             {Kind::Answered, outside, QStringLiteral("203.0.113.8"), true}}};
+}
+
 std::vector<ui::HistoryTunnel> historyTunnels(int howMany)
 {
     std::vector<ui::HistoryTunnel> rows;

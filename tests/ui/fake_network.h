@@ -4,6 +4,7 @@
 #include "engine/snapshot.h"
 #include "ui/values/device_name.h"
 #include "ui/values/history.h"
+#include "ui/values/host_setting.h"
 #include "ui/values/interface_choice.h"
 #include "ui/values/rule_set.h"
 
@@ -22,6 +23,7 @@ inline constexpr engine::Instant kStart{std::chrono::hours(30)};
 [[nodiscard]] std::vector<ui::DeviceName> deviceNames();
 [[nodiscard]] ui::RuleSet rules();
 [[nodiscard]] std::vector<ui::InterfaceChoice> interfaces();
+[[nodiscard]] ui::HostHoldings hostHoldings();
 [[nodiscard]] std::vector<ui::HistoryTunnel> historyTunnels(int howMany);
 [[nodiscard]] std::vector<ui::HistoryConnection> historyConnections(int howMany);
 [[nodiscard]] std::vector<engine::Event> events(int step);

@@ -30,6 +30,7 @@ std::unique_ptr<ui::MainWindow> office()
     window->setDeviceNames(deviceNames());
     window->setRules(rules());
     window->setInterfaces(interfaces());
+    window->setHost(hostHoldings());
     for (int step = 0; step < 10; ++step)
         window->setSnapshot(snapshot(step));
     window->addEvents(events(8));

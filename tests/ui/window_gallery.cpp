@@ -2,6 +2,7 @@
 //   window_gallery DIR [light|dark]
 // Look at them after every change of the window's looks.
 #include "ui/main_window.h"
+#include "ui/pages/host_card.h"
 #include "ui/pages/network_page.h"
 #include "ui/pages/port_forwards_page.h"
 #include "ui/pages/tunnels_page.h"
@@ -104,6 +105,19 @@ void gallery(const QDir& directory, ui::ThemeChoice theme)
                  .arg(number++, 2, 10, QLatin1Char('0'))
                  .arg(ui::wordOf(page), suffix));
     }
+    window.setHost(fake::hostHoldings());
+    auto* host = window.findChild<ui::HostCard*>();
+    for (QWidget* one = host->parentWidget(); one != nullptr; one = one->parentWidget()) {
+        if (auto* area = qobject_cast<QScrollArea*>(one)) {
+            settle();
+            area->verticalScrollBar()->setValue(host->y());
+        }
+    }
+    for (QPushButton* button : host->findChildren<QPushButton*>()) {
+        if (button->accessibleName() == QStringLiteral("Restore this computer now"))
+            button->click();
+    }
+    save(window, directory, QStringLiteral("10-settings-host") + suffix);
     window.showTunnel(6);
     save(window, directory, QStringLiteral("02-tunnels-detail") + suffix);
     window.showTunnel(1);

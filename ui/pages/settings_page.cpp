@@ -135,6 +135,10 @@ SettingsPage::SettingsPage(QWidget* parent)
            m_megabytes);
     page->addWidget(memory);
 
+    m_host = new HostCard(body);
+    connect(m_host, &HostCard::restoreAsked, this, &SettingsPage::restoreAsked);
+    page->addWidget(m_host);
+
     m_about = new Card(body);
     m_about->body()->addWidget(new CardHeading(tr("About Underpass"), {}, m_about));
     auto* words = new SafeLabel(

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "ui/pages/host_card.h"
 #include "ui/pages/page_frame.h"
 #include "ui/values/message.h"
 #include "ui/values/window_settings.h"
@@ -20,10 +21,13 @@ class SettingsPage final : public PageFrame {
 public:
     explicit SettingsPage(QWidget* parent);
     void setSettings(const WindowSettings& settings);
+    void setHost(const HostHoldings& holdings) { m_host->setHoldings(holdings); }
+    void setSnapshot(const engine::Snapshot& snapshot) { m_host->setSnapshot(snapshot); }
     void setVersions(const std::vector<VersionLine>& lines);
 
 Q_SIGNALS:
     void changed(const ui::WindowSettings& settings);
+    void restoreAsked();
 
 private:
     void change(const WindowSettings& settings);
@@ -37,6 +41,7 @@ private:
     SafeLabel* m_onLiveWords;
     QSpinBox* m_days;
     QSpinBox* m_megabytes;
+    HostCard* m_host;
     Card* m_about;
     QGridLayout* m_versions;
     int m_versionRows = 0;

@@ -80,6 +80,10 @@ public:
                  engine::net::MacAddress{{2, 0, 0, 0, 0, 1}},
                  {}}};
     }
+    [[nodiscard]] std::vector<engine::io::HeldSetting> held() override
+    {
+        return {{engine::io::HeldSetting::Kind::Filter, "ext0", "pref 1", false}};
+    }
     void wake() override
     {
         const std::lock_guard lock{m_mutex};
@@ -182,6 +186,37 @@ private Q_SLOTS:
             QVERIFY(!unknown);
             QCOMPARE(unknown.error().word, QStringLiteral("unknown-verb"));
         });
+    }
+
+    void host_isToldWhatIsHeld_andRestoredAtTheRoutersEnd()
+    {
+        Served served;
+        RouterClient::Link link = RouterClient::Link::Up;
+        connect(&served.client, &RouterClient::linkChanged, this,
+                [&](RouterClient::Link now) { link = now; });
+        served.talk([&served] {
+            auto connection = Connection::open(served.path);
+            QVERIFY(connection);
+            const auto held = connection->request(QStringLiteral("host"));
+            QVERIFY(held);
+            const auto setting = fromJson<engine::io::HeldSetting>(
+                held->value(QStringLiteral("rows")).toArray().at(0));
+            QVERIFY(setting);
+            QCOMPARE(*setting, (engine::io::HeldSetting{engine::io::HeldSetting::Kind::Filter,
+                                                        "ext0", "pref 1", false}));
+            const auto ended = connection->request(QStringLiteral("restore-host"));
+            QVERIFY(ended);
+            QVERIFY(!ended->value(QStringLiteral("sentence")).toString().isEmpty());
+            // Whoever asks before the program has ended is answered.
+            QVERIFY(!connection->request(QStringLiteral("host")));
+            const auto late = connection->request(QStringLiteral("apply"), forwardCommand(80));
+            QVERIFY(late && !late->value(QStringLiteral("saved")).toBool());
+            QVERIFY(connection->request(QStringLiteral("status")));
+            QVERIFY(connection->request(QStringLiteral("sessions")));
+        });
+        QCOMPARE(link, RouterClient::Link::Ended);
+        QVERIFY(allows(Permission::Read, verbFromWord("host")->permission));
+        QVERIFY(!allows(Permission::Write, verbFromWord("restore-host")->permission));
     }
 
     void rule_isConfirmedUndoneAndRedone()
