@@ -59,12 +59,12 @@ public:
     /// Whether any session has this external address. Looks at all of them.
     [[nodiscard]] bool hasSessionAt(net::Ipv4Address external) const;
 
-    /// Everything a new engine needs to keep all sessions, tunnels and what helpers know of them,
-    /// as one checksummed block of octets; what a switch holds is left out. The clock must go on
-    /// from where it was (CLOCK_BOOTTIME does across a restart).
+    /// Everything a new engine needs to keep all sessions, tunnels with their timelines and what
+    /// helpers know of them, as one checksummed block of octets; what a switch holds is left out.
+    /// The clock must go on from where it was (CLOCK_BOOTTIME does across a restart).
     [[nodiscard]] std::vector<std::uint8_t> saveState(Instant now) const;
-    /// False if the block is damaged, of another version or of another external address: the engine
-    /// is then as if it had not been asked.
+    /// False if the block is damaged, of another external address, or of a version that is neither
+    /// this one nor the one before: the engine is then as if it had not been asked.
     bool restoreState(Instant now, std::span<const std::uint8_t> block);
 
 private:

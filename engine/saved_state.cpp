@@ -7,6 +7,9 @@
 /// The state that outlives the engine: every session with what it needs to go on, the tunnels, and
 /// what the helpers cannot see again. Behind a header with a version, and before a checksum;
 /// indexes are rebuilt, never stored.
+///
+/// An update of the program must not cost the sessions, so that the version before is read as well:
+/// who changes the layout counts the version up, and leaves a way to read what it was.
 namespace engine {
 
 namespace sf = nat::session_flag;
@@ -17,7 +20,9 @@ using net::IpProtocol;
 namespace {
 
 constexpr std::uint32_t kMagic = 0x55505354;  // "UPST"
-constexpr std::uint16_t kVersion = 2;
+constexpr std::uint16_t kVersion = 3;
+/// Tunnels without timelines and findings.
+constexpr std::uint16_t kVersionBefore = 2;
 
 std::uint64_t digest(std::span<const std::uint8_t> bytes)
 {
@@ -125,7 +130,9 @@ bool Engine::restoreState(Instant now, std::span<const std::uint8_t> block)
 bool Engine::State::restore(Instant now, std::span<const std::uint8_t> body)
 {
     StateReader in{body};
-    if (in.u32() != kMagic || in.u16() != kVersion) return false;
+    if (in.u32() != kMagic) return false;
+    const std::uint16_t version = in.u16();
+    if (version != kVersion && version != kVersionBefore) return false;
     // The clock must not have gone back: that would be another boot.
     if (Instant{Duration{static_cast<std::int64_t>(in.u64())}} > now) return false;
     std::vector<SavedSession> saved(in.count(sessions.capacity(), kShortestSession));
@@ -187,7 +194,9 @@ bool Engine::State::restore(Instant now, std::span<const std::uint8_t> body)
     StateReader ofTunnels = in.part();
     StateReader ofHelpers = in.part();
     if (!in.complete()) return false;
-    if (!tunnels.restore(now, ofTunnels) || !ofTunnels.complete()) return false;
+    const auto timelines = version == kVersionBefore ? tunnel::TunnelTable::SavedTimelines::None
+                                                     : tunnel::TunnelTable::SavedTimelines::Kept;
+    if (!tunnels.restore(now, ofTunnels, timelines) || !ofTunnels.complete()) return false;
     // Holders first, so that every mapping exists when those that only use it come; flows before
     // port-less sessions, so that these find their masters.
     std::stable_sort(saved.begin(), saved.end(), [](const SavedSession& a, const SavedSession& b) {

@@ -423,7 +423,8 @@ void buildRestart(Lab& lab)
         TlsVpnClient::Options{.server = kServer, .kind = TlsVpnKind::WithDtls});
     for (const Duration after : {Duration{40s}, Duration{41s}, Duration{3min}}) {
         lab.later(after, [](Lab& now) {
-            const std::size_t before = now.snapshot().tunnels.size();
+            const Snapshot old = now.snapshot();
+            const std::size_t before = old.tunnels.size();
             const bool taken = now.restart();
             const Snapshot snapshot = now.snapshot();
             const std::size_t behind = snapshot.tunnels.size();
@@ -431,6 +432,26 @@ void buildRestart(Lab& lab)
                 return Check{"the state is taken over, with every tunnel",
                              taken && before == behind && behind >= 21,
                              std::to_string(before) + " before, " + std::to_string(behind)};
+            });
+            std::size_t whole = 0;
+            for (std::size_t i = 0; i < std::min(before, behind); ++i) {
+                const auto& was = old.tunnels[i].timeline;
+                const auto& is = snapshot.tunnels[i].timeline;
+                // Two restarts in a row are one entry.
+                const bool goesOn = !was.empty() && is.size() >= was.size() &&
+                                    std::equal(was.begin(), was.end() - 1, is.begin());
+                const auto resumed = [](const tunnel::TimelineEvent& event) {
+                    return event.kind == tunnel::EventKind::Resumed &&
+                           event.a == tunnel::kResumedAfterRestart;
+                };
+                if (goesOn &&
+                    std::any_of(is.begin() + std::ptrdiff_t(was.size()) - 1, is.end(), resumed)) {
+                    ++whole;
+                }
+            }
+            now.claim([whole, before](Lab&) {
+                return Check{"every timeline goes on, with the restart as its next entry",
+                             whole == before, std::to_string(whole)};
             });
         });
     }

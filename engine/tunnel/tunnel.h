@@ -90,6 +90,7 @@ struct TimelineEvent {
     std::uint32_t a = 0;
     std::uint32_t b = 0;
     std::uint32_t repeats = 1;  ///< equal events in a row are one entry
+    friend bool operator==(const TimelineEvent&, const TimelineEvent&) = default;
 };
 
 /// How the tunnel passes the NAT: the column that no other router has.

@@ -517,9 +517,7 @@ QString sentenceOf(const engine::tunnel::TimelineEvent& event, VpnProtocol proto
         return a == 0 ? Words::tr("The client went silent") : Words::tr("The server went silent");
     case EventKind::Resumed:
         return a == engine::tunnel::kResumedAfterRestart
-                   ? Words::tr(
-                         "Taken over after the router was restarted; what was before is in "
-                         "the history")
+                   ? Words::tr("Taken over after the router was restarted")
                    : Words::tr("Traffic resumed");
     case EventKind::LossHigh: {
         const QString share = QString::number(a / 10.0, 'f', 1);

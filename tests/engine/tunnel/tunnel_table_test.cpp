@@ -143,6 +143,10 @@ private Q_SLOTS:
     void hostileText_isCut();
     void manyTunnelsOfOneDevice_areBounded();
     void sameCalls_giveTheSameTunnels();
+    void savedTable_comesBackWithTimelinesAndFindings();
+    void lossOfBeforeARestart_isNotTakenForLossOfNow();
+    void savedTimelinesOfThousands_stayWithinTheirBound();
+    void savedTimeline_withAnythingAbsurd_isRefused();
 };
 
 void TunnelTableTest::label_makesATunnel_laterAndBetterOnesReplaceIt()
@@ -658,6 +662,148 @@ void TunnelTableTest::sameCalls_giveTheSameTunnels()
         return all;
     };
     QCOMPARE(play(), play());
+}
+
+void TunnelTableTest::savedTable_comesBackWithTimelinesAndFindings()
+{
+    Fixture f;
+    f.table.apply(f.now, phased(kKey, Phase::Handshaking));
+    f.data(Direction::Outbound);
+    f.go(12s);
+    Observation seen;
+    seen.key = kKey;
+    seen.kind = Observation::Kind::Finding;
+    seen.finding = FindingKind::SameSubnet;
+    seen.packet = wireGuardData(1, 3);
+    f.table.apply(f.now, seen);
+    f.data(Direction::Inbound);
+    StateWriter out;
+    f.table.save(out);
+    const Tunnel before = f.only();
+    QVERIFY(before.timeline.size() >= 4 && !before.findings.front().packets.empty());
+
+    TunnelTable again{HashKey{1, 2}};
+    StateReader in{out.bytes()};
+    QVERIFY(again.restore(f.now + 1s, in, TunnelTable::SavedTimelines::Kept) && in.complete());
+    const Tunnel after = again.tunnels().front();
+    QCOMPARE(after.timeline.size(), before.timeline.size() + 1);
+    QVERIFY(std::equal(before.timeline.begin(), before.timeline.end(), after.timeline.begin()));
+    QCOMPARE(after.timeline.back().kind, EventKind::Resumed);
+    QCOMPARE(after.findings.size(), before.findings.size());
+    QCOMPARE(after.findings.front().kind, before.findings.front().kind);
+    QVERIFY(after.findings.front().at == before.findings.front().at);
+    QVERIFY(after.findings.front().packets == before.findings.front().packets);
+    // What has been told is not told again.
+    const AttachmentId session = again.attach(f.now, kKey, SequenceKind::WireGuard);
+    const auto payload = wireGuardData(1, 9);
+    again.count(session, f.now + 2s, {.payload = payload, .bytes = 140, .packet = payload});
+    QCOMPARE(again.tunnels().front().timeline.size(), after.timeline.size());
+}
+
+void TunnelTableTest::lossOfBeforeARestart_isNotTakenForLossOfNow()
+{
+    Fixture f;
+    const auto half = [&](TunnelTable& table, AttachmentId session, Instant now, std::uint64_t from,
+                          std::uint64_t step) {
+        for (std::uint64_t i = 0; i < 300; ++i) {
+            const auto payload = wireGuardData(1, from + i * step);
+            table.count(session, now, {.payload = payload, .bytes = 140, .packet = payload});
+        }
+    };
+    f.table.apply(f.now, phased(kKey, Phase::Established));
+    half(f.table, f.session, f.now, 0, 2);
+    f.go(11s);
+    QCOMPARE(f.times(EventKind::LossHigh), 1);
+    QCOMPARE(f.only().phase, Phase::Degraded);
+    StateWriter out;
+    f.table.save(out);
+
+    TunnelTable again{HashKey{1, 2}};
+    StateReader in{out.bytes()};
+    QVERIFY(again.restore(f.now, in, TunnelTable::SavedTimelines::Kept));
+    // Judged afresh, and the timeline says so.
+    QCOMPARE(again.tunnels().front().phase, Phase::Established);
+    QCOMPARE(again.tunnels().front().timeline.back().kind, EventKind::PhaseChanged);
+    const AttachmentId session = again.attach(f.now, kKey, SequenceKind::WireGuard);
+    half(again, session, f.now, 1000, 1);
+    for (Instant now = f.now; now < f.now + 12s; now += 1s)
+        again.handleTimeout(now);
+    QCOMPARE(again.tunnels().front().phase, Phase::Established);
+}
+
+void TunnelTableTest::savedTimelinesOfThousands_stayWithinTheirBound()
+{
+    TunnelTable table{HashKey{3, 4}};
+    const auto keyOf = [](std::uint32_t i) {
+        return TunnelKey{net::Ipv4Address{kDevice.hostOrder() + i / 500}, kServer, i};
+    };
+    Observation event;
+    event.kind = Observation::Kind::Event;
+    event.event = EventKind::ControlMessage;
+    for (std::uint32_t i = 0; i < TunnelTable::kMostTunnels; ++i) {
+        table.apply(kStart, labelled(keyOf(i), VpnProtocol::Pptp, Confidence::Certain));
+        event.key = keyOf(i);
+        for (event.a = 0; event.a < kTimelineLimit; ++event.a)
+            table.apply(kStart, event);
+    }
+    QCOMPARE(table.size(), TunnelTable::kMostTunnels);
+    StateWriter out;
+    table.save(out);
+    QVERIFY2(out.bytes().size() < 3'000'000, qPrintable(QString::number(out.bytes().size())));
+    TunnelTable again{HashKey{3, 4}};
+    StateReader in{out.bytes()};
+    QVERIFY(again.restore(kStart, in, TunnelTable::SavedTimelines::Kept) && in.complete());
+    QCOMPARE(again.size(), TunnelTable::kMostTunnels);
+    for (const Tunnel& tunnel : again.tunnels()) {
+        // Its beginning, its end, and the restart.
+        QCOMPARE(tunnel.timeline.size(), std::size_t{17});
+        QCOMPARE(tunnel.timeline[0].a, 0U);
+        QCOMPARE(tunnel.timeline[3].a, 3U);
+        QCOMPARE(tunnel.timeline[4].a, std::uint32_t{kTimelineLimit} - 12);
+        QCOMPARE(tunnel.timeline[15].a, std::uint32_t{kTimelineLimit} - 1);
+    }
+}
+
+void TunnelTableTest::savedTimeline_withAnythingAbsurd_isRefused()
+{
+    Fixture f;
+    f.table.apply(f.now, phased(kKey, Phase::Handshaking));
+    f.data(Direction::Outbound);
+    f.go(12s);
+    StateWriter out;
+    f.table.save(out);
+    const auto restores = [&](const std::vector<std::uint8_t>& block, Instant now) {
+        TunnelTable again{HashKey{1, 2}};
+        StateReader in{block};
+        return again.restore(now, in, TunnelTable::SavedTimelines::Kept) && in.complete();
+    };
+    QVERIFY(restores(out.bytes(), f.now));
+    // Events of the future.
+    QVERIFY(!restores(out.bytes(), kStart - 1s));
+    for (std::size_t size = 0; size < out.bytes().size(); ++size)
+        QVERIFY(
+            !restores({out.bytes().begin(), out.bytes().begin() + std::ptrdiff_t(size)}, f.now));
+    // The first entry of the timeline, found by what it is.
+    const TimelineEvent first = f.only().timeline.front();
+    StateWriter entry;
+    entry.u64(static_cast<std::uint64_t>(first.at.nanoseconds()));
+    entry.u8(static_cast<std::uint8_t>(first.kind));
+    const auto found =
+        std::ranges::search(out.bytes(), entry.bytes()).begin() - out.bytes().begin();
+    QCOMPARE(first.kind, EventKind::PhaseChanged);
+    const auto with = [&](std::ptrdiff_t offset, std::uint8_t value) {
+        auto block = out.bytes();
+        block[static_cast<std::size_t>(found + offset)] = value;
+        return restores(block, f.now);
+    };
+    QVERIFY(with(8, static_cast<std::uint8_t>(first.kind)));
+    QVERIFY(!with(0, 0x80));             // before time began
+    QVERIFY(!with(8, kEventKindCount));  // no such event
+    QVERIFY(!with(9, 3));                // no such lane
+    QVERIFY(!with(10, 3));
+    QVERIFY(!with(14, kPhaseCount));  // no such phase
+    QVERIFY(!with(18, kPhaseCount));
+    QVERIFY(!with(22, 0));  // happened never
 }
 
 QTEST_APPLESS_MAIN(TunnelTableTest)
