@@ -62,7 +62,8 @@ struct Words<engine::tunnel::EventKind> {
         "reset-by",
         "icmp-error",
         "external-address-changed",
-        "finding-raised"};
+        "finding-raised",
+        "likely-deleted"};
 };
 template <>
 struct Words<engine::tunnel::PassageKind> {

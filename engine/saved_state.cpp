@@ -21,7 +21,7 @@ namespace {
 
 constexpr std::uint32_t kMagic = 0x55505354;  // "UPST"
 constexpr std::uint16_t kVersion = 3;
-/// Tunnels without timelines and findings.
+/// Tunnels without timelines, findings and what is known of their inside.
 constexpr std::uint16_t kVersionBefore = 2;
 
 std::uint64_t digest(std::span<const std::uint8_t> bytes)
@@ -194,9 +194,9 @@ bool Engine::State::restore(Instant now, std::span<const std::uint8_t> body)
     StateReader ofTunnels = in.part();
     StateReader ofHelpers = in.part();
     if (!in.complete()) return false;
-    const auto timelines = version == kVersionBefore ? tunnel::TunnelTable::SavedTimelines::None
-                                                     : tunnel::TunnelTable::SavedTimelines::Kept;
-    if (!tunnels.restore(now, ofTunnels, timelines) || !ofTunnels.complete()) return false;
+    const auto history = version == kVersionBefore ? tunnel::TunnelTable::SavedHistory::None
+                                                   : tunnel::TunnelTable::SavedHistory::Kept;
+    if (!tunnels.restore(now, ofTunnels, history) || !ofTunnels.complete()) return false;
     // Holders first, so that every mapping exists when those that only use it come; flows before
     // port-less sessions, so that these find their masters.
     std::stable_sort(saved.begin(), saved.end(), [](const SavedSession& a, const SavedSession& b) {

@@ -107,6 +107,8 @@ void describe(A& a, engine::tunnel::Tunnel& v)
     a("outbound", v.outbound);
     a("inbound", v.inbound);
     a("roundTrip", v.roundTrip);
+    a("innerAddress", v.innerAddress);
+    a("innerMtu", v.innerMtu);
     a("rekeys", v.rekeys);
     a("retransmissions", v.retransmissions);
     a("sessions", v.sessions);

@@ -143,6 +143,7 @@ QString describe(const engine::tunnel::TimelineEvent& event)
     case EventKind::ResetBy:
     case EventKind::IcmpError:
     case EventKind::ExternalAddressChanged:
+    case EventKind::LikelyDeleted:
         if (event.a != 0 || event.b != 0)
             text += QStringLiteral("  %1 %2").arg(event.a).arg(event.b);
         break;
@@ -210,6 +211,8 @@ QString tunnelText(const engine::tunnel::Tunnel& tunnel)
         line("round trip", QStringLiteral("%1 ms").arg(
                                static_cast<double>(tunnel.roundTrip.count()) / 1e6, 0, 'f', 1));
     }
+    if (!tunnel.innerAddress.isUnspecified()) line("inside", qt(tunnel.innerAddress.toString()));
+    if (tunnel.innerMtu != 0) line("inner MTU", QString::number(tunnel.innerMtu));
     line("rekeys", QString::number(tunnel.rekeys));
     for (const auto& finding : tunnel.findings) {
         line("finding", ui::titleOf(finding.kind) + QStringLiteral(". ") + ui::sentenceOf(finding));

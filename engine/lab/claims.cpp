@@ -75,6 +75,24 @@ void claimFinding(Lab& lab, tunnel::FindingKind kind, std::string what)
     });
 }
 
+void claimInsideShown(Lab& lab, net::VpnProtocol protocol)
+{
+    lab.claim([protocol](Lab& now) {
+        std::size_t shown = 0;
+        std::size_t all = 0;
+        for (const tunnel::Tunnel& one : now.snapshot().tunnels) {
+            if (one.protocol != protocol || tunnel::isOver(one.phase)) continue;
+            ++all;
+            const bool isWhole = one.roundTrip > Duration{0} && one.innerMtu != 0 &&
+                                 !one.innerAddress.isUnspecified();
+            if (isWhole) ++shown;
+        }
+        return Check{"round trip, address inside and packet size are shown",
+                     all > 0 && shown == all,
+                     std::to_string(shown) + " of " + std::to_string(all) + " tunnels"};
+    });
+}
+
 void claimTunnels(Lab& lab, net::VpnProtocol protocol, std::size_t count)
 {
     lab.claim([protocol, count](Lab& now) {

@@ -18,6 +18,9 @@ void claimDropped(Lab& lab, DropReason reason);
 void claimFinding(Lab& lab, tunnel::FindingKind kind, std::string what);
 /// At least so many tunnels of the protocol are shown now.
 void claimTunnels(Lab& lab, net::VpnProtocol protocol, std::size_t count);
+/// Every live tunnel of the protocol tells what its PPP shows: how far away the server is, the
+/// device's address inside, and the packet size that both sides agreed on.
+void claimInsideShown(Lab& lab, net::VpnProtocol protocol);
 
 [[nodiscard]] std::string describe(const PeerReport& report);
 

@@ -43,6 +43,7 @@ void buildL2tp(Lab& lab, L2tpReplies replies, bool sameTunnelId)
     claimAllUp(lab, "all eight are up");
     claimAnswered(lab, 95);
     claimTunnels(lab, VpnProtocol::L2tp, kClients);
+    claimInsideShown(lab, VpnProtocol::L2tp);
 }
 
 void buildIpsec(Lab& lab, const IpsecGateway::Options& gateway, bool natTraversal, bool mixed)
@@ -73,6 +74,7 @@ void buildPptpEight(Lab& lab)
     claimAnswered(lab, 98);
     claimUnbroken(lab);
     claimTunnels(lab, VpnProtocol::Pptp, kClients);
+    claimInsideShown(lab, VpnProtocol::Pptp);
 }
 
 void buildPptpSplit(Lab& lab)

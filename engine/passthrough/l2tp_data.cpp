@@ -30,7 +30,7 @@ TunnelState* L2tpInspector::State::ownerOfSession(net::Ipv4Address external,
     return owner;
 }
 
-Attention L2tpInspector::State::data(Instant, Link& link, Direction direction,
+Attention L2tpInspector::State::data(Instant now, Link& link, Direction direction,
                                      wire::ConstBytes payload, wire::ConstBytes packet,
                                      Actions& actions)
 {
@@ -61,7 +61,7 @@ Attention L2tpInspector::State::data(Instant, Link& link, Direction direction,
                 {link.flow.external.address, link.flow.remote.address, header.tunnelId});
             if (stray != strays.end()) {
                 Link& theirs = *links.at(stray->second->flow);
-                Attention attention = data({}, theirs, direction, payload, packet, actions);
+                Attention attention = data(now, theirs, direction, payload, packet, actions);
                 attention.redirect = theirs.flow.id;
                 return attention;
             }
@@ -77,9 +77,10 @@ Attention L2tpInspector::State::data(Instant, Link& link, Direction direction,
         const std::uint32_t receiver =
             direction == Direction::Inbound ? session.clientId : session.serverId;
         if (receiver != header.sessionId) continue;
-        const auto news = session.ppp.observe(direction, header.payload);
+        const auto news = session.ppp.observe(now, direction, header.payload);
         const Observing observing(actions, tunnel->key);
         if (news.phase) observing.phase(*news.phase);
+        observing.inside(news, direction);
         if (news.authenticationError) {
             observing.event(EventKind::AuthenticationFailed, tunnel->laneOf(direction),
                             tunnel->laneOf(net::opposite(direction)), *news.authenticationError);

@@ -2,6 +2,7 @@
 
 #include "engine/net/prefix.h"
 #include "engine/passthrough/flow.h"
+#include "engine/passthrough/ppp_observer.h"
 #include "engine/tunnel/observation.h"
 
 #include <algorithm>
@@ -60,6 +61,16 @@ public:
     void roundTrip(Duration duration) const
     {
         add(tunnel::Observation::Kind::RoundTrip).duration = duration;
+    }
+    /// What the PPP inside has shown, as far as it is the same for everything that carries PPP.
+    void inside(const PppObserver::News& news, net::Direction direction) const
+    {
+        if (news.roundTrip) roundTrip(*news.roundTrip);
+        if (news.mtu) add(tunnel::Observation::Kind::InnerMtu).a = *news.mtu;
+        // What the other side acknowledges is the address of the device on our side.
+        if (news.innerAddress && direction == net::Direction::Inbound) {
+            add(tunnel::Observation::Kind::InnerAddress).a = news.innerAddress->hostOrder();
+        }
     }
     void text(tunnel::Observation::Kind kind, wire::ConstBytes octets) const
     {

@@ -1,5 +1,7 @@
 #include "engine/passthrough/ppp_observer.h"
 
+#include <algorithm>
+
 namespace engine::passthrough {
 
 namespace {
@@ -19,8 +21,12 @@ constexpr std::uint16_t kChap = 0xc223;
 constexpr std::uint16_t kEap = 0xc227;
 
 // RFC 1661 §5, RFC 1334 §2.2, RFC 1994 §4, RFC 3748 §4.
+constexpr std::uint8_t kConfigureRequest = 1;
 constexpr std::uint8_t kConfigureAck = 2;
+constexpr std::uint8_t kConfigureReject = 4;
 constexpr std::uint8_t kTerminateRequest = 5;
+constexpr std::uint8_t kEchoRequest = 9;
+constexpr std::uint8_t kEchoReply = 10;
 constexpr std::uint8_t kPapNak = 3;
 constexpr std::uint8_t kFailure = 4;
 
@@ -28,6 +34,9 @@ constexpr std::uint8_t kFailure = 4;
 constexpr std::uint8_t kMppeOption = 18;
 /// RFC 1332 §3.3.
 constexpr std::uint8_t kAddressOption = 3;
+/// RFC 1661 §6.1.
+constexpr std::uint8_t kMruOption = 1;
+constexpr std::uint16_t kMruDefault = 1500;
 constexpr std::uint32_t kMppe128 = 0x40;
 constexpr std::uint32_t kMppe56 = 0x80;
 constexpr std::uint32_t kMppe40 = 0x20;
@@ -47,16 +56,29 @@ std::uint32_t errorNumber(wire::ConstBytes text)
     return 0;
 }
 
-/// The first four octets of an option of a configuration packet; nothing if it is not there.
-std::optional<std::uint32_t> optionOf(wire::ConstBytes packet, std::uint8_t type)
+/// The content of an option of a configuration packet; empty if it is not there.
+wire::ConstBytes contentOf(wire::ConstBytes packet, std::uint8_t type)
 {
     for (std::size_t at = 4; at + 2 <= packet.size();) {
         const std::size_t length = packet[at + 1];
-        if (length < 2 || at + length > packet.size()) return std::nullopt;
-        if (packet[at] == type && length >= 6) return wire::load32(packet, at + 2);
+        if (length < 2 || at + length > packet.size()) return {};
+        if (packet[at] == type) return packet.subspan(at + 2, length - 2);
         at += length;
     }
-    return std::nullopt;
+    return {};
+}
+/// The first four octets of it; nothing if it is not there.
+std::optional<std::uint32_t> optionOf(wire::ConstBytes packet, std::uint8_t type)
+{
+    const wire::ConstBytes content = contentOf(packet, type);
+    if (content.size() < 4) return std::nullopt;
+    return wire::load32(content, 0);
+}
+
+bool answers(std::uint8_t reply, std::uint8_t request)
+{
+    if (request == kEchoRequest) return reply == kEchoReply;
+    return reply >= kConfigureAck && reply <= kConfigureReject;
 }
 
 }  // namespace
@@ -71,9 +93,43 @@ void PppObserver::moveTo(Phase phase, News& news)
     news.phase = phase;
 }
 
-void PppObserver::observeLcp(wire::ConstBytes packet, News& news)
+/// LCP answers at once, whatever else goes on, so that the time is that of the path.
+void PppObserver::measure(Instant now, net::Direction direction, wire::ConstBytes packet,
+                          News& news)
 {
-    if (packet.empty()) return;
+    const std::uint8_t code = packet[0];
+    const std::uint8_t id = packet[1];
+    if (direction == net::Direction::Outbound) {
+        if (code != kEchoRequest && code != kConfigureRequest) return;
+        const bool again = m_question.code == code && m_question.id == id;
+        if (again) {
+            m_question.repeated = true;
+        } else {
+            m_question = {now, code, id, false};
+        }
+        return;
+    }
+    if (m_question.code == 0 || m_question.id != id || !answers(code, m_question.code)) return;
+    if (!m_question.repeated) news.roundTrip = now - m_question.at;
+    m_question = {};
+}
+
+void PppObserver::observeLcp(Instant now, net::Direction direction, wire::ConstBytes packet,
+                             News& news)
+{
+    if (packet.size() < 4) return;
+    const std::size_t length = wire::load16(packet, 2);
+    if (length < 4 || length > packet.size()) return;
+    packet = packet.first(length);
+    measure(now, direction, packet, news);
+    if (packet[0] == kConfigureAck) {
+        // It repeats what the other side wants to receive.
+        const wire::ConstBytes mru = contentOf(packet, kMruOption);
+        m_mru[static_cast<std::size_t>(direction)] =
+            mru.size() == 2 ? wire::load16(mru, 0) : kMruDefault;
+        const std::uint16_t mtu = std::min(m_mru[0], m_mru[1]);
+        if (mtu != 0 && mtu != m_mtuTold) news.mtu = m_mtuTold = mtu;
+    }
     if (packet[0] == kTerminateRequest) {
         news.terminating = !m_terminating;
         m_terminating = true;
@@ -118,7 +174,8 @@ void PppObserver::observeNetwork(std::uint16_t protocol, net::Direction directio
     if (m_addressAgreed[0] && m_addressAgreed[1]) moveTo(Phase::Established, news);
 }
 
-PppObserver::News PppObserver::observe(net::Direction direction, wire::ConstBytes frame)
+PppObserver::News PppObserver::observe(Instant now, net::Direction direction,
+                                       wire::ConstBytes frame)
 {
     News news;
     // Address and control may be compressed away, and the protocol to one octet (RFC 1661
@@ -134,7 +191,7 @@ PppObserver::News PppObserver::observe(net::Direction direction, wire::ConstByte
     }
     const wire::ConstBytes packet = frame.subspan(header);
     switch (protocol) {
-    case kLcp: observeLcp(packet, news); break;
+    case kLcp: observeLcp(now, direction, packet, news); break;
     case kPap:
     case kChap:
     case kEap: observeAuthentication(protocol, packet, news); break;

@@ -246,7 +246,7 @@ Attention PptpInspector::inspectPortless(Instant now, net::Direction direction,
     if (plain == state.plain.end()) return kIgnore;  // restored with the NAT's own state
     const std::size_t length = std::min<std::size_t>(header.payloadLength, header.payload.size());
     if (header.sequence) {
-        const auto news = plain->second.ppp.observe(direction, header.payload.first(length));
+        const auto news = plain->second.ppp.observe(now, direction, header.payload.first(length));
         state.tellPpp(news, direction, plain->second.key, packet.packet, nullptr, actions);
     }
     return kPass;

@@ -39,6 +39,7 @@ void PptpInspector::State::tellPpp(const PppObserver::News& news, Direction dire
         tunnel.phase(*news.phase);
         if (call != nullptr) call->phase = *news.phase;
     }
+    tunnel.inside(news, direction);
     if (news.authenticationError) {
         tunnel.event(EventKind::AuthenticationFailed, from, to, *news.authenticationError);
         // The proof is the header only: what follows may hold a challenge.
@@ -116,7 +117,7 @@ Attention PptpInspector::State::inspectCall(Instant now, Direction direction,
     if (header.sequence) {
         const std::size_t length =
             std::min<std::size_t>(header.payloadLength, header.payload.size());
-        const auto news = call.ppp.observe(direction, header.payload.first(length));
+        const auto news = call.ppp.observe(now, direction, header.payload.first(length));
         tellPpp(news, direction, call.key, packet.packet, &call, actions);
     }
     return kPass;

@@ -22,12 +22,15 @@ struct TunnelKey {
 /// `kind` does not name are ignored.
 struct Observation {
     enum class Kind : std::uint8_t {
-        Label,       ///< protocol, confidence; makes the tunnel if it is new. transport, server, external
-        Phase,       ///< phase
-        Event,       ///< event, from, to, a, b
-        Passage,     ///< passage
-        RoundTrip,   ///< duration
-        Retransmit,  ///< a: message type
+        Label,         ///< protocol, confidence; makes the tunnel if it is new. transport, server,
+                       ///< external
+        Phase,         ///< phase
+        Event,         ///< event, from, to, a, b
+        Passage,       ///< passage
+        RoundTrip,     ///< duration
+        InnerAddress,  ///< a: in host order
+        InnerMtu,      ///< a
+        Retransmit,    ///< a: message type
         Rekey,
         ServerName,  ///< text
         Product,     ///< text
@@ -60,14 +63,14 @@ struct Observation {
 /// Offsets count from the transport payload (after UDP, or after IP for port-less protocols).
 enum class SequenceKind : std::uint8_t {
     None,
-    GreV1,             ///< 32 bits @8 if the S bit is set
-    GreV0,             ///< behind checksum and key if the S bit is set
-    Esp,               ///< 32 bits @4
-    EspInUdp,          ///< same, when the first four octets are not zero
-    WireGuard,         ///< 64 bits little-endian @8 of type 4
-    OpenVpnUdp,        ///< 32 bits @4 of DATA_V2 in AEAD mode
-    Dtls,              ///< 48 bits @5 of a DTLS 1.0-1.2 record
-    L2tp,              ///< Ns of data messages if the S bit is set
+    GreV1,       ///< 32 bits @8 if the S bit is set
+    GreV0,       ///< behind checksum and key if the S bit is set
+    Esp,         ///< 32 bits @4
+    EspInUdp,    ///< same, when the first four octets are not zero
+    WireGuard,   ///< 64 bits little-endian @8 of type 4
+    OpenVpnUdp,  ///< 32 bits @4 of DATA_V2 in AEAD mode
+    Dtls,        ///< 48 bits @5 of a DTLS 1.0-1.2 record
+    L2tp,        ///< Ns of data messages if the S bit is set
 };
 
 }  // namespace engine::tunnel

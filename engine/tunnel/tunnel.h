@@ -77,8 +77,9 @@ enum class EventKind : std::uint8_t {
     IcmpError,  ///< a: type, b: code
     ExternalAddressChanged,
     FindingRaised,  ///< a: FindingKind
+    LikelyDeleted,  ///< IKE: an informational exchange, whose content is hidden, and then silence
 };
-inline constexpr std::size_t kEventKindCount = 30;
+inline constexpr std::size_t kEventKindCount = 31;
 /// The tunnel went on under a router that was started anew.
 inline constexpr std::uint32_t kResumedAfterRestart = 2;
 
@@ -183,7 +184,9 @@ struct Tunnel {
     std::uint32_t endCode = 0;
     DirectionCounters outbound;
     DirectionCounters inbound;
-    Duration roundTrip{0};  ///< latest, router to server; zero: unknown
+    Duration roundTrip{0};          ///< latest, router to server; zero: unknown
+    net::Ipv4Address innerAddress;  ///< of the device inside the tunnel (IPCP); 0.0.0.0: unknown
+    std::uint16_t innerMtu = 0;     ///< the largest packet inside (PPP's MRU); 0: unknown
     std::uint32_t rekeys = 0;
     std::uint32_t retransmissions = 0;
     std::uint32_t sessions = 0;           ///< live child sessions

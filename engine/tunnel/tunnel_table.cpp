@@ -142,6 +142,12 @@ void TunnelTable::apply(Instant now, const Observation& observation)
         break;
     case Observation::Kind::Passage: tunnel.passage = observation.passage; break;
     case Observation::Kind::RoundTrip: tunnel.roundTrip = observation.duration; break;
+    case Observation::Kind::InnerAddress:
+        tunnel.innerAddress = net::Ipv4Address{observation.a};
+        break;
+    case Observation::Kind::InnerMtu:
+        tunnel.innerMtu = static_cast<std::uint16_t>(std::min(observation.a, 0xffffU));
+        break;
     case Observation::Kind::Retransmit:
         ++tunnel.retransmissions;
         note(now, *record,
@@ -214,6 +220,8 @@ void TunnelTable::merge(Instant now, const TunnelKey& into, const TunnelKey& fro
     if (to.serverName.empty()) to.serverName = old.serverName;
     if (to.product.empty()) to.product = old.product;
     if (to.roundTrip == Duration{0}) to.roundTrip = old.roundTrip;
+    if (to.innerAddress.isUnspecified()) to.innerAddress = old.innerAddress;
+    if (to.innerMtu == 0) to.innerMtu = old.innerMtu;
     std::vector<TimelineEvent> timeline;
     timeline.reserve(to.timeline.size() + old.timeline.size());
     std::ranges::merge(old.timeline, to.timeline, std::back_inserter(timeline), {},
@@ -379,6 +387,8 @@ void TunnelTable::revive(Instant now, std::uint32_t index)
     tunnel.passage = old.tunnel.passage;
     tunnel.serverName = old.tunnel.serverName;
     tunnel.product = old.tunnel.product;
+    tunnel.innerAddress = old.tunnel.innerAddress;
+    tunnel.innerMtu = old.tunnel.innerMtu;
     for (const std::uint32_t attachment : old.attachments) {
         fold(old, m_attachments[attachment]);
         m_attachments[attachment].tunnel = tunnel.id.index;

@@ -117,10 +117,10 @@ public:
     /// The live tunnels, for the engine's saved state; held ones are about to end and left out.
     /// Of thousands of tunnels the middle of long timelines is left out.
     void save(StateWriter& out) const;
-    /// Blocks of before timelines were saved have none.
-    enum class SavedTimelines : std::uint8_t { None, Kept };
+    /// Older blocks do not say what has happened to a tunnel, and what is known of its inside.
+    enum class SavedHistory : std::uint8_t { None, Kept };
     /// Only on a fresh table. False: that is no such state; the table is then of no use.
-    bool restore(Instant now, StateReader& in, SavedTimelines timelines);
+    bool restore(Instant now, StateReader& in, SavedHistory history);
 
     /// Live tunnels and those that ended less than kEndedKept ago, oldest first, with counters
     /// summed up. `expires` is the caller's to fill in.

@@ -99,7 +99,8 @@ bool isSound(const TimelineEvent& event, Instant now)
     case EventKind::TimedOut:
     case EventKind::ResetBy:
     case EventKind::IcmpError:
-    case EventKind::ExternalAddressChanged: break;
+    case EventKind::ExternalAddressChanged:
+    case EventKind::LikelyDeleted: break;
     }
     return event.at >= Instant{} && event.at <= now && event.repeats > 0;
 }
@@ -220,6 +221,8 @@ void TunnelTable::save(StateWriter& out) const
         records.u32(tunnel.retransmissions);
         saveCounters(records, tunnel.outbound);
         saveCounters(records, tunnel.inbound);
+        records.u32(tunnel.innerAddress.hostOrder());
+        records.u16(tunnel.innerMtu);
         saveTimeline(records, tunnel.timeline, mostEvents);
         saveFindings(records, tunnel.findings, proofOctets);
     }
@@ -227,7 +230,7 @@ void TunnelTable::save(StateWriter& out) const
     out.raw(records.bytes().data(), records.bytes().size());
 }
 
-bool TunnelTable::restore(Instant now, StateReader& in, SavedTimelines timelines)
+bool TunnelTable::restore(Instant now, StateReader& in, SavedHistory history)
 {
     const std::uint32_t number = in.count(kMostTunnels, kShortest);
     for (std::uint32_t i = 0; i < number && !in.failed(); ++i) {
@@ -252,7 +255,9 @@ bool TunnelTable::restore(Instant now, StateReader& in, SavedTimelines timelines
         read.retransmissions = in.u32();
         read.outbound = readCounters(in);
         read.inbound = readCounters(in);
-        if (timelines == SavedTimelines::Kept) {
+        if (history == SavedHistory::Kept) {
+            read.innerAddress = net::Ipv4Address{in.u32()};
+            read.innerMtu = in.u16();
             read.timeline = readTimeline(in, now);
             read.findings = readFindings(in, now);
         }

@@ -74,9 +74,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
                                                     ? GreWindow::Strictness::Strict
                                                     : GreWindow::Strictness::Normal);
             window.roundTrip(now, header.value());
-            ppp.observe(direction, header.value().payload);
+            ppp.observe(now, direction, header.value().payload);
         }
-        ppp.observe(direction, payload);
+        ppp.observe(now, direction, payload);
         now += std::chrono::seconds(kind);
         inspector.handleTimeout(now, actions);
     }

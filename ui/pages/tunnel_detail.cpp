@@ -357,6 +357,12 @@ void TunnelDetail::showFacts()
         {tr("Round trip"), m_tunnel.roundTrip.count() == 0
                                ? tr("not visible in this protocol")
                                : format.milliseconds(m_tunnel.roundTrip)},
+        {tr("Address inside"), m_tunnel.innerAddress.isUnspecified()
+                                   ? tr("not visible in this protocol")
+                                   : textOf(m_tunnel.innerAddress)},
+        {tr("Largest packet inside"), m_tunnel.innerMtu == 0
+                                          ? tr("not visible in this protocol")
+                                          : tr("%1 bytes").arg(m_tunnel.innerMtu)},
         {tr("Key changes"), format.count(m_tunnel.rekeys)},
         {tr("Sent again"), tr("%1 control messages").arg(format.count(m_tunnel.retransmissions))},
         {tr("Product"), m_tunnel.product.empty() ? tr("not shown by the protocol")

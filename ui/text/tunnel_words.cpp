@@ -174,6 +174,11 @@ Ending endingOf(EventKind cause, std::uint32_t code)
     case EventKind::ExternalAddressChanged:
         return {Words::tr("Address changed"),
                 Words::tr("It ended because this computer's external address changed.")};
+    case EventKind::LikelyDeleted:
+        return {
+            Words::tr("Probably deleted"),
+            Words::tr("The two ends exchanged a notice that is encrypted, and then went silent: "
+                      "they have probably deleted it.")};
     case EventKind::ControlOpened:
     case EventKind::ControlMessage:
     case EventKind::IdRewritten:
@@ -533,6 +538,7 @@ QString sentenceOf(const engine::tunnel::TimelineEvent& event, VpnProtocol proto
     case EventKind::ResetBy: return Words::tr("Control connection reset");
     case EventKind::IcmpError: return Words::tr("Network error: %1").arg(icmpWords(a, b));
     case EventKind::ExternalAddressChanged: return Words::tr("The external address changed");
+    case EventKind::LikelyDeleted: return Words::tr("Probably deleted by the two ends");
     case EventKind::FindingRaised:
         return a < engine::tunnel::kFindingKindCount
                    ? Words::tr("Noticed: %1").arg(titleOf(static_cast<FindingKind>(a)))
@@ -573,7 +579,8 @@ Meaning meaningOf(const engine::tunnel::TimelineEvent& event)
     case EventKind::Keepalive:
     case EventKind::PortFloated:
     case EventKind::PhaseChanged:
-    case EventKind::PeerClosed: break;
+    case EventKind::PeerClosed:
+    case EventKind::LikelyDeleted: break;
     }
     return Meaning::Neutral;
 }

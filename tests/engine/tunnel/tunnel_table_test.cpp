@@ -684,7 +684,7 @@ void TunnelTableTest::savedTable_comesBackWithTimelinesAndFindings()
 
     TunnelTable again{HashKey{1, 2}};
     StateReader in{out.bytes()};
-    QVERIFY(again.restore(f.now + 1s, in, TunnelTable::SavedTimelines::Kept) && in.complete());
+    QVERIFY(again.restore(f.now + 1s, in, TunnelTable::SavedHistory::Kept) && in.complete());
     const Tunnel after = again.tunnels().front();
     QCOMPARE(after.timeline.size(), before.timeline.size() + 1);
     QVERIFY(std::equal(before.timeline.begin(), before.timeline.end(), after.timeline.begin()));
@@ -720,7 +720,7 @@ void TunnelTableTest::lossOfBeforeARestart_isNotTakenForLossOfNow()
 
     TunnelTable again{HashKey{1, 2}};
     StateReader in{out.bytes()};
-    QVERIFY(again.restore(f.now, in, TunnelTable::SavedTimelines::Kept));
+    QVERIFY(again.restore(f.now, in, TunnelTable::SavedHistory::Kept));
     // Judged afresh, and the timeline says so.
     QCOMPARE(again.tunnels().front().phase, Phase::Established);
     QCOMPARE(again.tunnels().front().timeline.back().kind, EventKind::PhaseChanged);
@@ -752,7 +752,7 @@ void TunnelTableTest::savedTimelinesOfThousands_stayWithinTheirBound()
     QVERIFY2(out.bytes().size() < 3'000'000, qPrintable(QString::number(out.bytes().size())));
     TunnelTable again{HashKey{3, 4}};
     StateReader in{out.bytes()};
-    QVERIFY(again.restore(kStart, in, TunnelTable::SavedTimelines::Kept) && in.complete());
+    QVERIFY(again.restore(kStart, in, TunnelTable::SavedHistory::Kept) && in.complete());
     QCOMPARE(again.size(), TunnelTable::kMostTunnels);
     for (const Tunnel& tunnel : again.tunnels()) {
         // Its beginning, its end, and the restart.
@@ -775,7 +775,7 @@ void TunnelTableTest::savedTimeline_withAnythingAbsurd_isRefused()
     const auto restores = [&](const std::vector<std::uint8_t>& block, Instant now) {
         TunnelTable again{HashKey{1, 2}};
         StateReader in{block};
-        return again.restore(now, in, TunnelTable::SavedTimelines::Kept) && in.complete();
+        return again.restore(now, in, TunnelTable::SavedHistory::Kept) && in.complete();
     };
     QVERIFY(restores(out.bytes(), f.now));
     // Events of the future.
