@@ -292,6 +292,13 @@ void Application::connectRules()
                     apply(engine::SetDeviceRules{without(std::move(rules), rule.id), onLive});
                 }
             });
+    connect(&m_window, &Window::concernRequested, this,
+            [this](quint64 question, const engine::Command& command) {
+                if (!m_router) return;
+                m_router->sessionsEndedBy(command, this, [this, question](std::uint32_t sessions) {
+                    m_window.setConcerned(question, sessions);
+                });
+            });
     connect(&m_window, &Window::deviceRenamed, this,
             [this](engine::net::Ipv4Address address, const QString& name) {
                 if (!m_router) return;

@@ -6,6 +6,7 @@
 #include "engine/io/held_setting.h"
 #include "engine/snapshot.h"
 
+#include <cstdint>
 #include <string>
 #include <utility>
 #include <vector>
@@ -41,6 +42,8 @@ public:
     [[nodiscard]] virtual std::vector<engine::SessionRecord> sessions(
         const engine::SessionQuery& query) = 0;
     [[nodiscard]] virtual std::vector<Neighbour> neighbours() = 0;
+    /// How many sessions the command would end if it were applied now and nobody let them finish.
+    [[nodiscard]] virtual std::uint32_t sessionsEndedBy(const engine::Command& command) = 0;
     /// What of this computer is held for it; nothing where everything is simulated.
     [[nodiscard]] virtual std::vector<engine::io::HeldSetting> held() { return {}; }
     /// Why no packet will ever travel again (the card is gone); empty while they do.

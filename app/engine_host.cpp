@@ -43,8 +43,9 @@ void EngineHost::apply(engine::Command command, Applied applied)
 {
     post([command = std::move(command), applied = std::move(applied)](
              Backend& backend, std::vector<engine::Event>& events) -> Answer {
-        return [applied, result = backend.apply(command, events)] {
-            if (applied) applied(result);
+        const std::uint32_t concerned = backend.sessionsEndedBy(command);
+        return [applied, concerned, result = backend.apply(command, events)] {
+            if (applied) applied(result, concerned);
         };
     });
 }
@@ -64,6 +65,16 @@ void EngineHost::held(Held answer)
     post([answer = std::move(answer)](Backend& backend, std::vector<engine::Event>&) -> Answer {
         return [answer, held = backend.held()] {
             answer(held);
+        };
+    });
+}
+
+void EngineHost::sessionsEndedBy(engine::Command command, std::function<void(std::uint32_t)> answer)
+{
+    post([command = std::move(command), answer = std::move(answer)](
+             Backend& backend, std::vector<engine::Event>&) -> Answer {
+        return [answer, number = backend.sessionsEndedBy(command)] {
+            answer(number);
         };
     });
 }

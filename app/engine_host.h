@@ -25,7 +25,9 @@ class EngineHost final : public QObject {
     Q_DISABLE_COPY_MOVE(EngineHost)
 
 public:
-    using Applied = std::function<void(const engine::Result<void, engine::CommandError>&)>;
+    /// With the number of sessions that the command has ended, or that it let finish.
+    using Applied =
+        std::function<void(const engine::Result<void, engine::CommandError>&, std::uint32_t)>;
     using Held = std::function<void(const std::vector<engine::io::HeldSetting>&)>;
     using Sessions = std::function<void(std::vector<engine::SessionRecord>, engine::Instant)>;
 
@@ -36,6 +38,7 @@ public:
     void apply(engine::Command command, Applied applied);
     void sessions(const engine::SessionQuery& query, Sessions answer);
     void held(Held answer);
+    void sessionsEndedBy(engine::Command command, std::function<void(std::uint32_t)> answer);
     /// Takes a snapshot now, announces it, and answers.
     void refresh(std::function<void()> answer);
 

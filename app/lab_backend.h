@@ -54,6 +54,10 @@ public:
     [[nodiscard]] std::vector<engine::SessionRecord> sessions(
         const engine::SessionQuery& query) override;
     [[nodiscard]] std::vector<Neighbour> neighbours() override;
+    [[nodiscard]] std::uint32_t sessionsEndedBy(const engine::Command& command) override
+    {
+        return m_lab->engine().sessionsEndedBy(command);
+    }
     void wake() override;
 
 private:

@@ -134,19 +134,20 @@ void LocalRouterClient::perform(const engine::Command& command, Undo undo, QObje
         guarded(context, std::move(reply))({.saved = false, .sentence = hasEnded()});
         return;
     }
-    QString effect;
-    if (m_snapshot) effect = qt(services::liveEffect(*m_rules, *m_snapshot, command));
     ++m_pending;
-    m_host->apply(
-        command, [this, command, undo, effect, reply = guarded(context, std::move(reply))](
-                     const engine::Result<void, engine::CommandError>& result) {
-            if (!result) {
-                --m_pending;
-                reply({.refused = result.error(), .sentence = qt(sentenceOf(result.error()))});
-                return;
-            }
-            applied(command, undo, effect, reply);
-        });
+    m_host->apply(command, [this, command, undo, live = m_snapshot, before = m_rules,
+                            reply = guarded(context, std::move(reply))](
+                               const engine::Result<void, engine::CommandError>& result,
+                               std::uint32_t concerned) {
+        QString effect;
+        if (live) effect = qt(services::liveEffect(*before, *live, command, concerned));
+        if (!result) {
+            --m_pending;
+            reply({.refused = result.error(), .sentence = qt(sentenceOf(result.error()))});
+            return;
+        }
+        applied(command, undo, effect, reply);
+    });
 }
 
 void LocalRouterClient::applied(const engine::Command& command, Undo undo, const QString& effect,
@@ -275,6 +276,17 @@ void LocalRouterClient::setNeighbours(const std::vector<Neighbour>& neighbours)
              qt(named == m_rules->deviceNames.end() ? neighbour.name : named->second)});
     }
     Q_EMIT devicesChanged(m_devices);
+}
+
+void LocalRouterClient::sessionsEndedBy(const engine::Command& command, QObject* context,
+                                        Reply<std::uint32_t> reply)
+{
+    const auto answer = guarded(context, std::move(reply));
+    if (m_host) {
+        m_host->sessionsEndedBy(command, answer);
+    } else {
+        answer(0);
+    }
 }
 
 void LocalRouterClient::heldOnHost(

@@ -255,6 +255,17 @@ void RemoteRouterClient::changeSettings(const Settings& settings, QObject* conte
             std::move(reply));
 }
 
+void RemoteRouterClient::sessionsEndedBy(const engine::Command& command, QObject* context,
+                                         Reply<std::uint32_t> reply)
+{
+    request(
+        QStringLiteral("sessions-ended-by"), control::toJson(command),
+        [alive = QPointer<QObject>(context), reply = std::move(reply)](const QJsonObject& answer) {
+            if (!alive) return;
+            reply(static_cast<std::uint32_t>(answer.value(QStringLiteral("sessions")).toInteger()));
+        });
+}
+
 void RemoteRouterClient::heldOnHost(
     QObject* context, Reply<const std::vector<engine::io::HeldSetting>&, const QString&> reply)
 {

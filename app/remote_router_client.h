@@ -39,6 +39,8 @@ public:
                       Reply<const CommandOutcome&> reply) override;
     void changeSettings(const Settings& settings, QObject* context,
                         Reply<const CommandOutcome&> reply) override;
+    void sessionsEndedBy(const engine::Command& command, QObject* context,
+                         Reply<std::uint32_t> reply) override;
     void heldOnHost(
         QObject* context,
         Reply<const std::vector<engine::io::HeldSetting>&, const QString&> reply) override;

@@ -75,6 +75,10 @@ public:
     virtual void changeSettings(const Settings& settings, QObject* context,
                                 Reply<const CommandOutcome&> reply) = 0;
 
+    /// How many sessions the command would end now if nobody let them finish; none without a
+    /// router.
+    virtual void sessionsEndedBy(const engine::Command& command, QObject* context,
+                                 Reply<std::uint32_t> reply) = 0;
     /// What of this computer the router holds; an error leaves the list empty and tells a sentence.
     virtual void heldOnHost(
         QObject* context,

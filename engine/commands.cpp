@@ -163,18 +163,10 @@ Result<void, CommandError> Engine::State::applyCommand(Instant now, const Comman
                     }
                 }
                 if (parked) unpark(now, std::numeric_limits<std::uint32_t>::max(), output);
-                const auto before = slots;
-                const std::vector<nat::Device> devicesBefore = devices.all();
+                const auto loses = losersOf(wish);
                 config.oneToOnes = wish.oneToOnes;
                 rebuildSlots();
-                endSessions(now, wish.onLive, output, [&](std::uint32_t index) {
-                    const nat::Session& session = sessions[index];
-                    if (!session.isTranslated()) return false;
-                    return before[session.externalSlot].oneToOne !=
-                               slots[session.externalSlot].oneToOne ||
-                           devicesBefore[session.device].externalSlot !=
-                               devices[session.device].externalSlot;
-                });
+                endSessions(now, wish.onLive, output, loses);
                 return {};
             },
             [&](const SetDeviceRules& wish) -> Answer {
@@ -184,14 +176,7 @@ Result<void, CommandError> Engine::State::applyCommand(Instant now, const Comman
                     }
                 }
                 config.deviceRules = wish.rules;
-                endSessions(now, wish.onLive, output, [&](std::uint32_t index) {
-                    const auto* rule = ruleOf(sessions[index].internal);
-                    if (rule == nullptr) return false;
-                    const bool vpn = sessions[index].has(sf::kAttached) ||
-                                     sessions.detail(index).has(df::kPortless);
-                    return rule->access == policy::DeviceAccess::Block ||
-                           (rule->access == policy::DeviceAccess::VpnOnly && !vpn);
-                });
+                endSessions(now, wish.onLive, output, losersOf(wish));
                 return {};
             },
             [&](const SetExposedHost& wish) -> Answer {
@@ -200,10 +185,7 @@ Result<void, CommandError> Engine::State::applyCommand(Instant now, const Comman
                     return Err{CommandError::NotInternal};
                 }
                 config.exposedHost = wish.address;
-                endSessions(now, wish.onLive, output, [&](std::uint32_t index) {
-                    return sessions.detail(index).forward == kExposure &&
-                           sessions[index].internal != config.exposedHost;
-                });
+                endSessions(now, wish.onLive, output, losersOf(wish));
                 return {};
             },
             [&](const SetReservedPorts& wish) -> Answer {
@@ -441,7 +423,7 @@ void Engine::State::rebuildPermissions()
 
 /// A rule acts on what lives, too, unless that may finish.
 void Engine::State::endSessions(Instant now, policy::OnLive onLive, Output& output,
-                                const std::function<bool(std::uint32_t)>& loses)
+                                const Loses& loses)
 {
     if (onLive == policy::OnLive::Finish) return;
     forEachSession([&](std::uint32_t index) {
@@ -488,24 +470,10 @@ Result<void, CommandError> Engine::State::setForwards(
             }
         }
     }
-    const auto before = config.portForwards;
+    const auto loses = losersOf(SetPortForwards{wished, onLive});
     config.portForwards = wished;
     rebuildReserved();
-    endSessions(now, onLive, output, [&](std::uint32_t index) {
-        const std::uint32_t id = sessions.detail(index).forward;
-        if (id == 0 || id == kExposure) return false;
-        const auto same = [id](const auto& forward) {
-            return forward.id == id;
-        };
-        const auto was = std::find_if(before.begin(), before.end(), same);
-        // One that has outlived its forward is no change's concern any more.
-        if (was == before.end() || !was->enabled) return false;
-        const auto is = std::find_if(config.portForwards.begin(), config.portForwards.end(), same);
-        return is == config.portForwards.end() || !is->enabled ||
-               was->externalPorts != is->externalPorts ||
-               was->internalAddress != is->internalAddress ||
-               was->internalFirst != is->internalFirst || was->protocol != is->protocol;
-    });
+    endSessions(now, onLive, output, loses);
     // Dynamic mappings that sit on a port which is now forwarded make way.
     std::vector<std::uint32_t> displaced;
     mappings.forEach([&](std::uint32_t index, const nat::Mapping& mapping) {

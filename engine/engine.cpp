@@ -129,17 +129,6 @@ Snapshot Engine::snapshot(Instant now) const
     return m_state->snapshot(now);
 }
 
-bool Engine::hasSessionAt(net::Ipv4Address external) const
-{
-    const State& state = *m_state;
-    const auto slot = state.slotOf(external);
-    bool found = false;
-    if (!slot) return found;
-    state.forEachSession(
-        [&](std::uint32_t index) { found = found || state.sessions[index].externalSlot == *slot; });
-    return found;
-}
-
 std::vector<SessionRecord> Engine::sessions(Instant /*now*/, const SessionQuery& query) const
 {
     std::vector<SessionRecord> found;

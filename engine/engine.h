@@ -58,6 +58,11 @@ public:
     [[nodiscard]] std::vector<SessionRecord> sessions(Instant now, const SessionQuery& query) const;
     /// Whether any session has this external address. Looks at all of them.
     [[nodiscard]] bool hasSessionAt(net::Ipv4Address external) const;
+    /// Whether any TCP or UDP session has an external port of these. Looks at all of them.
+    [[nodiscard]] bool hasSessionOn(net::PortRange external) const;
+    /// How many sessions would end if this change of the rules were applied now with OnLive::Drop;
+    /// for any other command none. Looks at all of them.
+    [[nodiscard]] std::uint32_t sessionsEndedBy(const Command& command) const;
 
     /// Everything a new engine needs to keep all sessions, tunnels with their timelines and what
     /// helpers know of them, as one checksummed block of octets; what a switch holds is left out.

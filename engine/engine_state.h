@@ -287,8 +287,16 @@ struct Engine::State {
     /// Those that count for a tunnel: a few thousand at most, however many sessions there are.
     void forEachAttached(const std::function<void(std::uint32_t)>& visit) const;
     void tellReset(Instant now, std::uint32_t index, Output& output);
-    void endSessions(Instant now, policy::OnLive onLive, Output& output,
-                     const std::function<bool(std::uint32_t)>& loses);
+    using Loses = std::function<bool(std::uint32_t)>;
+    void endSessions(Instant now, policy::OnLive onLive, Output& output, const Loses& loses);
+
+    // session_losses.cpp
+    /// Which sessions lose what they came in by or go out with, by the rules in force and those
+    /// wished for: to be asked before the wish is in force.
+    [[nodiscard]] Loses losersOf(const SetPortForwards& wish) const;
+    [[nodiscard]] Loses losersOf(const SetOneToOnes& wish) const;
+    [[nodiscard]] Loses losersOf(const SetDeviceRules& wish) const;
+    [[nodiscard]] Loses losersOf(const SetExposedHost& wish) const;
 
     // report.cpp
     void timeout(Instant now, Output& output);

@@ -360,6 +360,7 @@ void MainWindow::buildPages()
     connect(p.portForwards, &PortForwardsPage::oneToOneRemoved, this, &MainWindow::oneToOneRemoved);
     connect(p.portForwards, &PortForwardsPage::exposedHostChanged, this,
             &MainWindow::exposedHostChanged);
+    connect(p.portForwards, &PortForwardsPage::concernAsked, this, &MainWindow::concernRequested);
     connect(p.network, &NetworkPage::saved, this, &MainWindow::applyNat);
     connect(p.network, &NetworkPage::sessionCloseAsked, this, &MainWindow::sessionCloseRequested);
     connect(p.lab, &LabPage::playAsked, this, &MainWindow::scenarioRequested);
@@ -975,6 +976,11 @@ void MainWindow::setSettings(const WindowSettings& settings)
         p.presentation.format = Format(QLocale(), settings.units, settings.ratesInBits);
         presentationChanged();
     }
+}
+
+void MainWindow::setConcerned(quint64 question, quint32 sessions)
+{
+    m_parts->portForwards->setConcerned(question, sessions);
 }
 
 void MainWindow::setHost(const HostHoldings& holdings)

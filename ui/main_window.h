@@ -66,6 +66,8 @@ public Q_SLOTS:
                            const std::vector<ui::HistoryTunnel>& rows);
     void setHistoryConnections(const std::vector<ui::HistoryConnection>& rows);
     void setSettings(const ui::WindowSettings& settings);
+    /// The answer to concernRequested().
+    void setConcerned(quint64 question, quint32 sessions);
     /// The answer to hostRequested().
     void setHost(const ui::HostHoldings& holdings);
     void setVersions(const std::vector<ui::VersionLine>& lines);
@@ -111,6 +113,9 @@ Q_SIGNALS:
     /// One rule per address: replaces the one there is. Allow without a limit removes it.
     void deviceRuleSaved(const engine::policy::DeviceRule& rule,
                          engine::policy::OnLive onLive = engine::policy::OnLive::Drop);
+    /// How many live sessions would this change end? Asked before one of the above, which waits for
+    /// the answer.
+    void concernRequested(quint64 question, const engine::Command& command);
     void deviceRenamed(engine::net::Ipv4Address address, const QString& name);
     void natConfigSaved(const engine::nat::NatConfig& config);
     void undoRequested();

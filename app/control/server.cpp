@@ -343,6 +343,18 @@ void Server::perform(Verb verb, const QJsonObject& arguments, Peer& peer, const 
                 });
         }
         return;
+    case Verb::SessionsEndedBy: {
+        const auto command = fromJson<engine::Command>(arguments);
+        if (!command) {
+            answer(failure("bad-arguments",
+                           QStringLiteral("The field %1 is wrong.").arg(command.error())));
+            return;
+        }
+        m_router.sessionsEndedBy(*command, this, [answer](std::uint32_t number) {
+            answer({{QStringLiteral("sessions"), static_cast<qint64>(number)}});
+        });
+        return;
+    }
     case Verb::Rules: answer({{QStringLiteral("value"), toJson(m_router.rules())}}); return;
     case Verb::Devices: answer({{QStringLiteral("rows"), arrayOf(m_router.devices())}}); return;
     case Verb::Host:

@@ -479,6 +479,14 @@ void addWatching(CLI::App& app, Context& context)
         };
     });
 
+    auto* end = sessions->add_subcommand("close", "End one session");
+    end->add_option("ID", *serial, "Number in the list")->required();
+    end->callback([&context, serial] {
+        context.action = [&context, serial] {
+            return context.apply(engine::CloseSession{*serial});
+        };
+    });
+
     auto* count = app.add_subcommand("counters", "Packets, octets and every reason for a drop");
     const auto all = std::make_shared<bool>(false);
     count->add_flag("--all", *all, "Reasons that never occurred, too");

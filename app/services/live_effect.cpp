@@ -96,12 +96,11 @@ void forForwards(std::string& effect, const Rules& before, const engine::Snapsho
 }
 
 void forExposedHost(std::string& effect, const Rules& before, const engine::Snapshot& live,
-                    const engine::SetExposedHost& set)
+                    const engine::SetExposedHost& set, std::uint32_t concerned)
 {
     const auto former = before.exposedHost;
-    if (former != set.address && !former.isUnspecified() && live.exposedSessions > 0) {
-        add(effect,
-            fateOf(live.exposedSessions, " that came in to " + former.toString(), set.onLive));
+    if (former != set.address && !former.isUnspecified() && concerned > 0) {
+        add(effect, fateOf(concerned, " that came in to " + former.toString(), set.onLive));
     } else if (live.sessions > 0) {
         add(effect, "Live sessions run on; connections that begin from now on follow the rule.");
     }
@@ -135,7 +134,7 @@ void forDevices(std::string& effect, const Rules& before, const engine::Snapshot
 }  // namespace
 
 std::string liveEffect(const Rules& before, const engine::Snapshot& live,
-                       const engine::Command& command)
+                       const engine::Command& command, std::uint32_t concerned)
 {
     std::string effect;
     if (const auto* passthrough = std::get_if<engine::SetPassthrough>(&command)) {
@@ -148,13 +147,14 @@ std::string liveEffect(const Rules& before, const engine::Snapshot& live,
         effect = count(live.sessions, "live session") + " keep" + (live.sessions == 1 ? "s" : "") +
                  " what they have; new ones follow the new rules.";
     } else if (const auto* exposed = std::get_if<engine::SetExposedHost>(&command)) {
-        forExposedHost(effect, before, live, *exposed);
+        forExposedHost(effect, before, live, *exposed, concerned);
     } else if (const auto* pairs = std::get_if<engine::SetOneToOnes>(&command);
-               pairs != nullptr && live.sessions > 0) {
-        effect = "Sessions of a device whose external address changes ";
-        effect += pairs->onLive == engine::policy::OnLive::Finish
-                      ? "run on with the address they have until they end."
-                      : "end now.";
+               pairs != nullptr && concerned > 0) {
+        const bool one = concerned == 1;
+        effect = count(concerned, "live session") + " whose external address changes hands ";
+        effect += pairs->onLive != engine::policy::OnLive::Finish ? (one ? "ends now." : "end now.")
+                  : one ? "runs on with the address it has until it ends."
+                        : "run on with the address they have until they end.";
     }
     return effect;
 }

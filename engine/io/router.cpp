@@ -378,7 +378,11 @@ void Router::keepForSessions(const Command& command)
     };
     if (finishes(std::get_if<SetPortForwards>(&command))) {
         for (const auto& forward : config.portForwards) {
-            if (forward.enabled) m_keptPorts.push_back(forward.externalPorts);
+            if (!forward.enabled || !net::hasPorts(forward.protocol)) continue;
+            if (std::find(m_keptPorts.begin(), m_keptPorts.end(), forward.externalPorts) ==
+                m_keptPorts.end()) {
+                m_keptPorts.push_back(forward.externalPorts);
+            }
         }
     }
     if (finishes(std::get_if<SetOneToOnes>(&command))) {
@@ -389,13 +393,14 @@ void Router::keepForSessions(const Command& command)
     // What an exposed host gets is of the pool, which is kept from the host anyway.
 }
 
-/// An address that nothing uses any more is the host's again.
-void Router::releaseAddresses()
+/// What no session uses any more is the host's again.
+void Router::releaseKept()
 {
-    if (std::erase_if(m_keptAddresses,
-                      [&](auto address) { return !m_engine->hasSessionAt(address); }) > 0) {
-        followPolicy();
-    }
+    const auto addresses = std::erase_if(
+        m_keptAddresses, [&](auto address) { return !m_engine->hasSessionAt(address); });
+    const auto ports = std::erase_if(
+        m_keptPorts, [&](const auto& range) { return !m_engine->hasSessionOn(range); });
+    if (addresses + ports > 0) followPolicy();
 }
 
 void Router::configurePorts()
@@ -612,7 +617,7 @@ void Router::handleTimers(std::vector<Event>& events)
     if (m_now >= m_followPortsAt) {
         m_followPortsAt = m_now + kHostPortsEvery;
         followPorts();
-        releaseAddresses();
+        releaseKept();
         sendGenerated(events);
     }
     if (m_now >= m_saveAt) saveState();

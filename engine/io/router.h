@@ -78,8 +78,8 @@ public:
     /// Moves packets for about `atMost`, or until wake(); appends what happened.
     void run(Duration atMost, std::vector<Event>& events);
     /// Before a command: if it lets sessions run on without their rule, the guard goes on keeping
-    /// from the host what they came in by. Ports, for as long as the host binds none of them
-    /// itself; a device's own address, until no session has it any more.
+    /// from the host what they came in by: ports (but never one that the host binds itself) and a
+    /// device's own address, until no session has them any more.
     void keepForSessions(const Command& command);
     /// Sends what a command has left behind, appends its events, and lets the guard follow what the
     /// command has changed.
@@ -118,7 +118,7 @@ private:
     [[nodiscard]] GuardPlan guardPlan() const;
     [[nodiscard]] std::vector<net::Ipv4Address> addressesOfEngineAlone() const;
     [[nodiscard]] std::vector<net::Ipv4Address> addressesAnsweredFor() const;
-    void releaseAddresses();
+    void releaseKept();
 
     Result<void, OpenFailure> openDevice(PortId id);
     Result<void, OpenFailure> installGuard();

@@ -84,6 +84,11 @@ def main():
             check(name, got == status and words in text, text.splitlines()[-1:] or got)
             return text
 
+        def kept():
+            """What is kept from the host's own stack on the external card."""
+            return [row["detail"] for row in json.loads(rules("host", "list", "--json")[1])["settings"]
+                    if row["kind"] == "traffic" and row["interface"] == "ext0"][0]
+
         def run(role, code, *arguments):
             return lab.python(role, code, *arguments, stdout=subprocess.PIPE,
                               stderr=subprocess.DEVNULL).communicate(timeout=40)[0].split("\n")[:-1]
@@ -163,6 +168,12 @@ def main():
             check("it goes on moving data", all(moves(connection) for _ in range(5)))
             check("and a new one is refused", not asks("srv", WAN_ROUTER, 40000).startswith("hi"))
             check("while the other goes on", moves(connection))
+            check("the port is kept from the host while it does", "40000" in kept())
+            number = [s["serial"] for s in json.loads(rules("connections", "list", "--json")[1])
+                      if s["external"].endswith(":40000")]
+            says("a session is closed by its number", 0, "", "connections", "close", str(number[0]))
+            check("and the port is the host's again", wait_for(lambda: "40000" not in kept(), 15, 0.5), kept()[:60])
+            says("one that is not there", 1, "", "connections", "close", "1")
             stop(connection)
             rules("rules", "undo")
             connection = talks("srv", WAN_ROUTER, 40000)
@@ -236,7 +247,7 @@ def main():
             rules("rules", "undo")
             connection = talks("srv", OWN, 80)
             check("with the rule given back a new one moves data", connection and moves(connection))
-            says("removing it may end that", 0, "end now", "rules", "one-to-one", "remove", "1", "--on-live", "drop")
+            says("removing it may end that", 0, "ends now", "rules", "one-to-one", "remove", "1", "--on-live", "drop")
             check("and does", not moves(connection))
             stop(connection)
             lab.sh("rt", f"ip addr del {OWN}/24 dev ext0")

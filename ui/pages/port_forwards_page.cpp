@@ -7,6 +7,9 @@
 
 #include <QStackedWidget>
 
+#include <algorithm>
+#include <utility>
+
 namespace ui {
 
 using engine::net::Ipv4Address;
@@ -159,7 +162,10 @@ PortForwardsPage::PortForwardsPage(const Presentation& presentation, QWidget* pa
 
 void PortForwardsPage::setRules(const RuleSet& rules)
 {
-    if (rules != m_rules) m_question->close();
+    if (rules != m_rules) {
+        m_question->close();
+        m_counting = {};
+    }
     m_rules = rules;
     m_model->setForwards(rules.portForwards);
     m_oneToOnes->setRules(rules.oneToOnes);
@@ -176,9 +182,6 @@ void PortForwardsPage::setRules(const RuleSet& rules)
 void PortForwardsPage::setSnapshot(const engine::Snapshot& snapshot)
 {
     m_internal = snapshot.internal.prefix;
-    m_devices = snapshot.devices;
-    m_sessions = snapshot.sessions;
-    m_exposedSessions = snapshot.exposedSessions;
     if (m_externalAddresses != snapshot.external.addresses) {
         m_externalAddresses = snapshot.external.addresses;
         updateButtons();
@@ -252,6 +255,7 @@ void PortForwardsPage::remove()
 void PortForwardsPage::askFirst(const QString& loss, const std::function<void(OnLive)>& act)
 {
     m_question->close();
+    m_counting = {};
     if (loss.isEmpty()) {
         act(OnLive::Drop);
     } else {
@@ -259,53 +263,76 @@ void PortForwardsPage::askFirst(const QString& loss, const std::function<void(On
     }
 }
 
-std::uint32_t PortForwardsPage::sessionsOf(Ipv4Address device) const
+/// The engine counts whom the change concerns: an address that changes hands may be that of
+/// anybody's sessions.
+void PortForwardsPage::askExactly(const engine::Command& command, std::function<QString(int)> words,
+                                  std::function<void(OnLive)> act)
 {
-    const auto found = std::ranges::find(m_devices, device, &engine::DeviceStatus::address);
-    return found == m_devices.end() ? 0 : found->sessions;
+    m_question->close();
+    m_counting = {++m_counted, std::move(words), std::move(act)};
+    Q_EMIT concernAsked(m_counted, command);
 }
 
-/// An address that becomes one device's own may be that of anybody's sessions, so the number of
-/// those that lose it is not said.
+void PortForwardsPage::setConcerned(quint64 question, quint32 sessions)
+{
+    if (question != m_counting.number) return;
+    const Counting asked = std::exchange(m_counting, {});
+    askFirst(sessions == 0 ? QString() : asked.words(static_cast<int>(sessions)), asked.act);
+}
+
 void PortForwardsPage::saveOneToOne(const OneToOne& rule)
 {
-    const OneToOne* old = rule.id == 0 ? nullptr : m_oneToOnes->find(rule.id);
-    const bool stays = old != nullptr ? rule.enabled == old->enabled &&
-                                            rule.internalAddress == old->internalAddress &&
-                                            rule.externalAddress == old->externalAddress
-                                      : !rule.enabled;
-    askFirst(stays || m_sessions == 0
-                 ? QString()
-                 : tr("Live sessions have the external address that changes hands: those of the "
-                      "device, or of others that shared %1. What becomes of them?")
-                       .arg(QString::fromStdString(rule.externalAddress.toString())),
-             [this, rule](OnLive onLive) { Q_EMIT oneToOneSaved(rule, onLive); });
+    std::vector<OneToOne> rules = m_rules.oneToOnes;
+    const auto old = std::ranges::find(rules, rule.id, &OneToOne::id);
+    if (rule.id != 0 && old != rules.end()) {
+        *old = rule;
+    } else {
+        rules.push_back(rule);
+    }
+    askExactly(
+        engine::SetOneToOnes{std::move(rules)},
+        [rule](int number) {
+            return tr("This changes the external address of %n live session(s), those of the "
+                      "device or of others that share %1. What becomes of them?",
+                      nullptr, number)
+                .arg(QString::fromStdString(rule.externalAddress.toString()));
+        },
+        [this, rule](OnLive onLive) { Q_EMIT oneToOneSaved(rule, onLive); });
 }
 
 void PortForwardsPage::removeOneToOne()
 {
     const OneToOne* rule = m_oneToOnes->find(m_oneToOneTable->currentId());
     if (rule == nullptr) return;
-    const std::uint32_t number = rule->enabled ? sessionsOf(rule->internalAddress) : 0;
-    askFirst(number == 0 ? QString()
-                         : tr("%n live session(s) of %1 may have the address %2. What becomes of "
-                              "them?",
-                              nullptr, static_cast<int>(number))
-                               .arg(m_presentation.deviceNameAndAddress(rule->internalAddress),
-                                    QString::fromStdString(rule->externalAddress.toString())),
-             [this, id = rule->id](OnLive onLive) { Q_EMIT oneToOneRemoved(id, onLive); });
+    std::vector<OneToOne> rules = m_rules.oneToOnes;
+    std::erase_if(rules, [id = rule->id](const OneToOne& one) { return one.id == id; });
+    askExactly(
+        engine::SetOneToOnes{std::move(rules)},
+        [this, rule = *rule](int number) {
+            return tr("This takes from %n live session(s) of %1 the address %2. What becomes of "
+                      "them?",
+                      nullptr, number)
+                .arg(m_presentation.deviceNameAndAddress(rule.internalAddress),
+                     QString::fromStdString(rule.externalAddress.toString()));
+        },
+        [this, id = rule->id](OnLive onLive) { Q_EMIT oneToOneRemoved(id, onLive); });
 }
 
 void PortForwardsPage::expose(Ipv4Address address)
 {
-    const Ipv4Address former = m_rules.exposedHost;
-    const bool loses = !former.isUnspecified() && former != address && m_exposedSessions > 0;
-    askFirst(loses ? tr("%n live session(s) came in to %1 because it is exposed. What becomes of "
-                        "them?",
-                        nullptr, static_cast<int>(m_exposedSessions))
-                         .arg(m_presentation.deviceNameAndAddress(former))
-                   : QString(),
-             [this, address](OnLive onLive) { Q_EMIT exposedHostChanged(address, onLive); });
+    askExactly(
+        engine::SetExposedHost{address},
+        [this, former = m_rules.exposedHost](int number) {
+            return former.isUnspecified()
+                       ? tr("%n live session(s) came in to a device that was exposed before. What "
+                            "becomes of them?",
+                            nullptr, number)
+                       : tr("%n live session(s) came in to %1 because it is exposed. What becomes "
+                            "of them?",
+                            nullptr, number)
+                             .arg(m_presentation.deviceNameAndAddress(former));
+        },
+        [this, address](OnLive onLive) { Q_EMIT exposedHostChanged(address, onLive); });
 }
 
 void PortForwardsPage::editOneToOne(const OneToOne& rule)

@@ -1,6 +1,6 @@
 #pragma once
 
-#include "engine/policy/passthrough_policy.h"
+#include "engine/command.h"
 #include "ui/models/rule_models.h"
 #include "ui/pages/page_frame.h"
 
@@ -23,6 +23,8 @@ public:
     PortForwardsPage(const Presentation& presentation, QWidget* parent);
     void setRules(const RuleSet& rules);
     void setSnapshot(const engine::Snapshot& snapshot);
+    /// The answer to concernAsked().
+    void setConcerned(quint64 question, quint32 sessions);
     void presentationChanged();
     [[nodiscard]] Table* table() { return m_table; }
     /// Opens the editor; a forward with id 0 is a new one.
@@ -34,6 +36,8 @@ Q_SIGNALS:
     void oneToOneSaved(const engine::policy::OneToOne& rule, engine::policy::OnLive onLive);
     void oneToOneRemoved(quint32 id, engine::policy::OnLive onLive);
     void exposedHostChanged(engine::net::Ipv4Address address, engine::policy::OnLive onLive);
+    /// How many live sessions would this end?
+    void concernAsked(quint64 question, const engine::Command& command);
 
 private:
     void updateButtons();
@@ -45,7 +49,9 @@ private:
     /// Acts at once where no live session would lose anything (`loss` is empty), and asks first
     /// where one would.
     void askFirst(const QString& loss, const std::function<void(engine::policy::OnLive)>& act);
-    [[nodiscard]] std::uint32_t sessionsOf(engine::net::Ipv4Address device) const;
+    /// The same, where only the engine can tell how many they are; `words` is told the number.
+    void askExactly(const engine::Command& command, std::function<QString(int)> words,
+                    std::function<void(engine::policy::OnLive)> act);
     void editOneToOne(const engine::policy::OneToOne& rule);
 
     const Presentation& m_presentation;
@@ -53,9 +59,14 @@ private:
     LiveQuestion* m_question;
     OneToOneModel* m_oneToOnes;
     RuleSet m_rules;
-    std::vector<engine::DeviceStatus> m_devices;
-    std::uint32_t m_sessions = 0;
-    std::uint32_t m_exposedSessions = 0;
+    /// A change that waits for the number of those it concerns; number 0: none does.
+    struct Counting {
+        quint64 number = 0;
+        std::function<QString(int)> words;
+        std::function<void(engine::policy::OnLive)> act;
+    };
+    Counting m_counting;
+    quint64 m_counted = 0;
     std::optional<engine::net::Prefix> m_internal;
     std::vector<engine::net::Ipv4Address> m_externalAddresses;
     QStackedWidget* m_stack;

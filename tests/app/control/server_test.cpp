@@ -80,6 +80,10 @@ public:
                  engine::net::MacAddress{{2, 0, 0, 0, 0, 1}},
                  {}}};
     }
+    [[nodiscard]] std::uint32_t sessionsEndedBy(const engine::Command& command) override
+    {
+        return std::holds_alternative<engine::SetOneToOnes>(command) ? 7 : 0;
+    }
     [[nodiscard]] std::vector<engine::io::HeldSetting> held() override
     {
         return {{engine::io::HeldSetting::Kind::Filter, "ext0", "pref 1", false}};
@@ -182,6 +186,12 @@ private Q_SLOTS:
                      3);
             QVERIFY(connection->request(QStringLiteral("sessions")));
             QVERIFY(connection->request(QStringLiteral("history-tunnels")));
+            const auto ended = connection->request(QStringLiteral("sessions-ended-by"),
+                                                   toJson(engine::Command{engine::SetOneToOnes{}}));
+            QCOMPARE(ended->value(QStringLiteral("sessions")).toInteger(), 7);
+            const auto nonsense = connection->request(QStringLiteral("sessions-ended-by"),
+                                                      {{QStringLiteral("command"), 5}});
+            QCOMPARE(nonsense.error().word, QStringLiteral("bad-arguments"));
             const auto unknown = connection->request(QStringLiteral("reboot"));
             QVERIFY(!unknown);
             QCOMPARE(unknown.error().word, QStringLiteral("unknown-verb"));

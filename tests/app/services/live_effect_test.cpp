@@ -11,9 +11,10 @@ namespace {
 constexpr Ipv4Address kAnna{192, 168, 1, 10};
 constexpr Ipv4Address kBert{192, 168, 1, 11};
 
-QString effect(const Rules& before, const engine::Snapshot& live, const engine::Command& command)
+QString effect(const Rules& before, const engine::Snapshot& live, const engine::Command& command,
+               std::uint32_t concerned = 0)
 {
-    return QString::fromStdString(app::services::liveEffect(before, live, command));
+    return QString::fromStdString(app::services::liveEffect(before, live, command, concerned));
 }
 
 }  // namespace
@@ -29,14 +30,12 @@ private Q_SLOTS:
         before.exposedHost = kAnna;
         engine::Snapshot live;
         live.sessions = 9;
-        live.exposedSessions = 2;
-        QCOMPARE(effect(before, live, engine::SetExposedHost{kBert}),
+        QCOMPARE(effect(before, live, engine::SetExposedHost{kBert}, 2),
                  QStringLiteral("2 live sessions that came in to 192.168.1.10 end with it."));
         QCOMPARE(
-            effect(before, live, engine::SetExposedHost{{}, OnLive::Finish}),
+            effect(before, live, engine::SetExposedHost{{}, OnLive::Finish}, 2),
             QStringLiteral("2 live sessions that came in to 192.168.1.10 run on until they end."));
-        live.exposedSessions = 1;
-        QCOMPARE(effect(before, live, engine::SetExposedHost{{}, OnLive::Finish}),
+        QCOMPARE(effect(before, live, engine::SetExposedHost{{}, OnLive::Finish}, 1),
                  QStringLiteral("1 live session that came in to 192.168.1.10 runs on until it "
                                 "ends."));
         // Nothing is taken from anybody.
@@ -53,10 +52,12 @@ private Q_SLOTS:
     {
         engine::Snapshot live;
         live.sessions = 3;
-        QVERIFY(effect({}, live, engine::SetOneToOnes{}).contains(QStringLiteral("end now")));
-        QVERIFY(effect({}, live, engine::SetOneToOnes{{}, OnLive::Finish})
-                    .contains(QStringLiteral("run on with the address they have until they end")));
-        QCOMPARE(effect({}, {}, engine::SetOneToOnes{}), QString());
+        QCOMPARE(effect({}, live, engine::SetOneToOnes{}, 2),
+                 QStringLiteral("2 live sessions whose external address changes hands end now."));
+        QCOMPARE(effect({}, live, engine::SetOneToOnes{{}, OnLive::Finish}, 1),
+                 QStringLiteral("1 live session whose external address changes hands runs on with "
+                                "the address it has until it ends."));
+        QCOMPARE(effect({}, live, engine::SetOneToOnes{}, 0), QString());
     }
 };
 

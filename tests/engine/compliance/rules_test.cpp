@@ -167,6 +167,8 @@ private Q_SLOTS:
             const auto own = at(kSecondExternal, 5000);
             QVERIFY(bed.udpOut(at(kAnna, 5000), at(kServer, 53)).source() == own);
             QVERIFY(bed.outbound(wire::buildIpv4(kAnna, kServer, IpProtocol::Gre, gre)).outside());
+            QCOMPARE(bed.engine().sessionsEndedBy(engine::SetOneToOnes{{pair(kAnna)}}), 0U);
+            QCOMPARE(bed.engine().sessionsEndedBy(engine::SetOneToOnes{{pair(kBert)}}), 2U);
             QVERIFY(bed.apply(engine::SetOneToOnes{{pair(kBert)}, onLive}).has_value());
             const bool stays = onLive == OnLive::Finish;
             QCOMPARE(bed.sessions(), std::size_t{stays ? 2U : 0U});
@@ -187,6 +189,81 @@ private Q_SLOTS:
             // An endpoint that still lives is nobody else's, so the new owner waits for it.
             QCOMPARE(bed.udpOut(at(kBert, 5000), at(kServer, 53)).outside(), !stays);
         }
+    }
+
+    void sessionsEndedBy_isWhatEnds_whateverTheChange()
+    {
+        EngineConfig config = usual();
+        config.external.addresses = {kExternal, kSecondExternal};
+        config.exposedHost = kBert;
+        config.portForwards = {{.id = 1,
+                                .protocol = IpProtocol::Udp,
+                                .externalPorts = {Port{8000}, Port{8001}},
+                                .internalAddress = kAnna,
+                                .internalFirst = Port{8000}}};
+        const auto pair = [](Ipv4Address device, Ipv4Address external) {
+            return engine::policy::OneToOne{
+                .id = 1, .internalAddress = device, .externalAddress = external};
+        };
+        auto moved = config.portForwards;
+        moved.front().internalFirst = Port{9000};
+        auto taking = config.portForwards;
+        taking.push_back({.id = 2,
+                          .protocol = IpProtocol::Udp,
+                          .externalPorts = {Port{5000}, Port{5003}},
+                          .internalAddress = kBert,
+                          .internalFirst = Port{5000}});
+        const std::vector<engine::Command> changes{
+            engine::SetPortForwards{},
+            engine::SetPortForwards{moved},
+            engine::SetPortForwards{taking},
+            engine::SetOneToOnes{{pair(kAnna, kExternal)}},
+            engine::SetOneToOnes{{pair(kAnna, kSecondExternal)}},
+            engine::SetOneToOnes{{pair(kBert, kExternal)}},
+            engine::SetOneToOnes{{pair(kBert, kSecondExternal)}},
+            engine::SetExposedHost{},
+            engine::SetExposedHost{kAnna},
+            engine::SetDeviceRules{{{.id = 1, .address = kAnna, .access = DeviceAccess::Block}}},
+            engine::SetDeviceRules{{{.id = 1, .address = kBert, .access = DeviceAccess::VpnOnly}}},
+            engine::SetNat{config.nat},
+        };
+        std::uint32_t ended = 0;
+        for (const engine::Command& change : changes) {
+            Bed bed(config);
+            for (std::uint16_t port = 5000; port < 5004; ++port) {
+                QVERIFY(bed.udpOut(at(kAnna, port), at(kServer, 53)).outside());
+                QVERIFY(bed.udpOut(at(kBert, port), at(kOther, 53)).outside());
+            }
+            QVERIFY(bed.udpIn(at(kServer, 4000), at(kExternal, 8000)).inside());
+            QVERIFY(bed.udpIn(at(kServer, 4000), at(kExternal, 9999)).inside());
+            const auto before = bed.engine().snapshot(bed.now).sessions;
+            QCOMPARE(before, 10U);
+            const std::uint32_t expected = bed.engine().sessionsEndedBy(change);
+            QVERIFY(bed.apply(change).has_value());
+            QCOMPARE(before - bed.engine().snapshot(bed.now).sessions, expected);
+            ended += expected;
+        }
+        QVERIFY(ended > 20);
+    }
+
+    void hasSessionOn_tellsWhetherAPortIsStillUsed()
+    {
+        EngineConfig config = usual();
+        config.portForwards = {{.id = 1,
+                                .protocol = IpProtocol::Udp,
+                                .externalPorts = {Port{8000}, Port{8001}},
+                                .internalAddress = kAnna,
+                                .internalFirst = Port{8000}}};
+        Bed bed(config);
+        const engine::net::PortRange range{Port{8000}, Port{8001}};
+        QVERIFY(!bed.engine().hasSessionOn(range));
+        QVERIFY(bed.udpIn(at(kServer, 4000), at(kExternal, 8001)).inside());
+        QVERIFY(bed.engine().hasSessionOn(range));
+        QVERIFY(!bed.engine().hasSessionOn({Port{8002}, Port{9000}}));
+        QVERIFY(bed.apply(engine::SetPortForwards{{}, OnLive::Finish}).has_value());
+        QVERIFY(bed.engine().hasSessionOn(range));
+        bed.pass(std::chrono::minutes(10));
+        QVERIFY(!bed.engine().hasSessionOn(range));
     }
 
     void oneToOne_thatASessionHasOutlived_isNotItsDevicesAgainAfterARestart()
@@ -242,6 +319,8 @@ private Q_SLOTS:
             QCOMPARE(bed.engine().snapshot(bed.now).exposedSessions, 1U);
             // No forward's change is its concern.
             QVERIFY(bed.apply(engine::SetPortForwards{{}}).has_value());
+            QCOMPARE(bed.engine().sessionsEndedBy(engine::SetExposedHost{kBert}), 0U);
+            QCOMPARE(bed.engine().sessionsEndedBy(engine::SetExposedHost{kAnna}), 1U);
             QVERIFY(bed.apply(engine::SetExposedHost{kAnna, onLive}).has_value());
             const bool stays = onLive == OnLive::Finish;
             QCOMPARE(bed.engine().snapshot(bed.now).exposedSessions, stays ? 1U : 0U);

@@ -100,11 +100,17 @@ private Q_SLOTS:
         for (auto* one : page->findChildren<ui::Table*>())
             if (one != page->table()) table = one;
         QVERIFY(table != nullptr && table->selectId(1));
-        auto live = std::make_shared<engine::Snapshot>(*fake::snapshot(0));
-        const auto owner = fake::rules().oneToOnes.front().internalAddress;
-        std::erase_if(live->devices, [&](const auto& one) { return one.address == owner; });
-        live->devices.push_back({.address = owner, .sessions = 4});
-        window->setSnapshot(live);
+        quint32 concerned = 4;
+        connect(window.get(), &ui::MainWindow::concernRequested, this,
+                [&](quint64 number, const engine::Command& command) {
+                    const auto* wish = std::get_if<engine::SetOneToOnes>(&command);
+                    QVERIFY(wish != nullptr);
+                    QCOMPARE(wish->oneToOnes.size(), fake::rules().oneToOnes.size() - 1);
+                    // An answer to another question is none.
+                    window->setConcerned(number + 1, 9);
+                    window->setConcerned(number, concerned);
+                    window->setConcerned(number, 9);
+                });
         QTest::keyClick(table, Qt::Key_Delete);
         QVERIFY(!removed && question->isVisible());
         QVERIFY(fake::labelSaying(*question, QStringLiteral("4 live sessions of")));
@@ -112,9 +118,7 @@ private Q_SLOTS:
         QVERIFY(removed && removed->first == 1U && removed->second == OnLive::Finish);
 
         removed.reset();
-        live = std::make_shared<engine::Snapshot>(*live);
-        live->devices.back().sessions = 0;
-        window->setSnapshot(live);
+        concerned = 0;
         QTest::keyClick(table, Qt::Key_Delete);
         QVERIFY(removed && removed->second == OnLive::Drop && !question->isVisible());
     }
@@ -133,9 +137,12 @@ private Q_SLOTS:
         ui::RuleSet rules = fake::rules();
         rules.exposedHost = Ipv4Address{192, 0, 2, 22};
         window->setRules(rules);
-        auto live = std::make_shared<engine::Snapshot>(*fake::snapshot(0));
-        live->exposedSessions = 2;
-        window->setSnapshot(live);
+        quint32 concerned = 2;
+        connect(window.get(), &ui::MainWindow::concernRequested, this,
+                [&](quint64 number, const engine::Command& command) {
+                    QVERIFY(std::holds_alternative<engine::SetExposedHost>(command));
+                    window->setConcerned(number, concerned);
+                });
         auto* none = fake::buttonNamed(*page, QStringLiteral("Expose none"));
         none->click();
         QVERIFY(!changed && question->isVisible());
@@ -147,9 +154,7 @@ private Q_SLOTS:
         QVERIFY(changed && changed->first.isUnspecified() && changed->second == OnLive::Drop);
 
         changed.reset();
-        live = std::make_shared<engine::Snapshot>(*live);
-        live->exposedSessions = 0;
-        window->setSnapshot(live);
+        concerned = 0;
         none->click();
         QVERIFY(changed && !question->isVisible());
     }
