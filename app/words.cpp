@@ -127,6 +127,11 @@ struct Words<engine::nat::Behaviour> {
         "endpoint-independent", "address-dependent", "address-and-port-dependent"};
 };
 
+template <>
+struct Words<engine::nat::PingsFromOutside> {
+    static constexpr std::array<std::string_view, 3> kList{"small", "all", "none"};
+};
+
 template <typename Enum>
 std::string_view lookUp(Enum value)
 {
@@ -209,6 +214,10 @@ std::string_view wordOf(engine::nat::Behaviour value)
 {
     return lookUp(value);
 }
+std::string_view wordOf(engine::nat::PingsFromOutside value)
+{
+    return lookUp(value);
+}
 
 std::string wordOf(IpProtocol value)
 {
@@ -241,6 +250,7 @@ template std::optional<engine::policy::OnLive> fromWord(std::string_view);
 template std::optional<engine::policy::DeviceAccess> fromWord(std::string_view);
 template std::optional<engine::nat::Behaviour> fromWord(std::string_view);
 template std::optional<engine::io::HeldSetting::Kind> fromWord(std::string_view);
+template std::optional<engine::nat::PingsFromOutside> fromWord(std::string_view);
 
 std::optional<IpProtocol> ipProtocolFromWord(std::string_view word)
 {

@@ -30,6 +30,7 @@ namespace app {
 [[nodiscard]] std::string_view wordOf(engine::policy::DeviceAccess value);
 [[nodiscard]] std::string_view wordOf(engine::nat::Behaviour value);
 [[nodiscard]] std::string_view wordOf(engine::io::HeldSetting::Kind value);
+[[nodiscard]] std::string_view wordOf(engine::nat::PingsFromOutside value);
 /// "tcp", "gre", …; the number where there is no word.
 [[nodiscard]] std::string wordOf(engine::net::IpProtocol value);
 

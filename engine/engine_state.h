@@ -112,6 +112,7 @@ struct Engine::State {
     Verdict redirect(Walk& walk, passthrough::FlowId flow);
     [[nodiscard]] bool isExternal(net::Ipv4Address address) const;
     /// Whether a device inside can have this address (BCP 38).
+    [[nodiscard]] bool answersPing(const Walk& walk) const;
     [[nodiscard]] bool mayBeDevice(net::Ipv4Address address) const;
     [[nodiscard]] std::optional<std::uint8_t> slotOf(net::Ipv4Address address) const;
     Verdict drop(Walk& walk, DropReason reason);

@@ -115,6 +115,7 @@ Verdict Engine::State::transport(Walk& walk, Direction direction)
             const auto slot = slotOf(ours);
             if (!slot) return drop(walk, DropReason::NotForUs);
             if (!walk.hairpin && slots[*slot].oneToOne.isUnspecified()) {
+                if (!answersPing(walk)) return drop(walk, DropReason::PingNotAnswered);
                 ++counters.consumed;
                 return {Verdict::Kind::ToHost};
             }
@@ -656,6 +657,18 @@ Verdict Engine::State::fits(Walk& walk, PortId egress)
     if (largest <= mtu || !walk.ip.dontFragment()) return Verdict::forward(egress);
     sendIcmp(walk, wire::IcmpType::Unreachable, wire::icmp_unreachable::kFragmentationNeeded, mtu);
     return drop(walk, DropReason::DfTooBig);
+}
+
+/// The host answers, and the guard keeps from it what is refused here (io/guard_program.h).
+bool Engine::State::answersPing(const Walk& walk) const
+{
+    switch (config.nat.pings) {
+    case nat::PingsFromOutside::Small:
+        return !walk.ip.isFragment() && walk.ip.totalLength() <= nat::kLargestSmallPing;
+    case nat::PingsFromOutside::All: return true;
+    case nat::PingsFromOutside::None: return false;
+    }
+    return true;
 }
 
 bool Engine::State::mayBeDevice(net::Ipv4Address address) const

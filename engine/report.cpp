@@ -66,6 +66,7 @@ bool worthTelling(DropReason reason, PortId ingress)
     case DropReason::IcmpForged:
     case DropReason::IcmpRedirect:
     case DropReason::IcmpRate:
+    case DropReason::PingNotAnswered:
     case DropReason::EspNoOwner:
     case DropReason::EspAmbiguous:
     case DropReason::GreNoCall:

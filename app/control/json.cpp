@@ -326,6 +326,7 @@ void describe(A& a, engine::nat::NatConfig& v)
     a("hairpinning", v.hairpinning);
     a("inboundRefresh", v.inboundRefresh);
     a("clampMss", v.clampMss);
+    a("pings", v.pings);
     a("exceptions", v.exceptions);
     a("untranslated", v.untranslated);
 }

@@ -59,6 +59,7 @@ int showNat(Context& context)
     visitFlags(rules->nat, [&](const char* name, bool on) {
         flags.add({QLatin1String(name), on ? QStringLiteral("on") : QStringLiteral("off")});
     });
+    flags.add({QStringLiteral("pings"), qt(wordOf(rules->nat.pings))});
     print(behaviours.text() + QLatin1Char('\n') + flags.text());
     return 0;
 }
@@ -229,6 +230,14 @@ int setFlag(Context& context, const NatWords& words)
         [&](bool& value) { value = words.value == "on"; });
 }
 
+int setPings(Context& context, const NatWords& words)
+{
+    return changeNat(context, [&](engine::nat::NatConfig& nat) -> int {
+        nat.pings = *fromWord<engine::nat::PingsFromOutside>(words.value);
+        return 0;
+    });
+}
+
 /// How a rule about a network and its ports is asked for.
 struct PartWords {
     const char* network;
@@ -388,6 +397,15 @@ void addNat(CLI::App& rules, Context& context)
         ->required()
         ->check(CLI::IsMember({"on", "off"}));
     onCall(flag, context, [&context, words] { return setFlag(context, *words); });
+
+    auto* pings = nat->add_subcommand(
+        "pings",
+        "Which pings from outside this computer answers; large ones show that devices "
+        "share its address");
+    pings->add_option("WHICH", words->value, "small, all or none")
+        ->required()
+        ->check(CLI::IsMember({"small", "all", "none"}));
+    onCall(pings, context, [&context, words] { return setPings(context, *words); });
 
     auto* timers = rules.add_subcommand("timers", "How long idle sessions are kept");
     timers->require_subcommand(1);

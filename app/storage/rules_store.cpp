@@ -55,10 +55,15 @@ void visitNat(Config& nat, const Visitor& visit)
     visit("first-port", nat.ports.first);
     visit("last-port", nat.ports.last);
     visitFlags(nat, visit);
+    visit("pings-from-outside", nat.pings);
 }
 
 struct ToNumber {
     std::int64_t operator()(engine::nat::Behaviour value) const
+    {
+        return static_cast<std::int64_t>(value);
+    }
+    std::int64_t operator()(engine::nat::PingsFromOutside value) const
     {
         return static_cast<std::int64_t>(value);
     }
@@ -76,6 +81,10 @@ struct FromNumber {
     void operator()(engine::nat::Behaviour& value) const
     {
         if (number >= 0 && number <= 2) value = static_cast<engine::nat::Behaviour>(number);
+    }
+    void operator()(engine::nat::PingsFromOutside& value) const
+    {
+        if (number >= 0 && number <= 2) value = static_cast<engine::nat::PingsFromOutside>(number);
     }
     void operator()(engine::Duration& value) const
     {

@@ -69,6 +69,7 @@ enum class DropReason : std::uint8_t {
     NoNextHop,
     QueueFull,
     EgressGuard,
+    PingNotAnswered,
 };
 
 struct DropReasonText {
@@ -138,6 +139,7 @@ inline constexpr std::array kDropReasons{
     DropReasonText{DropReason::NoNextHop, "NoNextHop", "The next device on the way did not answer to ARP."},
     DropReasonText{DropReason::QueueFull, "QueueFull", "The network card could not take the packet."},
     DropReasonText{DropReason::EgressGuard, "EgressGuard", "A packet was about to leave with an address that is not ours."},
+    DropReasonText{DropReason::PingNotAnswered, "PingNotAnswered", "A ping from outside that is larger than this router answers, or that it does not answer at all."},
 };
 // clang-format on
 inline constexpr std::size_t kDropReasonCount = kDropReasons.size();

@@ -9,6 +9,7 @@
 
 #include <arpa/inet.h>
 #include <linux/bpf.h>
+#include <linux/icmp.h>
 #include <linux/if_ether.h>
 #include <linux/if_packet.h>
 #include <linux/pkt_cls.h>
@@ -17,13 +18,28 @@ namespace engine::io {
 
 namespace {
 
+constexpr std::uint8_t kProtocolIcmp = 1;
 constexpr std::uint8_t kProtocolTcp = 6;
 constexpr std::uint8_t kProtocolUdp = 17;
+constexpr std::int32_t kFragmentBits = 0x3fff;  ///< "more" and the offset
+constexpr std::int32_t kFragmentOffset = 0x1fff;
+/// More than any packet has.
+constexpr std::int32_t kNoLimit = 0x10000;
 
 /// Instructions with jumps to labels, resolved by finish(). Registers are plain numbers 0 to 10.
 class Assembler {
 public:
-    enum class Label : std::uint8_t { Pass, Take, Shared, InternalOwn, Ports, Protocol, Count };
+    enum class Label : std::uint8_t {
+        Pass,
+        Take,
+        Shared,
+        InternalOwn,
+        Ports,
+        Protocol,
+        Icmp,
+        Ping,
+        Count
+    };
 
     void move(int to, int from) { emit(BPF_ALU64 | BPF_MOV | BPF_X, to, from, 0, 0); }
     void moveValue(int to, std::int32_t value)
@@ -77,6 +93,7 @@ public:
     {
         emitJump(BPF_JMP | BPF_JNE | BPF_K, reg, 0, value, to);
     }
+    void ifGreater(int a, int b, Label to) { emitJump(BPF_JMP | BPF_JGT | BPF_X, a, b, 0, to); }
     void ifEqual(int a, int b, Label to) { emitJump(BPF_JMP | BPF_JEQ | BPF_X, a, b, 0, to); }
     void returnValue(std::int32_t value)
     {
@@ -136,6 +153,84 @@ void ifAmong(Assembler& code, std::size_t list, Label to)
     }
 }
 
+/// Where the packet's payload begins, into register 2.
+void payloadOffset(Assembler& code, int linkHeader)
+{
+    code.loadStack(BPF_B, 2, kHeaderAt);
+    code.andValue(2, 15);
+    code.shiftLeft(2, 2);
+    code.addValue(2, linkHeader);
+}
+
+/// `size` octets at register 2 to the stack; register 0 is not zero if there are not so many.
+void loadPacket(Assembler& code, int to, std::int32_t size)
+{
+    code.move(1, kContext);
+    code.stackAddress(3, to);
+    code.moveValue(4, size);
+    code.call(BPF_FUNC_skb_load_bytes);
+}
+
+/// Takes pings that the plan does not answer, and "fragmentation needed" about answers to pings:
+/// none of those that are answered is ever too large.
+void judgeIcmp(Assembler& code, int linkHeader)
+{
+    constexpr int kLimit = kDestination;
+    constexpr int kFragment = kProtocol;
+    constexpr int kQuote = kProtocol;  // from where the fragment bits are not asked for any more
+    code.load(BPF_W, kLimit, kTable, offsetof(GuardTable, largestPing));
+    code.ifValue(kLimit, kNoLimit, Label::Pass);
+    code.loadStack(BPF_H, kFragment, kHeaderAt + 6);
+    code.fromNetwork16(kFragment);
+    code.andValue(kFragment, kFragmentBits);
+    // As with ports: without its first part the host throws a later fragment away in silence.
+    code.move(1, kFragment);
+    code.andValue(1, kFragmentOffset);
+    code.ifNotValue(1, 0, Label::Pass);
+    payloadOffset(code, linkHeader);
+    loadPacket(code, kPortAt, 2);
+    code.ifNotValue(0, 0, Label::Pass);
+    code.loadStack(BPF_B, 1, kPortAt);
+    code.ifValue(1, ICMP_ECHO, Label::Ping);
+    code.ifValue(1, ICMP_TIMESTAMP, Label::Ping);
+    code.ifNotValue(1, ICMP_DEST_UNREACH, Label::Pass);
+    code.loadStack(BPF_B, 1, kPortAt + 1);
+    code.ifNotValue(1, ICMP_FRAG_NEEDED, Label::Pass);
+    // Its quote may not hide in another fragment.
+    code.ifNotValue(kFragment, 0, Label::Take);
+    payloadOffset(code, linkHeader);
+    code.addValue(2, 8);
+    code.move(kQuote, 2);
+    loadPacket(code, kHeaderAt, 20);
+    code.ifNotValue(0, 0, Label::Take);
+    code.loadStack(BPF_B, 1, kHeaderAt + 9);
+    code.ifNotValue(1, kProtocolIcmp, Label::Pass);
+    payloadOffset(code, 0);
+    code.add(2, kQuote);
+    loadPacket(code, kPortAt, 1);
+    code.ifNotValue(0, 0, Label::Take);
+    code.loadStack(BPF_B, 1, kPortAt);
+    code.ifValue(1, ICMP_ECHOREPLY, Label::Take);
+    code.jump(Label::Pass);
+
+    code.place(Label::Ping);
+    code.ifNotValue(kFragment, 0, Label::Take);
+    code.loadStack(BPF_H, 1, kHeaderAt + 2);
+    code.fromNetwork16(1);
+    code.ifGreater(1, kLimit, Label::Take);
+    code.jump(Label::Pass);
+}
+
+std::uint32_t largestPing(nat::PingsFromOutside pings)
+{
+    switch (pings) {
+    case nat::PingsFromOutside::Small: return nat::kLargestSmallPing;
+    case nat::PingsFromOutside::All: return kNoLimit;
+    case nat::PingsFromOutside::None: return 0;
+    }
+    return kNoLimit;
+}
+
 void setBits(GuardTable::Ports& bits, const std::vector<net::PortRange>& ranges)
 {
     for (const auto& range : ranges) {
@@ -163,6 +258,7 @@ GuardTable guardTable(const GuardPlan& plan)
     wire::store32(table.internalNetwork, 0,
                   known ? plan.internalPrefix.network().hostOrder() : 0xffffffffU);
     wire::store32(table.internalMask, 0, known ? plan.internalPrefix.mask() : 0xffffffffU);
+    table.largestPing = largestPing(plan.pings);
     setAddresses(table.internalAddresses, plan.internalAddresses);
     setAddresses(table.sharedAddresses, plan.sharedAddresses);
     setAddresses(table.engineAddresses, plan.engineAddresses);
@@ -228,6 +324,7 @@ std::vector<bpf_insn> guardProgram(GuardSide side, LinkKind link, int table)
     code.moveValue(kDestination, offsetof(GuardTable, ports));
     code.ifValue(kProtocol, kProtocolTcp, Label::Ports);
     code.ifValue(kProtocol, kProtocolUdp, Label::Ports);
+    if (side == GuardSide::External) code.ifValue(kProtocol, kProtocolIcmp, Label::Icmp);
     code.jump(Label::Protocol);
 
     // The host's own address inside: its services stay its own, but for what the engine serves.
@@ -243,16 +340,10 @@ std::vector<bpf_insn> guardProgram(GuardSide side, LinkKind link, int table)
     code.place(Label::Ports);
     code.loadStack(BPF_H, 1, kHeaderAt + 6);
     code.fromNetwork16(1);
-    code.andValue(1, 0x1fff);
+    code.andValue(1, kFragmentOffset);
     code.ifNotValue(1, 0, Label::Pass);
-    code.loadStack(BPF_B, 2, kHeaderAt);
-    code.andValue(2, 15);
-    code.shiftLeft(2, 2);
-    code.addValue(2, linkHeader + 2);
-    code.move(1, kContext);
-    code.stackAddress(3, kPortAt);
-    code.moveValue(4, 2);
-    code.call(BPF_FUNC_skb_load_bytes);
+    payloadOffset(code, linkHeader + 2);
+    loadPacket(code, kPortAt, 2);
     code.ifNotValue(0, 0, Label::Pass);
     code.loadStack(BPF_H, 1, kPortAt);
     code.fromNetwork16(1);
@@ -280,6 +371,12 @@ std::vector<bpf_insn> guardProgram(GuardSide side, LinkKind link, int table)
     code.shiftRightBy(3, kProtocol);
     code.andValue(3, 1);
     code.ifNotValue(3, 0, Label::Take);
+
+    if (side == GuardSide::External) {
+        code.jump(Label::Pass);
+        code.place(Label::Icmp);
+        judgeIcmp(code, linkHeader);
+    }
 
     code.place(Label::Pass);
     code.returnValue(TC_ACT_UNSPEC);  // other filters of the admin still have their say

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "engine/io/device.h"
+#include "engine/nat/nat_config.h"
 #include "engine/net/endpoint.h"
 #include "engine/net/prefix.h"
 
@@ -25,6 +26,8 @@ struct GuardPlan {
     std::vector<net::PortRange>
         internalUdp;                      ///< UDP on internal addresses: the engine's (DNS, DHCP)
     std::vector<std::uint8_t> protocols;  ///< port-less IP protocols: the engine's
+    /// The others do not reach the host, nor what claims that their answers were too large.
+    nat::PingsFromOutside pings = nat::PingsFromOutside::Small;
     friend bool operator==(const GuardPlan&, const GuardPlan&) = default;
 };
 
@@ -35,6 +38,7 @@ struct GuardTable {
     using Address = std::array<std::uint8_t, 4>;
     using Ports = std::array<std::uint8_t, 8192>;  ///< one bit a port
 
+    std::uint32_t largestPing = 0;  ///< octets of the IP packet
     Address internalNetwork{};
     Address internalMask{};
     std::array<Address, kMostGuardedAddresses> internalAddresses{};

@@ -310,6 +310,7 @@ GuardPlan Router::guardPlan() const
         }
     }
     plan.internalUdp = m_options.internalUdp;
+    plan.pings = config.nat.pings;
     plan.protocols = kPortlessProtocols;
 
     // The pool without the ports that the host draws from, and what the user forwards; never a port

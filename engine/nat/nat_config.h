@@ -56,6 +56,18 @@ struct Timers {
     friend auto operator<=>(const Timers&, const Timers&) = default;
 };
 
+/// Which pings from outside a shared external address answers. The host answers with its own path
+/// MTU while connections through it keep theirs: whoever may lower the one and watch the other
+/// knows that there are devices behind the address.
+enum class PingsFromOutside : std::uint8_t {
+    Small,  ///< up to kLargestSmallPing, whose answers no path MTU changes
+    All,
+    None,
+};
+/// Octets of the IP packet. Ours: no host believes in a smaller path MTU (RFC 1191 §3 allows 68,
+/// Linux stops at 552).
+inline constexpr std::uint16_t kLargestSmallPing = 552;
+
 /// What one device may hold. Ours; RFC 6888 REQ-4 and REQ-5 ask that there is a limit.
 struct Limits {
     std::uint32_t sessionsPerDevice = 0;     ///< 0: an eighth of the table, at least 1,024
@@ -97,6 +109,7 @@ struct NatConfig {
     bool inboundRefresh =
         true;  ///< RFC 4787 REQ-6: inbound packets of a two-way session refresh it
     bool clampMss = true;
+    PingsFromOutside pings = PingsFromOutside::Small;
     std::vector<BehaviourException> exceptions;  ///< the first that matches wins
     std::vector<Untranslated> untranslated;
     friend auto operator<=>(const NatConfig&, const NatConfig&) = default;

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Hostile packets at a live router: checks.py BIN_FOLDER [--router underpass|kernel|both] [--quick] [N…]
 
-Twenty-five checks, the same packets at underpassd and at the kernel's own masquerade with the filter that home
+Twenty-six checks, the same packets at underpassd and at the kernel's own masquerade with the filter that home
 routers have. Every check has a control of its own where silence would also pass: a genuine packet that must
 arrive. Exit status 0 when underpassd passes all that were asked for, 77 when this machine cannot run them.
 """
@@ -243,6 +243,48 @@ def check_7(bed):
 
 def check_8(bed):
     return errors(bed, 5, 1, struct.unpack("!I", socket.inet_aton(THIRD))[0], control=False)
+
+
+def ping_answer(bed, octets):
+    """What comes back for a ping of so many octets of IP: "silent", "whole" or "in pieces"."""
+    ident = random.getrandbits(16)
+    bed.s.clear()
+    bed.s.send(icmp(SERVER, ROUTER_WAN, 8, 0, ident << 16, b"p" * (octets - 28)))
+    heard = bed.s.arrived(lambda p: p.protocol == ICMP and p.source == ROUTER_WAN and
+                          (p.data[6:8] != b"\0\0" or p.body[:1] + p.body[4:6] == struct.pack("!BH", 0, ident)),
+                          0.7, 1)
+    if not heard:
+        return "silent"
+    return "in pieces" if heard[0].data[6] & 0x20 else "whole"
+
+
+def path_mtu_probe(bed):
+    """The first step of ReDAN: the address as a host shows its path MTU in answers to pings, and who lowers that
+    without lowering the segments of connections has found the devices behind it."""
+    before = ping_answer(bed, 1400)
+    quote = icmp(ROUTER_WAN, SERVER, 0, 0, 9 << 16, b"p" * 1372)[:28 + 8]
+    for _ in range(3):
+        bed.s.send(icmp(GATEWAY, ROUTER_WAN, 3, 4, 552, quote))
+        time.sleep(0.05)
+    return before, ping_answer(bed, 1400)
+
+
+def check_26(bed):
+    expect(ping_answer(bed, 84) == "whole", "control: an everyday ping is not answered")
+    before, after = path_mtu_probe(bed)
+    expect(before == after, f"the address shows its path MTU: answers {before}, then {after}")
+    expect(ping_answer(bed, 84) == ping_answer(bed, 552) == "whole", "everyday pings are not answered afterwards")
+    words = f"answers to large pings: {before}"
+    router = bed.world.router
+    if isinstance(router, Underpass):
+        router.ctl(bed.world.nodes["rt"], "rules", "nat", "pings", "all")
+        seen = path_mtu_probe(bed)
+        router.ctl(bed.world.nodes["rt"], "rules", "nat", "pings", "none")
+        none = ping_answer(bed, 84)
+        router.ctl(bed.world.nodes["rt"], "rules", "nat", "pings", "small")
+        expect(seen == ("whole", "in pieces"), f"control: with all pings answered the probe sees {seen}")
+        expect(none == "silent", "control: pings none still answers")
+    return words
 
 
 # --- addresses ---------------------------------------------------------------------------------------------
@@ -681,9 +723,10 @@ CHECKS = {
     23: ("second call on one control connection", check_23),
     24: ("second ESP client of one gateway", check_24),
     25: ("1,000 random SPIs from the gateway", check_25),
+    26: ("path MTU of the address by pings", check_26),
 }
 # What leaves no state behind for others shares a world; the rest has one of its own.
-GROUPS = [list(range(1, 16)), [16], [17], [18], [19, 20, 21, 22, 23], [24], [25]]
+GROUPS = [list(range(1, 16)) + [26], [16], [17], [18], [19, 20, 21, 22, 23], [24], [25]]
 
 
 WORDS = {True: "pass", False: "FAIL", None: "----"}

@@ -776,6 +776,9 @@ void MainWindowTest::networkForm_changesNothingBeforeApply()
     for (QSpinBox* box : page->findChildren<QSpinBox*>()) {
         if (box->accessibleName() == QStringLiteral("UDP, both ways")) box->setValue(600);
     }
+    auto* pings = choiceNamed(*page, "Pings from outside that are answered");
+    QCOMPARE(pings->currentText(), QStringLiteral("Small ones"));
+    pings->setCurrentIndex(2);
     QVERIFY(!saved);
     // Fresh truth does not take away what the user is typing.
     window->setRules(fake::rules());
@@ -783,6 +786,7 @@ void MainWindowTest::networkForm_changesNothingBeforeApply()
     apply->click();
     QVERIFY(saved);
     QVERIFY(saved->timers.udpTwoWay == std::chrono::minutes(10));
+    QVERIFY(saved->pings == engine::nat::PingsFromOutside::None);
     ui::RuleSet rules = fake::rules();
     rules.nat = *saved;
     window->setRules(rules);

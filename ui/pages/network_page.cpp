@@ -17,6 +17,7 @@ namespace ui {
 
 using engine::nat::Behaviour;
 using engine::nat::NatConfig;
+using engine::nat::PingsFromOutside;
 
 namespace {
 
@@ -235,6 +236,21 @@ NetworkPage::NetworkPage(const Presentation& presentation, QWidget* parent)
         connect(m_switches[i], &QCheckBox::toggled, this, &NetworkPage::check);
         ports->body()->addWidget(m_switches[i]);
     }
+    auto* pingRow = new QHBoxLayout;
+    pingRow->setSpacing(kGap);
+    m_pings = new QComboBox(ports);
+    m_pings->setAccessibleName(tr("Pings from outside that are answered"));
+    m_pings->setToolTip(
+        tr("Answers to large pings let strangers find out that devices share this "
+           "address. Small ones are enough to see that it is there."));
+    for (const PingsFromOutside one :
+         {PingsFromOutside::Small, PingsFromOutside::All, PingsFromOutside::None})
+        m_pings->addItem(wordOf(one));
+    connect(m_pings, &QComboBox::currentIndexChanged, this, &NetworkPage::check);
+    pingRow->addWidget(new SafeLabel(tr("Answered pings from outside"), ports));
+    pingRow->addWidget(m_pings);
+    pingRow->addStretch();
+    ports->body()->addLayout(pingRow);
     right->addWidget(ports);
     right->addStretch();
     row->addLayout(right, 1);
@@ -262,6 +278,7 @@ void NetworkPage::fill(const NatConfig& config)
     const auto switches = switchesOf(copy);
     for (std::size_t i = 0; i < switches.size(); ++i)
         m_switches[i]->setChecked(*switches[i]);
+    m_pings->setCurrentIndex(static_cast<int>(config.pings));
     m_firstPort->setValue(config.ports.first.hostOrder());
     m_lastPort->setValue(config.ports.last.hostOrder());
     m_rules->setRules(config.exceptions, config.untranslated);
@@ -287,6 +304,7 @@ NatConfig NetworkPage::edited() const
     const auto switches = switchesOf(config);
     for (std::size_t i = 0; i < switches.size(); ++i)
         *switches[i] = m_switches[i]->isChecked();
+    config.pings = static_cast<PingsFromOutside>(m_pings->currentIndex());
     config.ports = {engine::net::Port{static_cast<std::uint16_t>(m_firstPort->value())},
                     engine::net::Port{static_cast<std::uint16_t>(m_lastPort->value())}};
     config.exceptions = m_rules->exceptions();

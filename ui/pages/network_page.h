@@ -59,6 +59,7 @@ private:
     QSpinBox* m_firstPort;
     QSpinBox* m_lastPort;
     std::array<QCheckBox*, 5> m_switches{};
+    QComboBox* m_pings;
     SafeLabel* m_facts;
     NatRuleCards* m_rules;
     InlineMessage* m_problem;

@@ -194,6 +194,17 @@ QString wordOf(engine::nat::Behaviour behaviour)
     return {};
 }
 
+QString wordOf(engine::nat::PingsFromOutside pings)
+{
+    using engine::nat::PingsFromOutside;
+    switch (pings) {
+    case PingsFromOutside::Small: return Words::tr("Small ones");
+    case PingsFromOutside::All: return Words::tr("All");
+    case PingsFromOutside::None: return Words::tr("None");
+    }
+    return {};
+}
+
 QString sentenceOf(engine::nat::Behaviour behaviour)
 {
     using engine::nat::Behaviour;

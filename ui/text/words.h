@@ -27,6 +27,7 @@ namespace ui {
 [[nodiscard]] QString wordOf(engine::policy::PassthroughMode mode);
 [[nodiscard]] QString wordOf(engine::policy::DeviceAccess access);
 [[nodiscard]] QString wordOf(engine::nat::Behaviour behaviour);
+[[nodiscard]] QString wordOf(engine::nat::PingsFromOutside pings);
 [[nodiscard]] QString sentenceOf(engine::nat::Behaviour behaviour);
 [[nodiscard]] QString wordOf(NatType type);
 /// What it means for those who use the device.

@@ -35,6 +35,7 @@ Rules unusual()
     rules.nat.hairpinning = false;
     rules.nat.inboundRefresh = false;
     rules.nat.clampMss = false;
+    rules.nat.pings = engine::nat::PingsFromOutside::None;
 
     engine::policy::PortForward forward;
     forward.id = 4;

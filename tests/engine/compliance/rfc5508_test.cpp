@@ -1,3 +1,5 @@
+#include "engine/wire/fragmenter.h"
+
 #include <QtTest>
 
 #include "tests/engine/compliance/bed.h"
@@ -319,6 +321,44 @@ private Q_SLOTS:
     {
         Bed bed;
         QVERIFY(bed.pingOut(kAnna, kExternal, 7).toHost());
+    }
+
+    // Answers that path MTU discovery can change tell that devices share the address.
+    void ping_fromOutside_ofTheSharedAddress_isTheHostsIfItIsSmall()
+    {
+        using engine::nat::kLargestSmallPing;
+        using engine::nat::PingsFromOutside;
+        const auto echo = [](std::size_t total, Ipv4Address to = kExternal) {
+            return wire::buildIcmpQuery({.source = kServer, .destination = to, .identifier = 9},
+                                        Bytes(total - 28, 'p'));
+        };
+        const auto beginning = [&](std::size_t total) {
+            Bytes whole = echo(total);
+            return wire::fragmentIpv4(view(whole), 512).front();
+        };
+        Bed bed(withOneToOnes());
+        QVERIFY(bed.inbound(echo(84)).toHost());
+        QVERIFY(bed.inbound(echo(kLargestSmallPing)).toHost());
+        for (const Bytes& large : {echo(kLargestSmallPing + 1), echo(1500), beginning(540)}) {
+            const auto outcome = bed.inbound(large);
+            QVERIFY(
+                told(outcome.dropped(DropReason::PingNotAnswered) && outcome.silent(), outcome));
+        }
+        QCOMPARE(bed.drops(DropReason::PingNotAnswered), 3U);
+        // Whose address it is alone decides by itself what it answers.
+        QVERIFY(bed.inbound(echo(1500, kSecondExternal)).inside());
+
+        engine::nat::NatConfig nat;
+        nat.pings = PingsFromOutside::None;
+        QVERIFY(bed.apply(engine::SetNat{nat}));
+        QVERIFY(bed.inbound(echo(84)).dropped(DropReason::PingNotAnswered));
+        QVERIFY(bed.inbound(echo(1500, kSecondExternal)).inside());
+        QVERIFY(bed.pingOut(kAnna, kServer, 7).outside());
+        nat.pings = PingsFromOutside::All;
+        QVERIFY(bed.apply(engine::SetNat{nat}));
+        QVERIFY(bed.inbound(echo(1500)).toHost());
+        bed.pass(1min);  // the refused datagram in fragments had the same identification
+        QVERIFY(bed.inbound(beginning(540)).toHost());
     }
 
     // RFC 5508 REQ-7

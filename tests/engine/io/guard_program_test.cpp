@@ -1,6 +1,7 @@
 #include "engine/io/guard_program.h"
 
 #include "engine/io/descriptor.h"
+#include "engine/wire/icmp_view.h"
 
 #include <QtTest>
 
@@ -69,6 +70,17 @@ Bytes frame(const Wanted& wanted)
     return bytes;
 }
 
+/// ICMP for the shared address, so many octets behind the link header.
+Bytes ping(wire::IcmpType type, std::uint16_t total, std::uint16_t fragment = 0)
+{
+    Bytes bytes = frame({.protocol = kIcmp, .fragment = fragment});
+    bytes.resize(14 + std::size_t{total});
+    const auto ip = wire::MutableBytes{bytes}.subspan(14);
+    wire::store16(ip, 2, total);
+    ip[20] = static_cast<std::uint8_t>(type);
+    return bytes;
+}
+
 }  // namespace
 
 /// The real program in the kernel's own test bench (BPF_PROG_TEST_RUN), octet for octet.
@@ -100,15 +112,24 @@ private:
     [[nodiscard]] bool inside(const Wanted& w) const { return takes(m_internal, frame(w)); }
     [[nodiscard]] bool outside(const Wanted& w) const { return takes(m_external, frame(w)); }
 
+    /// The programs' table by the test's plan as `change` leaves it.
+    template <typename Change>
+    void setTable(const Change& change) const
+    {
+        GuardPlan changed = plan();
+        change(changed);
+        const GuardTable table = guardTable(changed);
+        const std::uint32_t key = 0;
+        QCOMPARE(::bpf_map_update_elem(m_table.number(), &key, &table, BPF_ANY), 0);
+    }
+
 private Q_SLOTS:
     void initTestCase()
     {
         m_table = Descriptor{::bpf_map_create(BPF_MAP_TYPE_ARRAY, "underpass_test", 4,
                                               sizeof(GuardTable), 1, nullptr)};
         if (!m_table) QSKIP("needs the right to load BPF programs (root)");
-        const GuardTable table = guardTable(plan());
-        const std::uint32_t key = 0;
-        QCOMPARE(::bpf_map_update_elem(m_table.number(), &key, &table, BPF_ANY), 0);
+        setTable([](GuardPlan&) {});
         m_internal = load(GuardSide::Internal);
         m_external = load(GuardSide::External);
         QVERIFY(bool{m_internal});
@@ -142,6 +163,68 @@ private Q_SLOTS:
         QVERIFY(!outside({.protocol = kIcmp}));
         QVERIFY(!outside({.protocol = kOspf}));
         QVERIFY(!outside({.protocol = 2}));
+    }
+
+    void external_pings_areTheHostsUpToTheSizeThatNoPathMtuCuts()
+    {
+        const auto echo = wire::IcmpType::Echo;
+        QVERIFY(!takes(m_external, ping(echo, 64)));
+        QVERIFY(!takes(m_external, ping(echo, nat::kLargestSmallPing)));
+        QVERIFY(takes(m_external, ping(echo, nat::kLargestSmallPing + 1)));
+        QVERIFY(takes(m_external, ping(echo, 1500)));
+        QVERIFY(takes(m_external, ping(echo, 64, 0x2000)));
+        // The rest of a ping in fragments; and what others answer to the host's own.
+        QVERIFY(!takes(m_external, ping(echo, 1500, 10)));
+        QVERIFY(!takes(m_external, ping(wire::IcmpType::EchoReply, 1500)));
+        QVERIFY(!takes(m_external, ping(wire::IcmpType::EchoReply, 1500, 0x2000)));
+        QVERIFY(!takes(m_external, ping(wire::IcmpType::Timestamp, 40)));
+        // Devices inside are no strangers.
+        QVERIFY(!takes(m_internal, ping(echo, 1500)));
+
+        setTable([](GuardPlan& p) { p.pings = nat::PingsFromOutside::None; });
+        for (const auto type : {echo, wire::IcmpType::Timestamp})
+            QVERIFY(takes(m_external, ping(type, 40)));
+        QVERIFY(takes(m_external, ping(echo, 64, 0x2000)));
+        QVERIFY(!takes(m_external, ping(wire::IcmpType::EchoReply, 1500)));
+        QVERIFY(!takes(m_internal, ping(echo, 64)));
+
+        setTable([](GuardPlan& p) { p.pings = nat::PingsFromOutside::All; });
+        QVERIFY(!takes(m_external, ping(echo, 1500)));
+        QVERIFY(!takes(m_external, ping(echo, 1500, 0x2000)));
+        setTable([](GuardPlan&) {});
+    }
+
+    void external_fragmentationNeeded_aboutAnAnswerToAPing_isTaken()
+    {
+        const auto quoting = [](std::uint8_t protocol, wire::IcmpType type, std::uint8_t options,
+                                std::uint16_t fragment = 0, std::uint8_t code = 4) {
+            Bytes bytes = ping(wire::IcmpType::Unreachable, 20 + 8 + 60 + 8, fragment);
+            bytes[14 + 21] = code;
+            const auto quote = wire::MutableBytes{bytes}.subspan(14 + 28);
+            quote[0] = static_cast<std::uint8_t>(0x45 + options);
+            quote[9] = protocol;
+            quote[20 + std::size_t{options} * 4] = static_cast<std::uint8_t>(type);
+            return bytes;
+        };
+        for (std::uint8_t options = 0; options <= 10; ++options) {
+            QVERIFY(takes(m_external, quoting(kIcmp, wire::IcmpType::EchoReply, options)));
+            QVERIFY(!takes(m_external, quoting(kIcmp, wire::IcmpType::Echo, options)));
+        }
+        QVERIFY(takes(m_external, quoting(kIcmp, wire::IcmpType::EchoReply, 0, 0x2000)));
+        QVERIFY(!takes(m_external, quoting(kIcmp, wire::IcmpType::EchoReply, 0, 0, 3)));
+        QVERIFY(!takes(m_external, quoting(kTcp, wire::IcmpType::EchoReply, 0)));
+        QVERIFY(!takes(m_external, quoting(kUdp, wire::IcmpType::EchoReply, 0)));
+        // A quote that is cut away, or claims options that are not there.
+        Bytes cut = quoting(kIcmp, wire::IcmpType::EchoReply, 0);
+        cut.resize(14 + 28 + 12);
+        QVERIFY(takes(m_external, cut));
+        cut = quoting(kIcmp, wire::IcmpType::EchoReply, 10);
+        cut.resize(14 + 28 + 40);
+        QVERIFY(takes(m_external, cut));
+
+        setTable([](GuardPlan& p) { p.pings = nat::PingsFromOutside::All; });
+        QVERIFY(!takes(m_external, quoting(kIcmp, wire::IcmpType::EchoReply, 0)));
+        setTable([](GuardPlan&) {});
     }
 
     void external_laterFragments_areLeftToTheHost()
