@@ -32,8 +32,7 @@ bool worthTelling(DropReason reason, PortId ingress)
     case DropReason::UnsupportedProtocol:
     case DropReason::HelperBudget:
     case DropReason::SpoofedInternalSource: return ingress == PortId::Internal;
-    case DropReason::NotForUs:
-    case DropReason::SpiCollision: return true;
+    case DropReason::NotForUs: return true;
     case DropReason::MalformedIp:
     case DropReason::BadIpChecksum:
     case DropReason::MalformedTransport:
@@ -43,7 +42,6 @@ bool worthTelling(DropReason reason, PortId ingress)
     case DropReason::MalformedEsp:
     case DropReason::MalformedL2tp:
     case DropReason::MalformedPptp:
-    case DropReason::MalformedIke:
     case DropReason::IpOptions:
     case DropReason::TtlExpired:
     case DropReason::Bogon:

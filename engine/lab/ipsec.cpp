@@ -382,6 +382,7 @@ void IpsecClient::childAgreed(const IkeSecret& secret)
     if (m_floated) every(kNatKeepalive, &IpsecClient::keepAlive);
     every(m_options.aliveEvery, &IpsecClient::checkAlive);
     if (m_options.rekeyEvery.count() > 0) every(m_options.rekeyEvery, &IpsecClient::rekey);
+    if (m_options.closeAfter.count() > 0) every(m_options.closeAfter, &IpsecClient::close);
 }
 
 void IpsecClient::every(Duration wait, void (IpsecClient::*action)(std::uint64_t))
@@ -411,6 +412,14 @@ void IpsecClient::checkAlive(std::uint64_t)
 {
     if (m_requests.empty()) ask(IkeSecret::What::Alive, 0);
     every(m_options.aliveEvery, &IpsecClient::checkAlive);
+}
+
+/// Deletes its SAs and has nothing more to say.
+void IpsecClient::close(std::uint64_t)
+{
+    ask(IkeSecret::What::Delete, m_pairs.back().out);
+    ask(IkeSecret::What::Close, 0);
+    ++m_life;
 }
 
 void IpsecClient::rekey(std::uint64_t)

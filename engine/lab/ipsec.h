@@ -42,6 +42,7 @@ public:
         Duration rekeyEvery{0};
         Duration startAfter{0};
         Duration aliveEvery = 30s;  ///< dead peer detection
+        Duration closeAfter{0};     ///< says goodbye so long after it came up; 0: never
         std::optional<std::uint32_t> firstSpi{};
         std::uint16_t authSize = 200;  ///< large values make IKE_AUTH several fragments
     };
@@ -80,6 +81,7 @@ private:
     void every(Duration wait, void (IpsecClient::*action)(std::uint64_t));
     void rekey(std::uint64_t life);
     void checkAlive(std::uint64_t life);
+    void close(std::uint64_t life);
     std::uint32_t newSpi();
 
     Host* m_host;

@@ -16,6 +16,7 @@ void buildPptpRefusesPassword(Lab& lab);
 void buildPptpOneClient(Lab& lab);
 void buildEspEight(Lab& lab);
 void buildIkev2Eight(Lab& lab);
+void buildIpsecGoodbye(Lab& lab);
 void buildLegacy500(Lab& lab);
 void buildL2tpEight(Lab& lab);
 void buildL2tpOtherPort(Lab& lab);
@@ -50,6 +51,7 @@ inline constexpr std::array kScenarios{
     Scenario{"pptp-one-client", "A server that takes one PPTP client per address.", 1min, &buildPptpOneClient},
     Scenario{"esp-eight", "Eight IPsec clients without NAT traversal and one gateway.", 10min, &buildEspEight},
     Scenario{"ikev2-eight", "Eight IKEv2 clients in UDP 4500 and one gateway.", 10min, &buildIkev2Eight},
+    Scenario{"ipsec-goodbye", "IPsec clients that hang up: nobody can read it, the silence tells.", 3min + 20s, &buildIpsecGoodbye},
     Scenario{"legacy-500", "A gateway that answers to port 500 whatever port was used.", 5min, &buildLegacy500},
     Scenario{"l2tp-eight", "Eight L2TP clients, all from port 1701 and with the same tunnel ID.", 5min, &buildL2tpEight},
     Scenario{"l2tp-other-port", "An L2TP server that answers from another port.", 5min, &buildL2tpOtherPort},

@@ -179,6 +179,33 @@ void buildIkev2Eight(Lab& lab)
     claimTunnels(lab, VpnProtocol::IpsecNatT, kClients);
 }
 
+void buildIpsecGoodbye(Lab& lab)
+{
+    addServer(lab).run<IpsecGateway>();
+    for (int i = 0; i < kClients; ++i) {
+        // Half of them hang up, the others have little to say.
+        addClient(lab, i).run<IpsecClient>(
+            IpsecClient::Options{.gateway = kServer,
+                                 .version = i % 2 == 0 ? ike::Version::V2 : ike::Version::V1,
+                                 .natTraversal = i % 4 < 2,
+                                 .startAfter = i * 500ms,
+                                 .closeAfter = i < 4 ? Duration{40s} : Duration{0}});
+    }
+    lab.claim([](Lab& now) {
+        std::size_t ended = 0;
+        std::size_t live = 0;
+        for (const tunnel::Tunnel& one : now.snapshot().tunnels) {
+            if (!tunnel::isOver(one.phase)) ++live;
+            if (one.phase == tunnel::Phase::Closed &&
+                one.endCause == tunnel::EventKind::LikelyDeleted) {
+                ++ended;
+            }
+        }
+        return Check{"four have probably been deleted, four are up", ended == 4 && live == 4,
+                     std::to_string(ended) + " and " + std::to_string(live)};
+    });
+}
+
 void buildLegacy500(Lab& lab)
 {
     buildIpsec(lab, {.natTraversal = false, .insistsOn500 = true}, false, true);

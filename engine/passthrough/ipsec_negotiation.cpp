@@ -318,6 +318,10 @@ void IpsecInspector::State::advance(FlowState& state, Direction direction,
         return;
     case Exchange::Informational1:
     case Exchange::Informational2:
+        // A goodbye, or only the question whether the other side is there: the content is hidden.
+        if (connection.agreed)
+            actions.observations.push_back(observe(state, Observation::Kind::MayEnd));
+        return;
     case Exchange::NewGroup: return;
     }
 }

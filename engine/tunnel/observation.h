@@ -35,6 +35,7 @@ struct Observation {
         ServerName,  ///< text
         Product,     ///< text
         Finding,     ///< finding, a, b, packet
+        MayEnd,      ///< a peer has sent what may have been goodbye; silence will tell
         Ended,       ///< phase (an isOver() one), event: the cause, a: code
         Merge,       ///< `other` turned out to be the same connection: its sessions move to `key`
     };

@@ -163,6 +163,7 @@ void TunnelTable::apply(Instant now, const Observation& observation)
     case Observation::Kind::Finding:
         raise(now, *record, observation.finding, observation.a, observation.b, observation.packet);
         break;
+    case Observation::Kind::MayEnd: record->mayEndAt = now; break;
     case Observation::Kind::Ended:
         finish(now, *record, observation.phase, observation.event, observation.a);
         break;
@@ -389,6 +390,7 @@ void TunnelTable::revive(Instant now, std::uint32_t index)
     tunnel.product = old.tunnel.product;
     tunnel.innerAddress = old.tunnel.innerAddress;
     tunnel.innerMtu = old.tunnel.innerMtu;
+    fresh->longPause = std::max(old.longPause, now - old.heard);
     for (const std::uint32_t attachment : old.attachments) {
         fold(old, m_attachments[attachment]);
         m_attachments[attachment].tunnel = tunnel.id.index;

@@ -66,6 +66,11 @@ public:
     static constexpr Duration kNoAnswerAfter = std::chrono::seconds(10);
     /// Ours: a tunnel that has lost its last session may get another within this time.
     static constexpr Duration kOrphanKept = std::chrono::seconds(5);
+    /// Ours: silence that follows what may have been goodbye (IKE hides whether it was) for so long
+    /// makes it one. Peers that live send keepalives every 20 s where there is a NAT, and ask each
+    /// other every half minute or two whether they are there; a pause that was once longer counts
+    /// half as much again.
+    static constexpr Duration kGoodbyeSilence = std::chrono::seconds(120);
     /// Ours: one report per tunnel and quarter of a second is enough for a window.
     static constexpr Duration kReportInterval = std::chrono::milliseconds(250);
 
@@ -212,7 +217,10 @@ private:
         std::array<bool, 2> sawData{};
         Phase beforeHold = Phase::Seen;
         EventKind orphanCause = EventKind::TimedOut;
-        Instant orphanedAt;  ///< since when no session is attached
+        Instant mayEndAt;      ///< when what may have been goodbye was last sent; zero: never
+        Instant heard;         ///< the latest packet, as of the last sweep
+        Duration longPause{};  ///< the longest after what then was no goodbye
+        Instant orphanedAt;    ///< since when no session is attached
         Instant phaseSince;
         Instant reported;
         Instant rekeyedAt;
@@ -277,6 +285,7 @@ private:
     void fold(Record& record, Attachment& attachment);
 
     void sweep(Instant now, Record& record);
+    [[nodiscard]] bool watchGoodbye(Instant now, Record& record, Instant last);
     void watchOrphan(Instant now, Record& record);
     void watchSilence(Instant now, Record& record);
     void watchOneWay(Instant now, Record& record);

@@ -33,6 +33,8 @@ inline constexpr Duration kNeverAnswered = 90s;
 inline constexpr Duration kRekeyPatience = 90s;
 inline constexpr Duration kRekeyApart = 10s;
 inline constexpr Duration kCloseQuiet = 10s;
+/// Packets that are still on their way when a peer says goodbye, and its answer.
+inline constexpr Duration kGoodbyeAnswered = 3s;
 inline constexpr std::uint64_t kUnansweredPackets = 3;
 /// Loss is judged over this time and at least this many packets.
 inline constexpr Duration kLossInterval = 10s;

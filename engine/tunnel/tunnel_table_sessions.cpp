@@ -281,8 +281,10 @@ void TunnelTable::awake(Instant now, std::uint32_t index, Direction direction, b
     std::uint32_t tunnel = m_attachments[index].tunnel;
     if (m_records[tunnel].over) {
         const Phase phase = m_records[tunnel].tunnel.phase;
-        const bool wasSilence = m_records[tunnel].tunnel.endCause == EventKind::TimedOut;
-        if ((phase != Phase::Dead && phase != Phase::Failed) || !wasSilence) return;
+        const EventKind cause = m_records[tunnel].tunnel.endCause;
+        const bool wasSilence =
+            cause == EventKind::TimedOut && (phase == Phase::Dead || phase == Phase::Failed);
+        if (!wasSilence && cause != EventKind::LikelyDeleted) return;
         revive(now, tunnel);
         tunnel = m_attachments[index].tunnel;
         if (tunnel == kNone || m_records[tunnel].over) return;

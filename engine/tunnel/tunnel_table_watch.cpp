@@ -69,6 +69,22 @@ void TunnelTable::watchOrphan(Instant now, Record& record)
     finish(now, record, over, cause, 0);
 }
 
+/// True when it has been taken for one.
+bool TunnelTable::watchGoodbye(Instant now, Record& record, Instant last)
+{
+    if (record.mayEndAt == Instant{} || record.tunnel.phase == Phase::Held) return false;
+    if (last != record.heard) {
+        const bool wentOn = record.heard != Instant{} && last > record.heard;
+        if (wentOn) record.longPause = std::max(record.longPause, last - record.heard);
+        record.heard = last;
+    }
+    // Whatever came later than the answer to it shows that it was none.
+    if (last - record.mayEndAt > kGoodbyeAnswered) return false;
+    if (now - last < std::max(kGoodbyeSilence, record.longPause * 3 / 2)) return false;
+    finish(now, record, Phase::Closed, EventKind::LikelyDeleted, 0);
+    return true;
+}
+
 void TunnelTable::watchSilence(Instant now, Record& record)
 {
     const DirectionCounters outbound = totals(record, Direction::Outbound);
@@ -80,6 +96,7 @@ void TunnelTable::watchSilence(Instant now, Record& record)
         }
         return;
     }
+    if (watchGoodbye(now, record, last)) return;
     if (isBefore(record.tunnel.phase, Phase::Establishing)) {
         const bool unanswered = inbound.packets == 0 && outbound.packets > 0;
         if (!unanswered) return;

@@ -143,6 +143,7 @@ private Q_SLOTS:
     void hostileText_isCut();
     void manyTunnelsOfOneDevice_areBounded();
     void sameCalls_giveTheSameTunnels();
+    void silenceAfterAPossibleGoodbye_isLikelyDeleted_unlessItIsUsual();
     void savedTable_comesBackWithTimelinesAndFindings();
     void lossOfBeforeARestart_isNotTakenForLossOfNow();
     void savedTimelinesOfThousands_stayWithinTheirBound();
@@ -662,6 +663,42 @@ void TunnelTableTest::sameCalls_giveTheSameTunnels()
         return all;
     };
     QCOMPARE(play(), play());
+}
+
+void TunnelTableTest::silenceAfterAPossibleGoodbye_isLikelyDeleted_unlessItIsUsual()
+{
+    Observation goodbye;
+    goodbye.key = kKey;
+    goodbye.kind = Observation::Kind::MayEnd;
+    Fixture f;
+    f.table.apply(f.now, phased(kKey, Phase::Established));
+    const auto exchange = [&] {
+        f.data(Direction::Outbound);
+        f.table.apply(f.now, goodbye);
+        f.data(Direction::Inbound);
+        f.table.apply(f.now, goodbye);
+    };
+    // What goes on later was no goodbye, however long it is silent then.
+    exchange();
+    f.go(5s);
+    f.data(Direction::Outbound);
+    f.data(Direction::Inbound);
+    f.go(200s);
+    QVERIFY(!isOver(f.only().phase));
+    // The pause of 200 s was longer than any that counts by itself: half as much again.
+    exchange();
+    f.go(299s);
+    QVERIFY(!isOver(f.only().phase));
+    f.go(3s);
+    QCOMPARE(f.only().phase, Phase::Closed);
+    QCOMPARE(f.only().endCause, EventKind::LikelyDeleted);
+    // It was a guess: who goes on is a tunnel again, whose pauses are known by now.
+    const std::uint64_t serial = f.only().serial;
+    exchange();
+    QVERIFY(f.only().serial != serial);
+    QVERIFY(!isOver(f.only().phase));
+    f.go(440s);
+    QVERIFY(!isOver(f.only().phase));
 }
 
 void TunnelTableTest::savedTable_comesBackWithTimelinesAndFindings()
