@@ -7,7 +7,6 @@ using namespace ipsec;
 
 namespace {
 
-constexpr std::size_t kMostSuspects = 4096;
 constexpr Attention kIgnore{.next = Attention::Next::Ignore};
 
 /// WireGuard and its relatives begin with a type from 1 to 4 and three octets that are zero or,
@@ -44,16 +43,7 @@ Inspector::Claim IpsecInspector::consider(Instant now, const Flow& flow, const S
     State& state = *m_state;
     const wire::ConstBytes payload = segment.payload;
     const std::size_t size = datagramSizeOf(segment);
-    if (flow.protocol == net::IpProtocol::Tcp) {
-        if (payload.empty()) return Claim::Undecided;
-        // The prefix is never cut in practice; if it is, the flow is ordinary TCP to us.
-        if (segment.direction != flow.initiator || payload.size() < kTcpPrefix.size() ||
-            !std::equal(kTcpPrefix.begin(), kTcpPrefix.end(), payload.begin())) {
-            return Claim::NotMine;
-        }
-        return state.begin(now, flow, FlowState::Carrier::Tcp) != nullptr ? Claim::Claimed
-                                                                          : Claim::NotMine;
-    }
+    if (flow.protocol == net::IpProtocol::Tcp) return state.considerStream(now, flow, segment);
     if (flow.protocol != net::IpProtocol::Udp) return Claim::NotMine;
     // The receiver's half of a hairpinned flow: the caller's half is looked at already, and the
     // same cookies and SPIs at the same pair of addresses would make the receiver a second client.
@@ -176,6 +166,7 @@ void IpsecInspector::flowClosed(Instant now, FlowId flow, FlowEnd, Actions& acti
 {
     State& state = *m_state;
     state.suspects.erase(flow);
+    state.openings.erase(flow);
     state.lastNow = now;
     FlowState* const known = state.find(flow);
     if (known == nullptr) return;

@@ -12,6 +12,13 @@ constexpr Duration kKeepaliveTold = 60s;
 constexpr Duration kConflictTime = 60s;
 constexpr Duration kConflictSilence = 20s;
 
+/// Of the segment's first octet.
+std::uint32_t sequenceOf(const Segment& segment)
+{
+    constexpr std::uint8_t kSyn = 2;
+    return segment.sequence + ((segment.tcpFlags & kSyn) != 0 ? 1U : 0U);
+}
+
 }  // namespace
 
 void IpsecInspector::State::espSeen(Instant now, FlowState& state, Direction direction,
@@ -91,17 +98,52 @@ void IpsecInspector::State::keepalive(Instant now, FlowState& state, Direction d
 
 // ---- IKE and ESP over TCP -----------------------------------------------------------------------
 
+/// The prefix, which may come in pieces.
+Inspector::Claim IpsecInspector::State::considerStream(Instant now, const Flow& flow,
+                                                       const Segment& segment)
+{
+    if (segment.payload.empty()) return Claim::Undecided;
+    if (segment.direction != flow.initiator) return Claim::NotMine;
+    const std::uint32_t sequence = sequenceOf(segment);
+    const auto known = openings.find(flow.id);
+    TcpOpening opening = known == openings.end() ? TcpOpening{sequence, 0} : known->second;
+    const std::uint32_t old = opening.next - sequence;
+    const bool isHole = old > 0x7fffffffU;
+    if (!isHole && old >= segment.payload.size()) return Claim::Undecided;  // seen before
+    const wire::ConstBytes rest = isHole ? wire::ConstBytes{} : segment.payload.subspan(old);
+    const std::size_t size = std::min(rest.size(), kTcpPrefix.size() - opening.matched);
+    const auto expected = wire::ConstBytes{kTcpPrefix}.subspan(opening.matched, size);
+    if (isHole || !std::ranges::equal(rest.first(size), expected)) {
+        openings.erase(flow.id);
+        return Claim::NotMine;
+    }
+    if (opening.matched + size < kTcpPrefix.size()) {
+        if (known == openings.end() && openings.size() >= kMostSuspects) return Claim::NotMine;
+        opening.matched += size;
+        opening.next += static_cast<std::uint32_t>(size);
+        openings[flow.id] = opening;
+        return Claim::Undecided;
+    }
+    openings.erase(flow.id);
+    FlowState* const state = begin(now, flow, FlowState::Carrier::Tcp);
+    if (state == nullptr) return Claim::NotMine;
+    // inspect() gets this segment, but not those before it.
+    TcpStream& stream = state->streams[indexOf(segment.direction)];
+    stream.started = true;
+    stream.next = opening.next;
+    stream.prefix = kTcpPrefix.size() - opening.matched;
+    return Claim::Claimed;
+}
+
 void IpsecInspector::State::stream(Instant now, FlowState& state, const Segment& segment,
                                    Actions& actions)
 {
     TcpStream& stream = state.streams[indexOf(segment.direction)];
     if (stream.lost || segment.payload.empty()) return;
-    constexpr std::uint8_t kSyn = 2;
-    const std::uint32_t sequence = segment.sequence + ((segment.tcpFlags & kSyn) != 0 ? 1U : 0U);
+    const std::uint32_t sequence = sequenceOf(segment);
     if (!stream.started) {
         stream.started = true;
         stream.next = sequence;
-        if (segment.direction == state.flow.initiator) stream.prefix = kTcpPrefix.size();
     }
     const std::uint32_t old = stream.next - sequence;
     if (old > 0x7fffffffU) {

@@ -33,6 +33,8 @@ using tunnel::TunnelKey;
 // ---- specification ------------------------------------------------------------------------------
 
 /// RFC 9329 §4: what the side that opened a TCP connection sends first.
+/// Flows that may turn out to be IPsec.
+inline constexpr std::size_t kMostSuspects = 4096;
 inline constexpr std::array<std::uint8_t, 6> kTcpPrefix{'I', 'K', 'E', 'T', 'C', 'P'};
 
 // ---- ours ---------------------------------------------------------------------------------------
@@ -131,6 +133,12 @@ struct Suspect {
     std::array<std::uint32_t, 2> sequence{};
 };
 
+/// A TCP stream that has shown a part of the prefix of RFC 9329.
+struct TcpOpening {
+    std::uint32_t next = 0;  ///< sequence number expected
+    std::size_t matched = 0;
+};
+
 /// Which client uses an initiator's SPI with which server.
 using SpiKey = std::tuple<net::Ipv4Address, std::uint64_t, net::Ipv4Address>;
 struct SpiEntry {
@@ -170,6 +178,7 @@ struct IpsecInspector::State {
     std::map<tunnel::TunnelKey, ipsec::Connection> connections;
     std::map<ipsec::SpiKey, ipsec::SpiEntry> spis;
     std::map<FlowId, ipsec::Suspect> suspects;
+    std::map<FlowId, ipsec::TcpOpening> openings;
     std::map<EspPair, ipsec::LegacyServer> legacyServers;
     std::map<std::pair<net::Ipv4Address, net::Ipv4Address>, Instant> ahTold;
     /// IKE flows without marker per client and pair, so that the last one's end is known.
@@ -272,6 +281,7 @@ struct IpsecInspector::State {
     void findConflicts(Instant now, const ipsec::FlowState& newer);
     void keepalive(Instant now, ipsec::FlowState& state, net::Direction direction,
                    Actions& actions);
+    Inspector::Claim considerStream(Instant now, const Flow& flow, const Segment& segment);
     void stream(Instant now, ipsec::FlowState& state, const Segment& segment, Actions& actions);
     void frame(Instant now, ipsec::FlowState& state, net::Direction direction,
                const ipsec::TcpStream& stream, Actions& actions);

@@ -25,6 +25,7 @@ private Q_SLOTS:
     void otherProtocols_onIpsecPorts_areNotClaimed();
     void espInUdpWithoutIke_isLikely();
     void ikeOverTcp_splitAnywhere_isRead();
+    void otherTcp_thatBeginsLikeIke_isNotClaimed();
     void clearNotices_explainFailures();
     void cookieAndRedirect_areInTheTimeline_data();
     void cookieAndRedirect_areInTheTimeline();
@@ -539,7 +540,8 @@ void IpsecTest::ikeOverTcp_splitAnywhere_isRead()
     add(withMarker(auth(100, 8)));
     add(esp(0x5000, 1, 200));
     add(esp(0x5001, 1));
-    for (std::size_t cut = 6; cut <= stream.size(); ++cut) {
+    // Also inside the prefix, by which the flow is claimed.
+    for (std::size_t cut = 1; cut <= stream.size(); ++cut) {
         IpsecInspector inspector(kSeed, policy);
         Flow flow;
         flow.id = 1;
@@ -551,12 +553,20 @@ void IpsecTest::ikeOverTcp_splitAnywhere_isRead()
         Segment segment;
         segment.sequence = 0xfffffff0;
         segment.payload = wire::ConstBytes{stream}.first(cut);
-        QVERIFY(inspector.consider(Instant{1h}, flow, segment) == Inspector::Claim::Claimed);
-        inspector.inspect(Instant{1h}, flow, segment, actions);
-        inspector.inspect(Instant{1h}, flow, segment, actions);  // once more, retransmitted
+        bool claimed = false;
+        const auto show = [&] {
+            const auto claim = claimed ? Inspector::Claim::Claimed
+                                       : inspector.consider(Instant{1h}, flow, segment);
+            claimed = claim == Inspector::Claim::Claimed;
+            if (claimed) inspector.inspect(Instant{1h}, flow, segment, actions);
+            return claim;
+        };
+        const auto first = cut < 6 ? Inspector::Claim::Undecided : Inspector::Claim::Claimed;
+        QCOMPARE(show(), first);
+        QCOMPARE(show(), first);  // once more, retransmitted
         segment.sequence += static_cast<std::uint32_t>(cut);
         segment.payload = wire::ConstBytes{stream}.subspan(cut);
-        inspector.inspect(Instant{1h}, flow, segment, actions);
+        QCOMPARE(show(), Inspector::Claim::Claimed);
         std::vector<std::uint32_t> exchanges;
         std::uint32_t rekeys = 0;
         for (const auto& seen : actions.observations) {
@@ -569,6 +579,30 @@ void IpsecTest::ikeOverTcp_splitAnywhere_isRead()
         QCOMPARE(exchanges, (std::vector<std::uint32_t>{34, 35}));
         QCOMPARE(rekeys, std::uint32_t{1});
     }
+}
+
+void IpsecTest::otherTcp_thatBeginsLikeIke_isNotClaimed()
+{
+    const policy::PassthroughPolicy policy;
+    IpsecInspector inspector(kSeed, policy);
+    Flow flow;
+    flow.id = 1;
+    flow.protocol = net::IpProtocol::Tcp;
+    flow.remote = {kServer, net::Port{4500}};
+    const auto shown = [&](FlowId id, std::uint32_t sequence, const Bytes& payload) {
+        flow.id = id;
+        Segment segment;
+        segment.sequence = sequence;
+        segment.payload = payload;
+        return inspector.consider(Instant{1h}, flow, segment);
+    };
+    QVERIFY(shown(1, 0, {'I', 'K'}) == Inspector::Claim::Undecided);
+    QVERIFY(shown(1, 2, {'E', 'A'}) == Inspector::Claim::NotMine);
+    // Forgotten: the rest alone is no beginning.
+    QVERIFY(shown(1, 3, {'T', 'C', 'P'}) == Inspector::Claim::NotMine);
+    // A hole in the prefix.
+    QVERIFY(shown(2, 0, {'I', 'K'}) == Inspector::Claim::Undecided);
+    QVERIFY(shown(2, 3, {'T', 'C', 'P'}) == Inspector::Claim::NotMine);
 }
 
 // ---- what messages tell -------------------------------------------------------------------------

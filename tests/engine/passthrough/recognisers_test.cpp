@@ -211,6 +211,7 @@ class RecognisersTest : public QObject {
 private Q_SLOTS:
     void generatedTraffic_isLabelledRight_andNothingWrong();
     void openVpnOverTcp_splitAtEveryOctet_isRecognised();
+    void firstMessageOverTcp_splitAtEveryOctet_isRecognisedAlike();
     void tlsHello_splitAndDisordered_isRead();
     void tlsHello_cutAnywhere_asksForMoreOrIsRefused();
     void wireGuard_handshake_givesRoundTripAndLetsGo();
@@ -297,6 +298,49 @@ void RecognisersTest::openVpnOverTcp_splitAtEveryOctet_isRecognised()
         player.play(split);
         QVERIFY(player.label());
         QCOMPARE(player.label()->confidence, Confidence::Certain);
+    }
+}
+
+/// A segment may end anywhere, also in the first octets by which a protocol is told.
+void RecognisersTest::firstMessageOverTcp_splitAtEveryOctet_isRecognisedAlike()
+{
+    Random random({9, 9});
+    std::vector<Conversation> talks{
+        openVpn(random, 443, OpenVpnMode::Plain, IpProtocol::Tcp),
+        openVpn(random, 443, OpenVpnMode::TlsCrypt, IpProtocol::Tcp),
+        openVpn(random, 443, OpenVpnMode::TlsCryptV2, IpProtocol::Tcp),
+        sstp(random, 443),
+        sstpOverTls13(random, 443),
+        tlsSession(random, {.serverName = "vpn.example.com"}, 443, "SoftEther VPN"),
+        tlsSession(random, {.serverName = "vpn.example.com"}, 443, "Fortinet"),
+        tlsSession(random, {.serverName = "www.example.com"}, 443),
+        tinc(655),
+        http(80),
+        ssh(random),
+    };
+    for (std::size_t which = 0; which < talks.size(); ++which) {
+        const Conversation& talk = talks[which];
+        FlowPlayer whole;
+        whole.play(talk);
+        const auto expected = whole.label();
+        const Bytes& first = talk.messages[0].payload;
+        for (std::size_t at = 1; at < first.size(); ++at) {
+            FlowPlayer player;
+            Conversation split = talk;
+            const auto place = static_cast<std::ptrdiff_t>(at);
+            split.messages[0].payload.resize(at);
+            split.messages.insert(
+                split.messages.begin() + 1,
+                {talk.messages[0].direction, {first.begin() + place, first.end()}});
+            player.play(split);
+            const auto label = player.label();
+            const QByteArray where =
+                QByteArray::number(qulonglong(which)) + " at " + QByteArray::number(qulonglong(at));
+            QVERIFY2(label.has_value() == expected.has_value(), where);
+            if (!expected) continue;
+            QVERIFY2(label->protocol == expected->protocol, where);
+            QVERIFY2(label->confidence == expected->confidence, where);
+        }
     }
 }
 
