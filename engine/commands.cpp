@@ -303,7 +303,10 @@ Result<void, CommandError> Engine::State::setExternal(Instant now, const Externa
     // may leave with the old address, and a VPN client dials again at once.
     std::vector<std::uint32_t> stranded;
     forEachSession([&](std::uint32_t index) {
-        if (sessions[index].isTranslated() && lost(sessions.externalOf(sessions[index]))) {
+        const nat::Session& session = sessions[index];
+        // What loops has such an address at its far end.
+        if ((session.isTranslated() && lost(sessions.externalOf(session))) ||
+            (session.has(sf::kHairpin) && lost(session.remote))) {
             stranded.push_back(index);
         }
     });

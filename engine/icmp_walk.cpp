@@ -17,6 +17,9 @@ namespace {
 /// RFC 5927 §7: no link is allowed to claim less; RFC 791 wants 68, nobody has less than this.
 constexpr std::uint16_t kSmallestMtu = 552;
 
+/// In a FragmentTranslation: the datagram leaves by no port, since it is the host's.
+constexpr std::uint8_t kLeftToHost = 2;
+
 /// What an error that has been parsed quotes behind the IP header.
 wire::ConstBytes transportOf(wire::ConstBytes quote, std::uint16_t totalLength)
 {
@@ -214,6 +217,10 @@ void Engine::State::sendIcmp(Walk& walk, wire::IcmpType type, std::uint8_t code,
             : (config.external.addresses.empty() ? net::Ipv4Address{}
                                                  : config.external.addresses.front());
     if (router.isUnspecified()) return;
+    // A made-up source inside is no device, and what is sent to it would go nowhere.
+    if (walk.ingress == PortId::Internal && !config.internal.prefix.contains(walk.ip.source())) {
+        return;
+    }
     auto message = icmpSource.make(
         walk.now, {.source = router, .type = type, .code = code, .rest = rest}, walk.ip);
     if (!message) return;
@@ -230,7 +237,16 @@ Verdict Engine::State::fragment(Walk& walk)
     case nat::FragmentDecision::Kind::Drop: return drop(walk, decision.reason);
     case nat::FragmentDecision::Kind::Buffered: return Verdict{Verdict::Kind::Hold};
     case nat::FragmentDecision::Kind::Follow: {
+        if (decision.translation.egress == kLeftToHost) {
+            ++counters.consumed;
+            return {Verdict::Kind::ToHost};
+        }
         const auto egress = static_cast<PortId>(decision.translation.egress);
+        // The address may have gone between two fragments.
+        if (egress == PortId::External && !isExternal(decision.translation.source) &&
+            decision.translation.source != walk.ip.source()) {
+            return drop(walk, DropReason::FragmentOfDropped);
+        }
         decision.translation.applyTo(walk.ip);
         if (walk.ip.ttl() <= 1) return drop(walk, DropReason::TtlExpired);
         walk.ip.decrementTtl();
@@ -247,9 +263,10 @@ Verdict Engine::State::fragment(Walk& walk)
     if (verdict.kind != Verdict::Kind::Forward) {
         if (verdict.kind == Verdict::Kind::ToHost) {
             // The host puts its own fragments together; ours only must not claim them.
-            fragments.resolve(decision.ticket,
-                              {sourceBefore, destinationBefore, walk.ip.identification(), 2},
-                              releasedFragments);
+            fragments.resolve(
+                decision.ticket,
+                {sourceBefore, destinationBefore, walk.ip.identification(), kLeftToHost},
+                releasedFragments);
             releasedFragments.clear();
         } else if (verdict.kind == Verdict::Kind::Hold) {
             fragments.postpone(decision.ticket);

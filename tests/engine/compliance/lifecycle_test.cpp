@@ -1,4 +1,5 @@
 #include "engine/base/random.h"
+#include "engine/wire/fragmenter.h"
 
 #include <QtTest>
 
@@ -241,6 +242,51 @@ private Q_SLOTS:
         bed.pass(31s);
         QCOMPARE(bed.sessions(), std::size_t{0});
         QCOMPARE(bed.mappings(), std::size_t{0});
+    }
+
+    // The far end of what loops is an address of ours, too.
+    void externalAddress_thatIsGone_endsWhatLoopedByIt()
+    {
+        EngineConfig config = usual();
+        config.external.addresses = {kExternal, kSecondExternal};
+        config.oneToOnes = {
+            {.id = 1, .internalAddress = kBert, .externalAddress = kSecondExternal}};
+        Bed bed(config);
+        const auto looped = bed.udpOut(at(kAnna, 5000), at(kSecondExternal, 7));
+        QVERIFY(told(looped.inside(), looped));
+        QVERIFY(bed.udpOut(at(kAnna, 5001), at(kServer, 53)).outside());
+        QVERIFY(bed.apply(SetExternalSide{side({kExternal})}).has_value());
+        QCOMPARE(bed.sessions(), std::size_t{1});
+        // Of an address that is not ours: it would spoil the whole block.
+        EngineConfig rest = config;
+        rest.external.addresses = {kExternal};
+        rest.oneToOnes.clear();
+        Bed after(rest);
+        QVERIFY(restart(bed, after));
+        QCOMPARE(after.sessions(), std::size_t{1});
+    }
+
+    void externalAddress_thatIsGone_isNotInLaterFragmentsEither()
+    {
+        Bed bed;
+        Bytes whole = wire::buildUdp(at(kAnna, 5000), at(kServer, 53), Bytes(1400, 'f'),
+                                     {.identification = 7, .dontFragment = false});
+        const auto pieces = wire::fragmentIpv4(view(whole), 576);
+        QCOMPARE(pieces.size(), std::size_t{3});
+        QVERIFY(bed.outbound(pieces[0]).outside());
+        QVERIFY(bed.outbound(pieces[1]).outside());
+        QVERIFY(bed.apply(SetExternalSide{side({kSecondExternal})}).has_value());
+        const auto late = bed.outbound(pieces[2]);
+        QVERIFY(told(late.dropped(DropReason::FragmentOfDropped), late));
+    }
+
+    void externalAddress_thatIsAway_isNotComplainedAboutToMadeUpSources()
+    {
+        Bed bed;
+        QVERIFY(bed.apply(SetExternalSide{side({})}).has_value());
+        QVERIFY(bed.udpOut(at(kAnna, 5000), at(kServer, 53))
+                    .answeredBy(wire::IcmpType::Unreachable, wire::icmp_unreachable::kHost));
+        QVERIFY(bed.udpOut(at(Ipv4Address{10, 9, 8, 7}, 5000), at(kServer, 53)).silent());
     }
 
     void restart_keepsEveryKindOfSession()

@@ -361,6 +361,22 @@ private Q_SLOTS:
         QVERIFY(bed.inbound(beginning(540)).toHost());
     }
 
+    void fragments_ofWhatIsTheHosts_areAllTheHosts()
+    {
+        engine::EngineConfig config = usual();
+        config.nat.pings = engine::nat::PingsFromOutside::All;
+        Bed bed(config);
+        Bytes ping = wire::buildIcmpQuery(
+            {.source = kServer, .destination = kExternal, .identifier = 9}, Bytes(1400, 'p'));
+        const auto pieces = wire::fragmentIpv4(view(ping), 576);
+        QCOMPARE(pieces.size(), std::size_t{3});
+        for (const Bytes& piece : pieces) {
+            const auto outcome = bed.inbound(piece);
+            QVERIFY(told(outcome.toHost(), outcome));
+            QCOMPARE(outcome.packet, piece);
+        }
+    }
+
     // RFC 5508 REQ-7
     // RFC 5508 REQ-7a
     void icmpError_aboutAHairpinnedPacket_reachesItsSender()
