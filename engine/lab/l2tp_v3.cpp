@@ -1,5 +1,5 @@
-// RFC 3931: the control message of §3.2.1, its AVPs of §5.4, and the data header over IP of
-// §4.1.1.1.
+// RFC 3931: the control message of §3.2.1, its AVPs of §5.4, and the data headers over IP and UDP
+// of §4.1.1.1 and §4.1.2.1.
 #include "engine/lab/l2tp_v3.h"
 
 #include <algorithm>
@@ -92,6 +92,22 @@ std::optional<Control> decodeControl(wire::ConstBytes message)
     return control;
 }
 
+constexpr net::Port kPort{1701};
+
+/// What a packet over IP is over UDP: control without the session ID of zero that marks it there,
+/// data behind flags that say so.
+Octets overUdp(wire::ConstBytes packet)
+{
+    if (wire::load32(packet, 0) == 0) return copyOf(packet.subspan(4));
+    return Writer{}.put16(3).put16(0).put(packet).take();
+}
+Octets overIp(wire::ConstBytes payload)
+{
+    if (payload.size() < 4) return {};
+    if ((payload[0] & 0x80U) != 0) return Writer{}.put32(0).put(payload).take();
+    return copyOf(payload.subspan(4));
+}
+
 std::uint32_t anyNumber(Host& host)
 {
     return static_cast<std::uint32_t>(host.random().next()) | 1U;
@@ -102,12 +118,25 @@ std::uint32_t anyNumber(Host& host)
 L2tpV3Server::L2tpV3Server(Host& host) : m_host(&host), m_self(host.newIdentity())
 {
     m_report.up = true;
-    host.bindProtocol(
-        net::IpProtocol::L2tpV3,
-        [this](net::Ipv4Address from, wire::ConstBytes packet) { take(from, packet); });
+    host.bindProtocol(net::IpProtocol::L2tpV3,
+                      [this](net::Ipv4Address from, wire::ConstBytes packet) {
+                          take({from, net::Port{}}, packet);
+                      });
+    host.bindUdp(kPort, [this](const net::Endpoint& from, wire::ConstBytes payload) {
+        take(from, overIp(payload));
+    });
 }
 
-void L2tpV3Server::take(net::Ipv4Address from, wire::ConstBytes packet)
+void L2tpV3Server::send(const net::Endpoint& to, Octets packet)
+{
+    if (to.port == net::Port{}) {
+        m_host->sendIp(net::IpProtocol::L2tpV3, to.address, std::move(packet));
+    } else {
+        m_host->sendUdp(kPort, to, overUdp(packet));
+    }
+}
+
+void L2tpV3Server::take(const net::Endpoint& from, wire::ConstBytes packet)
 {
     if (packet.size() < 4) {
         ++m_report.wrong;
@@ -130,26 +159,24 @@ void L2tpV3Server::take(net::Ipv4Address from, wire::ConstBytes packet)
         client.identity = message.from;
     }
     for (const Octets& reply : answer(inner, m_self, client.identity, m_report)) {
-        m_host->sendIp(net::IpProtocol::L2tpV3, from,
-                       Writer{}.put32(client.peerSession).put(reply).take());
+        send(from, Writer{}.put32(client.peerSession).put(reply).take());
     }
 }
 
-void L2tpV3Server::takeControl(net::Ipv4Address from, wire::ConstBytes message)
+void L2tpV3Server::takeControl(const net::Endpoint& from, wire::ConstBytes message)
 {
     const auto control = decodeControl(message);
     if (!control) {
         ++m_report.wrong;
         return;
     }
-    const auto send = [&](Client& client, std::uint16_t type,
-                          std::map<std::uint16_t, Octets> values) {
-        m_host->sendIp(net::IpProtocol::L2tpV3, from,
-                       encode(Control{.type = type,
-                                      .connection = client.peerConnection,
-                                      .ns = client.sent++,
-                                      .nr = static_cast<std::uint16_t>(control->ns + 1),
-                                      .values = std::move(values)}));
+    const auto reply = [&](Client& client, std::uint16_t type,
+                           std::map<std::uint16_t, Octets> values) {
+        send(from, encode(Control{.type = type,
+                                  .connection = client.peerConnection,
+                                  .ns = client.sent++,
+                                  .nr = static_cast<std::uint16_t>(control->ns + 1),
+                                  .values = std::move(values)}));
     };
     if (control->type == kStartRequest) {
         // A repeated request of the same client gets the same answer.
@@ -165,8 +192,8 @@ void L2tpV3Server::takeControl(net::Ipv4Address from, wire::ConstBytes message)
         }
         Client& client = m_clients[ours];
         client.sent = 0;
-        send(client, kStartReply,
-             {{kHostName, octetsOf("lab-l2tpv3")}, {kAssignedConnection, number(ours)}});
+        reply(client, kStartReply,
+              {{kHostName, octetsOf("lab-l2tpv3")}, {kAssignedConnection, number(ours)}});
         return;
     }
     const auto found = m_clients.find(control->connection);
@@ -181,9 +208,9 @@ void L2tpV3Server::takeControl(net::Ipv4Address from, wire::ConstBytes message)
             client.session = anyNumber(*m_host);
             m_sessions[client.session] = found->first;
         }
-        send(client, kCallReply,
-             {{kLocalSession, number(client.session)},
-              {kRemoteSession, number(client.peerSession)}});
+        reply(client, kCallReply,
+              {{kLocalSession, number(client.session)},
+               {kRemoteSession, number(client.peerSession)}});
     } else if (control->type == kCallConnected) {
         ++m_report.established;
     }
@@ -199,6 +226,11 @@ L2tpV3Client::L2tpV3Client(Host& host, const Options& options)
     host.bindProtocol(
         net::IpProtocol::L2tpV3,
         [this](net::Ipv4Address from, wire::ConstBytes packet) { take(from, packet); });
+    if (options.carrier == L2tpV3Carrier::Udp) {
+        host.bindUdp(kPort, [this](const net::Endpoint& from, wire::ConstBytes payload) {
+            take(from.address, overIp(payload));
+        });
+    }
     host.addIcmpHandler([this](const Host::IcmpNews& news) {
         // RFC 792: destination unreachable, quoting our own packet to the server.
         const bool about = news.type == 3 && news.body.size() >= 20 &&
@@ -207,6 +239,15 @@ L2tpV3Client::L2tpV3Client(Host& host, const Options& options)
         if (about && m_step != Step::Up) again();
     });
     m_host->after(options.startAfter, [this] { dial(); });
+}
+
+void L2tpV3Client::send(Octets packet)
+{
+    if (m_options.carrier == L2tpV3Carrier::Ip) {
+        m_host->sendIp(net::IpProtocol::L2tpV3, m_options.server, std::move(packet));
+    } else {
+        m_host->sendUdp(kPort, {m_options.server, kPort}, overUdp(packet));
+    }
 }
 
 PeerReport L2tpV3Client::report() const
@@ -244,20 +285,20 @@ void L2tpV3Client::ask(std::uint64_t dialling, int tries)
         again();
         return;
     }
-    const auto send = [this](const Control& control) {
-        m_host->sendIp(net::IpProtocol::L2tpV3, m_options.server, encode(control));
+    const auto say = [this](const Control& control) {
+        send(encode(control));
     };
     if (m_step == Step::Connecting) {
-        send({.type = kStartRequest,
-              .values = {{kHostName, octetsOf(m_host->name())},
-                         {kAssignedConnection, number(m_connection)}}});
+        say({.type = kStartRequest,
+             .values = {{kHostName, octetsOf(m_host->name())},
+                        {kAssignedConnection, number(m_connection)}}});
     } else {
-        send({.type = kStartConnected, .connection = m_peerConnection, .ns = 1, .nr = 1});
-        send({.type = kCallRequest,
-              .connection = m_peerConnection,
-              .ns = 2,
-              .nr = 1,
-              .values = {{kLocalSession, number(m_session)}, {kRemoteSession, number(0)}}});
+        say({.type = kStartConnected, .connection = m_peerConnection, .ns = 1, .nr = 1});
+        say({.type = kCallRequest,
+             .connection = m_peerConnection,
+             .ns = 2,
+             .nr = 1,
+             .values = {{kLocalSession, number(m_session)}, {kRemoteSession, number(0)}}});
     }
     m_host->after(kRepeatAfter, [this, dialling, tries] { ask(dialling, tries + 1); });
 }
@@ -296,13 +337,12 @@ void L2tpV3Client::take(net::Ipv4Address from, wire::ConstBytes packet)
         m_peerSession = numberOf(*control, kLocalSession);
         m_step = Step::Up;
         ++m_report.established;
-        m_host->sendIp(net::IpProtocol::L2tpV3, from,
-                       encode(Control{.type = kCallConnected,
-                                      .connection = m_peerConnection,
-                                      .ns = 3,
-                                      .nr = 2,
-                                      .values = {{kLocalSession, number(m_session)},
-                                                 {kRemoteSession, number(m_peerSession)}}}));
+        send(encode(Control{.type = kCallConnected,
+                            .connection = m_peerConnection,
+                            .ns = 3,
+                            .nr = 2,
+                            .values = {{kLocalSession, number(m_session)},
+                                       {kRemoteSession, number(m_peerSession)}}}));
         talk(++m_dialling);
     }
 }
@@ -310,8 +350,7 @@ void L2tpV3Client::take(net::Ipv4Address from, wire::ConstBytes packet)
 void L2tpV3Client::talk(std::uint64_t dialling)
 {
     if (dialling != m_dialling) return;
-    m_host->sendIp(net::IpProtocol::L2tpV3, m_options.server,
-                   Writer{}.put32(m_peerSession).put(m_speaker.next(m_report)).take());
+    send(Writer{}.put32(m_peerSession).put(m_speaker.next(m_report)).take());
     m_host->after(m_speaker.pause(m_host->random()), [this, dialling] { talk(dialling); });
 }
 

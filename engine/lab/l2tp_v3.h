@@ -9,8 +9,11 @@
 
 namespace engine::lab {
 
-/// The server of L2TPv3 straight over IP (RFC 3931 §4.1.1): a control connection and one session
-/// for each client, told apart by the numbers that the server has assigned.
+/// What carries L2TPv3: IP itself (RFC 3931 §4.1.1), or UDP from and to port 1701 (§4.1.2).
+enum class L2tpV3Carrier : std::uint8_t { Ip, Udp };
+
+/// The server of L2TPv3, over either: a control connection and one session for each client, told
+/// apart by the numbers that the server has assigned.
 class L2tpV3Server final : public Peer {
 public:
     explicit L2tpV3Server(Host& host);
@@ -18,15 +21,16 @@ public:
 
 private:
     struct Client {
-        net::Ipv4Address from;
+        net::Endpoint from;  ///< port 0: over IP
         std::uint32_t peerConnection = 0;
         std::uint32_t peerSession = 0;
         std::uint32_t session = 0;
         Identity identity = 0;
         std::uint16_t sent = 0;  ///< Ns of the next control message
     };
-    void take(net::Ipv4Address from, wire::ConstBytes packet);
-    void takeControl(net::Ipv4Address from, wire::ConstBytes message);
+    void take(const net::Endpoint& from, wire::ConstBytes packet);
+    void takeControl(const net::Endpoint& from, wire::ConstBytes message);
+    void send(const net::Endpoint& to, Octets packet);
 
     Host* m_host;
     Identity m_self;
@@ -41,6 +45,7 @@ class L2tpV3Client final : public Peer {
 public:
     struct Options {
         net::Ipv4Address server;
+        L2tpV3Carrier carrier = L2tpV3Carrier::Ip;
         std::uint32_t connectionId = 1;  ///< of the first attempt
         std::uint32_t sessionId = 1;     ///< of the first attempt
         Talk talk{};
@@ -55,6 +60,7 @@ private:
     void again();
     void ask(std::uint64_t dialling, int tries);
     void take(net::Ipv4Address from, wire::ConstBytes packet);
+    void send(Octets packet);
     void talk(std::uint64_t dialling);
 
     Host* m_host;

@@ -22,9 +22,11 @@ void buildL2tpEight(Lab& lab);
 void buildL2tpOtherPort(Lab& lab);
 void buildL2tpTo1701(Lab& lab);
 void buildL2tpClash(Lab& lab);
+void buildL2tpV3Eight(Lab& lab);
 void buildWireGuardEight(Lab& lab);
 void buildOpenVpnEight(Lab& lab);
 void buildAnyConnectEight(Lab& lab);
+void buildUnaidedEight(Lab& lab);
 void buildTlsReset(Lab& lab);
 void buildTlsSwallowed(Lab& lab);
 void buildSameSubnet(Lab& lab);
@@ -57,9 +59,11 @@ inline constexpr std::array kScenarios{
     Scenario{"l2tp-other-port", "An L2TP server that answers from another port.", 5min, &buildL2tpOtherPort},
     Scenario{"l2tp-to-1701", "An L2TP server that always answers to port 1701.", 5min, &buildL2tpTo1701},
     Scenario{"l2tp-clash", "The same, and all clients have chosen the same tunnel ID.", 5min, &buildL2tpClash},
+    Scenario{"l2tpv3-eight", "Eight L2TPv3 clients and one server, straight over IP and over UDP.", 5min, &buildL2tpV3Eight},
     Scenario{"wireguard-eight", "Eight WireGuard clients from the same port.", 10min, &buildWireGuardEight},
     Scenario{"openvpn-eight", "Eight OpenVPN clients, over UDP and over TCP.", 10min, &buildOpenVpnEight},
     Scenario{"anyconnect-eight", "Eight clients of a VPN in TLS and DTLS.", 5min, &buildAnyConnectEight},
+    Scenario{"unaided-eight", "Eight clients of each VPN that needs no help: recognised, never harmed.", 2min, &buildUnaidedEight},
     Scenario{"tls-reset", "A network that lets no VPN over TLS or TCP begin: it resets the connection.", 1min, &buildTlsReset},
     Scenario{"tls-swallowed", "The same, but what the client says just disappears.", 5min, &buildTlsSwallowed},
     Scenario{"same-subnet", "The office behind the VPN uses the same addresses as the network here.", 1min, &buildSameSubnet},

@@ -2,10 +2,12 @@
 #include "engine/lab/clash.h"
 #include "engine/lab/ipsec.h"
 #include "engine/lab/l2tp.h"
+#include "engine/lab/l2tp_v3.h"
 #include "engine/lab/openvpn.h"
 #include "engine/lab/portless.h"
 #include "engine/lab/pptp.h"
 #include "engine/lab/scenarios.h"
+#include "engine/lab/signature.h"
 #include "engine/lab/tls_vpn.h"
 #include "engine/lab/wireguard.h"
 
@@ -226,6 +228,48 @@ void buildL2tpTo1701(Lab& lab)
 void buildL2tpClash(Lab& lab)
 {
     buildL2tp(lab, L2tpReplies::AlwaysTo1701, true);
+}
+
+void buildL2tpV3Eight(Lab& lab)
+{
+    addServer(lab).run<L2tpV3Server>();
+    for (int i = 0; i < kClients; ++i) {
+        // All from port 1701 over UDP, and with the same IDs; over IP the IDs are all there is.
+        const bool overUdp = i % 2 == 0;
+        const std::uint32_t id = overUdp ? 1 : static_cast<std::uint32_t>(i + 1);
+        addClient(lab, i).run<L2tpV3Client>(
+            L2tpV3Client::Options{.server = kServer,
+                                  .carrier = overUdp ? L2tpV3Carrier::Udp : L2tpV3Carrier::Ip,
+                                  .connectionId = id,
+                                  .sessionId = id,
+                                  .startAfter = i * 200ms});
+    }
+    claimAllUp(lab, "all eight are up");
+    claimAnswered(lab, 97);
+    claimUnbroken(lab);
+    claimTunnels(lab, VpnProtocol::L2tpV3, kClients);
+}
+
+/// One device each runs a client of every such VPN; every VPN has a server of its own.
+void buildUnaidedEight(Lab& lab)
+{
+    std::vector<Host*> devices;
+    for (int i = 0; i < kClients; ++i)
+        devices.push_back(&addClient(lab, i));
+    std::uint8_t last = 10;
+    for (const Signature& signature : signatures()) {
+        const net::Ipv4Address address{198, 51, 100, last++};
+        lab.network()
+            .addExternal(std::string{net::textOf(signature.protocol).word} + "-server", address)
+            .run<SignatureServer>(signature);
+        for (Host* const device : devices) {
+            device->run<SignatureClient>(
+                SignatureClient::Options{.server = address, .signature = &signature});
+        }
+        claimTunnels(lab, signature.protocol, kClients);
+    }
+    claimAllUp(lab, "everything is up, all devices from the same ports");
+    claimAnswered(lab, 97);
 }
 
 void buildWireGuardEight(Lab& lab)
