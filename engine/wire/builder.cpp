@@ -105,6 +105,7 @@ std::vector<std::uint8_t> buildTcp(const TcpFields& tcp, ConstBytes payload, con
                         static_cast<std::uint8_t>(*tcp.maximumSegmentSize)});
     }
     if (tcp.windowScale) options.insert(options.end(), {1, 3, 3, *tcp.windowScale});
+    if (tcp.sackPermitted) options.insert(options.end(), {1, 1, 4, 2});
     const std::size_t header = kTcpHeader + options.size();
     Frame frame = makeFrame(tcp.source.address, tcp.destination.address, net::IpProtocol::Tcp,
                             header + payload.size(), ip);

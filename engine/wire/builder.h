@@ -34,6 +34,7 @@ struct TcpFields {
     std::uint16_t window = 65535;
     std::optional<std::uint16_t> maximumSegmentSize{};
     std::optional<std::uint8_t> windowScale{};
+    bool sackPermitted = false;
 };
 
 struct IcmpQueryFields {

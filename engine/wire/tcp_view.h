@@ -21,12 +21,14 @@ inline constexpr std::uint8_t kAck = 0x10;
 inline constexpr std::uint8_t kUrg = 0x20;
 }  // namespace tcp_flag
 
-/// Option kinds (RFC 9293 §3.1, RFC 7323 §2).
+/// Option kinds (RFC 9293 §3.1, RFC 7323 §2, RFC 2018 §2 and §3).
 namespace tcp_option {
 inline constexpr std::uint8_t kEnd = 0;
 inline constexpr std::uint8_t kNoOperation = 1;
 inline constexpr std::uint8_t kMaximumSegmentSize = 2;
 inline constexpr std::uint8_t kWindowScale = 3;
+inline constexpr std::uint8_t kSackPermitted = 4;
+inline constexpr std::uint8_t kSack = 5;
 }  // namespace tcp_option
 
 /// RFC 7323 §2.3: a larger shift count counts as 14.
@@ -138,6 +140,42 @@ public:
                                                  static_cast<std::uint8_t>(most)};
         overwrite(static_cast<std::size_t>(data->data() - m_bytes.data()), octets, state);
     }
+    void rewriteSequence(std::uint32_t value, ChecksumState state) { rewrite32(4, value, state); }
+    void rewriteAcknowledgement(std::uint32_t value, ChecksumState state)
+    {
+        rewrite32(8, value, state);
+    }
+    void rewriteWindow(std::uint16_t value, ChecksumState state)
+    {
+        TransportChecksumDelta delta(state);
+        delta.replace16(window(), value);
+        store16(m_bytes, 14, value);
+        store16(m_bytes, kChecksumAt, delta.applyTo(checksum()));
+    }
+    /// Adds to both edges of every block of every selective acknowledgement (RFC 2018 §3). Reading
+    /// stops at the first option that contradicts the header's length.
+    void shiftSelectiveAcknowledgements(std::uint32_t by, ChecksumState state)
+    {
+        std::size_t at = kMinimumHeader;
+        while (at < m_header && m_bytes[at] != tcp_option::kEnd) {
+            if (m_bytes[at] == tcp_option::kNoOperation) {
+                ++at;
+                continue;
+            }
+            if (at + 1 >= m_header) return;
+            const std::size_t whole = m_bytes[at + 1];
+            if (whole < 2 || at + whole > m_header) return;
+            if (m_bytes[at] == tcp_option::kSack) {
+                for (std::size_t edge = at + 2; edge + 4 <= at + whole; edge += 4) {
+                    const std::uint32_t moved = load32(m_bytes, edge) + by;
+                    std::array<std::uint8_t, 4> octets{};
+                    store32(octets, 0, moved);
+                    overwrite(edge, octets, state);
+                }
+            }
+            at += whole;
+        }
+    }
     /// Overwrites payload octets; `offset` and `octets` must lie inside the payload.
     void rewritePayload(std::size_t offset, ConstBytes octets, ChecksumState state)
     {
@@ -154,6 +192,13 @@ private:
     {
         delta.replace16(load16(m_bytes, at), port.hostOrder());
         store16(m_bytes, at, port.hostOrder());
+        store16(m_bytes, kChecksumAt, delta.applyTo(checksum()));
+    }
+    void rewrite32(std::size_t at, std::uint32_t value, ChecksumState state)
+    {
+        TransportChecksumDelta delta(state);
+        delta.replace32(load32(m_bytes, at), value);
+        store32(m_bytes, at, value);
         store16(m_bytes, kChecksumAt, delta.applyTo(checksum()));
     }
     void overwrite(std::size_t at, ConstBytes octets, ChecksumState state)
