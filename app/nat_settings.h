@@ -34,6 +34,7 @@ void visitFlags(Nat& nat, const Visitor& visit)
     visit("hairpinning", nat.hairpinning);
     visit("inbound-refresh", nat.inboundRefresh);
     visit("clamp-mss", nat.clampMss);
+    visit("syn-proxy", nat.synProxy);
 }
 
 }  // namespace app

@@ -46,6 +46,9 @@ engine::Snapshot WallClock::toWall(engine::Snapshot snapshot) const
         device.firstSeen = toWall(device.firstSeen);
         device.lastSeen = toWall(device.lastSeen);
     }
+    for (auto& flood : snapshot.synFloods) {
+        flood.since = toWall(flood.since);
+    }
     for (auto& status : snapshot.protocols) {
         status = toWall(std::move(status));
     }
@@ -66,6 +69,8 @@ engine::Event WallClock::toWall(engine::Event event) const
                 kind.status = toWall(std::move(kind.status));
             } else if constexpr (std::is_same_v<Kind, engine::SelfTestFinished>) {
                 kind.result.at = toWall(kind.result.at);
+            } else if constexpr (std::is_same_v<Kind, engine::SynFlood>) {
+                kind.status.since = toWall(kind.status.since);
             }
         },
         event);

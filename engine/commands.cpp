@@ -128,6 +128,7 @@ Result<void, CommandError> Engine::State::applyCommand(Instant now, const Comman
                                       wish.config.icmp.filtering != config.nat.icmp.filtering ||
                                       wish.config.exceptions != config.nat.exceptions;
                 config.nat = wish.config;
+                if (!config.nat.synProxy) endFloods(now, output);
                 rebuildReserved();
                 if (refilter) rebuildPermissions();
                 forEachSession([&](std::uint32_t index) {

@@ -32,6 +32,7 @@ Engine::State::State(Instant now, const EngineConfig& initial)
                initial.memoryAdvice),
       permissions(capacityOf(initial), derived(initial.seed, 4), initial.memoryAdvice),
       devices(derived(initial.seed, 5)),
+      synProxy(derived(initial.seed, 11), initial.memoryAdvice),
       passthrough(derived(initial.seed, 6)),
       tunnels(derived(initial.seed, 7)),
       fragments(derived(initial.seed, 8)),

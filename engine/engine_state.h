@@ -7,8 +7,10 @@
 #include "engine/nat/icmp_error.h"
 #include "engine/nat/mapping_table.h"
 #include "engine/nat/session_table.h"
+#include "engine/nat/syn_proxy.h"
 #include "engine/passthrough/passthrough.h"
 #include "engine/tunnel/tunnel_table.h"
+#include "engine/wire/builder.h"
 #include "engine/wire/icmp_view.h"
 #include "engine/wire/ipv4_view.h"
 #include "engine/wire/tcp_view.h"
@@ -53,6 +55,9 @@ struct Walk {
     bool hairpin = false;     ///< second half of a hairpinned packet
     net::Ipv4Address sender;  ///< with hairpin: the device that it came from
     const Ahead* ahead = nullptr;
+    bool own = false;  ///< made by the router in a client's name
+    /// Its numbers are the server's by now; the window as it came.
+    std::optional<std::uint16_t> unshiftedWindow{};
     /// Outcome beside the verdict, for fragments that follow this one.
     std::uint32_t session = nat::FlatIndex::kNone;
 };
@@ -78,6 +83,7 @@ struct Engine::State {
     Verdict missOutbound(Walk& walk, net::Endpoint internal, net::Endpoint remote);
     Verdict missInbound(Walk& walk, net::Endpoint external, net::Endpoint remote);
     Verdict emit(Walk& walk, std::uint32_t index, net::Direction direction);
+    [[nodiscard]] bool repeatsTooOften(std::uint32_t index) const;
     Verdict fits(Walk& walk, PortId egress);
     std::optional<Verdict> attend(Walk& walk, std::uint32_t index, net::Direction direction,
                                   wire::ConstBytes payload, std::uint32_t sequence,
@@ -161,6 +167,39 @@ struct Engine::State {
                      std::optional<std::uint32_t>& session);
     void sendIcmp(Walk& walk, wire::IcmpType type, std::uint8_t code, std::uint32_t rest = 0);
 
+    // syn_walk.cpp: callers of a flooded server.
+    struct Proof {
+        std::optional<nat::ShiftedConnection> caller;
+        DropReason reason = DropReason::TcpState;
+    };
+    [[nodiscard]] nat::SynProxy::Load handshakesAt(net::Ipv4Address server) const;
+    std::optional<Verdict> checkCaller(Walk& walk, net::Endpoint server);
+    Proof proveCaller(const Walk& walk, net::Ipv4Address server);
+    Verdict introduce(Walk& walk, std::uint32_t index, nat::ShiftedConnection caller);
+    [[nodiscard]] bool isShifted(std::uint32_t index) const
+    {
+        return sessions[index].has(nat::session_flag::kAttention) &&
+               sessions.detail(index).has(nat::detail_flag::kShifted);
+    }
+    /// The record of a shifted connection in `synProxy`.
+    [[nodiscard]] std::uint16_t shiftOf(std::uint32_t index) const
+    {
+        return static_cast<std::uint16_t>(sessions.detail(index).aliasPort);
+    }
+    std::optional<Verdict> meetShifted(Walk& walk, std::uint32_t index, net::Direction direction,
+                                       wire::TcpView& tcp);
+    std::optional<Verdict> leaveShifted(Walk& walk, std::uint32_t index);
+    void unshift(const Walk& walk, wire::MutableBytes packet) const;
+    void callServer(Instant now, std::uint32_t index, Output& output);
+    void sendAsClient(Instant now, std::uint32_t index, const wire::TcpFields& segment,
+                      Output& output);
+    void sendAsServer(std::uint32_t index, std::uint8_t flags, std::uint16_t window,
+                      Output& output);
+    void turnAway(Instant now, std::uint32_t index, passthrough::FlowEnd end, Output& output);
+    void tendSynProxy(Instant now, std::uint32_t most, Output& output);
+    void endFloods(Instant now, Output& output);
+    [[nodiscard]] std::vector<SynFloodStatus> floodsNow() const;
+
     // sessions.cpp: making and ending.
     struct Opened {
         std::optional<std::uint32_t> session;
@@ -224,6 +263,8 @@ struct Engine::State {
                 tunnel::SequenceKind sequence, tunnel::Carries carries);
     void putOnProbation(std::uint32_t index);
     void endProbation(std::uint32_t index);
+    /// It counts as a connection attempt that is under way no longer.
+    void leaveHandshakes(std::uint32_t index);
     [[nodiscard]] nat::Device::Probation& probationOf(std::uint32_t index);
     /// By which of our addresses a device talks to this remote.
     [[nodiscard]] std::uint8_t slotToward(Instant now, std::uint16_t device,
@@ -253,6 +294,7 @@ struct Engine::State {
         bool isBinding = false;  ///< a helper asked for it
         passthrough::FlowId master = 0;
         bool watch = false;
+        std::optional<nat::ShiftedConnection> shifted;
     };
     [[nodiscard]] bool restore(Instant now, std::span<const std::uint8_t> body);
     std::optional<std::uint32_t> restore(Instant now, const SavedSession& one,
@@ -348,6 +390,7 @@ struct Engine::State {
     nat::MappingTable mappings;
     nat::PermissionTable permissions;
     nat::DeviceTable devices;
+    nat::SynProxy synProxy;
     std::vector<DeviceTraffic> traffic;  ///< by device
     passthrough::Passthrough passthrough;
     tunnel::TunnelTable tunnels;
@@ -396,6 +439,9 @@ struct Engine::State {
 inline constexpr std::uint8_t kIcmpErrorsPerSecond = 100;
 /// Ours: what outside has begun, and not shown to be real yet, has so much of a device's share.
 inline constexpr std::uint32_t kUninvitedShare = 4;
+/// Ours: SYNs of one connection attempt that a server is shown. Systems repeat theirs up to ten
+/// times; a flood from a few addresses and ports would repeat them for ever.
+inline constexpr std::uint16_t kSynsPerAttempt = 12;
 /// Ours: callers of servers inside that are remembered because there are several addresses.
 inline constexpr std::size_t kMostCallers = 4096;
 inline constexpr std::uint32_t kEventsPerSecond = 2000;

@@ -44,8 +44,14 @@ struct ExternalAddressChanged {
 struct DeviceSeen {
     net::Ipv4Address device;
 };
+/// A flood of connection attempts at a server inside: from now on the router answers them itself
+/// and passes on who proves to be there; or it is over.
+struct SynFlood {
+    SynFloodStatus status;
+    bool over = false;
+};
 
 using Event = std::variant<SessionEnded, TunnelChanged, TunnelEnded, Refused, SwitchChanged,
-                           SelfTestFinished, ExternalAddressChanged, DeviceSeen>;
+                           SelfTestFinished, ExternalAddressChanged, DeviceSeen, SynFlood>;
 
 }  // namespace engine

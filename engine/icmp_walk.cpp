@@ -110,9 +110,16 @@ Verdict Engine::State::icmpError(Walk& walk, Direction direction)
     }
     nat::Session& session = sessions[*index];
     nat::SessionDetail& rest = sessions.detail(*index);
-    if (session.protocol == IpProtocol::Tcp &&
-        !session.window.inFlight(net::opposite(direction), quoted.tcpSequence)) {
-        return drop(walk, DropReason::IcmpForged);
+    std::optional<std::uint32_t> sequence;
+    if (session.protocol == IpProtocol::Tcp) {
+        // Outside quotes what the client was told, inside and our own tracking count otherwise.
+        if (!outward && isShifted(*index)) {
+            sequence = quoted.tcpSequence - synProxy[shiftOf(*index)].shift;
+        }
+        if (!session.window.inFlight(net::opposite(direction),
+                                     sequence.value_or(quoted.tcpSequence))) {
+            return drop(walk, DropReason::IcmpForged);
+        }
     }
     if (net::hasPorts(quoted.protocol)) {
         // Somebody who asks for smaller packets must quote one that was too large for the claim.
@@ -169,6 +176,7 @@ Verdict Engine::State::icmpError(Walk& walk, Direction direction)
                          icmp->code(), walk.ip.bytes());
     }
     translation.source = internal;
+    translation.tcpSequence = sequence;
     error->translate(translation);
     walk.ip.rewriteDestination(session.internal);
     if (!walk.hairpin) {

@@ -13,7 +13,8 @@ namespace engine {
 /// What happened to one packet. Drop always carries its reason.
 struct alignas(4) Verdict {
     enum class Kind : std::uint8_t {
-        Forward,  ///< rewritten in place; send it out of `egress`
+        Forward,  ///< rewritten in place; send it out of `egress`. An answer that was written over
+                  ///< the question goes out where that came in
         Drop,
         Consumed,  ///< it was for the router; replies, if any, are in the Output
         ToHost,    ///< it is the host's own business; the engine has not touched it

@@ -171,12 +171,25 @@ Verdict Engine::State::translate(Walk& walk, std::uint32_t index, Direction dire
         const auto tcp = wire::TcpView::parse(walk.ip.payload());
         if (!tcp) return drop(walk, DropReason::MalformedTransport);
         const nat::TcpEvent event = nat::tcpEventOf(direction, tcp->flags());
-        if (nat::reopens(session.tcpState, event)) session.window = {};
+        const bool shifted = isShifted(index);
+        if (shifted) {
+            wire::TcpView view = *tcp;
+            if (const auto verdict = meetShifted(walk, index, direction, view)) return *verdict;
+        }
+        if (event == nat::TcpEvent::InboundSyn && repeatsTooOften(index)) {
+            return drop(walk, DropReason::UnsolicitedSyn);
+        }
+        if (nat::reopens(session.tcpState, event)) {
+            session.window = {};
+            if (shifted) synProxy[shiftOf(index)].forgetScales();
+        }
         switch (session.window.observe(direction, *tcp, extent)) {
         case nat::WindowVerdict::OutOfWindow: return drop(walk, DropReason::TcpOutOfWindow);
         case nat::WindowVerdict::InexactReset: return drop(walk, DropReason::TcpInexactReset);
         case nat::WindowVerdict::Challenge: refresh = plausible = false; break;
         case nat::WindowVerdict::Reopened:
+            if (shifted) synProxy[shiftOf(index)].forgetScales();
+            [[fallthrough]];
         case nat::WindowVerdict::Ok: {
             const bool reopened = session.tcpState != nat::TcpState::Established &&
                                   nat::next(session.tcpState, event) == nat::TcpState::Established;
@@ -254,7 +267,19 @@ Verdict Engine::State::translate(Walk& walk, std::uint32_t index, Direction dire
             ++mappings[rest.mapping].holders;
         }
     }
+    if (outward && session.protocol == IpProtocol::Tcp && isShifted(index)) {
+        if (const auto verdict = leaveShifted(walk, index)) return *verdict;
+    }
     return emit(walk, index, direction);
+}
+
+/// Whether a caller whom nobody has proved real has sent its SYN more often than callers do.
+bool Engine::State::repeatsTooOften(std::uint32_t index) const
+{
+    const nat::Session& session = sessions[index];
+    return session.has(sf::kAttention) && !session.has(sf::kOutboundFirst) &&
+           session.packetsIn >= kSynsPerAttempt && config.nat.synProxy &&
+           sessions.detail(index).has(df::kHandshake);
 }
 
 Verdict Engine::State::emit(Walk& walk, std::uint32_t index, Direction direction)
@@ -594,9 +619,13 @@ Verdict Engine::State::missInbound(Walk& walk, net::Endpoint external, net::Endp
             return drop(walk, DropReason::NoMapping);
         }
     }
+    std::optional<nat::ShiftedConnection> caller;  // who was answered, and has acknowledged
     if (!opens) {
-        return drop(walk,
-                    protocol == IpProtocol::Tcp ? DropReason::TcpState : DropReason::IcmpNoMatch);
+        if (protocol != IpProtocol::Tcp) return drop(walk, DropReason::IcmpNoMatch);
+        Proof proof;
+        if (!wish.mapping) proof = proveCaller(walk, wish.internal.address);
+        if (!proof.caller) return drop(walk, proof.reason);
+        caller = proof.caller;
     }
     if (walk.ip.ttl() <= 1 && !walk.hairpin) {
         sendIcmp(walk, wire::IcmpType::TimeExceeded, 0);
@@ -607,6 +636,9 @@ Verdict Engine::State::missInbound(Walk& walk, net::Endpoint external, net::Endp
     if (const auto* rule = ruleOf(wish.internal.address);
         rule != nullptr && rule->access == policy::DeviceAccess::Block) {
         return drop(walk, DropReason::DeniedByPolicy);
+    }
+    if (protocol == IpProtocol::Tcp && !caller && !wish.mapping) {
+        if (const auto verdict = checkCaller(walk, wish.internal)) return *verdict;
     }
     // Making room may end the very session that holds the mapping.
     if (wish.mapping) ++mappings[*wish.mapping].holders;
@@ -619,6 +651,7 @@ Verdict Engine::State::missInbound(Walk& walk, net::Endpoint external, net::Endp
         letGo(walk.now, *wish.mapping, nat::MappingTable::Afterwards::Quarantine, walk.output);
     if (!opened.session) return drop(walk, opened.reason);
     if (!alive) return drop(walk, DropReason::NoMapping);
+    if (caller) return introduce(walk, *opened.session, *caller);
     return translate(walk, *opened.session, Direction::Inbound);
 }
 
@@ -727,6 +760,7 @@ void Engine::State::hold(Walk& walk, std::uint32_t token, bool showAgain)
                     .segmentPayload = walk.packet.segmentPayload,
                     .showAgain = showAgain,
                     .sender = walk.sender});
+    unshift(walk, held.back().bytes);
     heldBytes += bytes.size();
 }
 

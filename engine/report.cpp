@@ -60,6 +60,7 @@ bool worthTelling(DropReason reason, PortId ingress)
     case DropReason::TcpState:
     case DropReason::TcpOutOfWindow:
     case DropReason::TcpInexactReset:
+    case DropReason::BadSynCookie:
     case DropReason::IcmpNoMatch:
     case DropReason::IcmpForged:
     case DropReason::IcmpRedirect:
@@ -170,6 +171,8 @@ void Engine::State::timeout(Instant now, Output& output)
     add(DropReason::FragmentTimeout, discards.timeout);
     add(DropReason::FragmentOverlap, discards.overlap);
     add(DropReason::FragmentOfDropped, discards.ofDropped);
+    const auto checked = synProxy.nextTimeout();
+    if (checked && *checked <= now) tendSynProxy(now, kExpiriesPerCall, output);
     while (!held.empty() && held.front().until <= now) {
         releaseHeld(now, held.front().token, true, output);
     }
@@ -191,6 +194,7 @@ std::optional<Instant> Engine::State::deadline() const
     earlier(passthrough.nextTimeout());
     earlier(tunnels.nextTimeout());
     earlier(fragments.nextTimeout());
+    earlier(synProxy.nextTimeout());
     if (!held.empty()) earlier(held.front().until);
     if (!ending.empty()) earlier(Instant{});
     if (parked) earlier(parkedUntil);
@@ -251,8 +255,8 @@ Snapshot Engine::State::snapshot(Instant now) const
     snapshot.sessions = sessions.size();
     snapshot.sessionLimit = sessions.capacity();
     snapshot.mappings = mappings.size();
-    snapshot.memory =
-        sessions.memory() + mappings.memory() + permissions.memory() + fragments.memory();
+    snapshot.memory = sessions.memory() + mappings.memory() + permissions.memory() +
+                      fragments.memory() + synProxy.memory();
     snapshot.internal = config.internal;
     snapshot.external = config.external;
     snapshot.tunnels = tunnels.tunnels();
@@ -301,6 +305,7 @@ Snapshot Engine::State::snapshot(Instant now) const
         }
         snapshot.forwards.push_back(status);
     }
+    snapshot.synFloods = floodsNow();
     if (const auto found = forwards.find(kExposure); found != forwards.end()) {
         snapshot.exposedSessions = found->second.live;
     }

@@ -20,9 +20,11 @@ using net::IpProtocol;
 namespace {
 
 constexpr std::uint32_t kMagic = 0x55505354;  // "UPST"
-constexpr std::uint16_t kVersion = 3;
-/// Tunnels without timelines, findings and what is known of their inside.
-constexpr std::uint16_t kVersionBefore = 2;
+constexpr std::uint16_t kVersion = 4;
+/// Sessions without shifted connections.
+constexpr std::uint16_t kUnshifted = 3;
+/// That, and tunnels without timelines, findings and what is known of their inside.
+constexpr std::uint16_t kWithoutHistory = 2;
 
 std::uint64_t digest(std::span<const std::uint8_t> bytes)
 {
@@ -77,7 +79,8 @@ std::vector<std::uint8_t> Engine::saveState(Instant now) const
         records.flag(rest.has(df::kHasInbound));
         records.u32(rest.forward);
         records.u16(static_cast<std::uint16_t>(rest.idle));
-        records.u16(static_cast<std::uint16_t>(rest.aliasPort));
+        const bool shifted = rest.has(df::kShifted);
+        records.u16(shifted ? std::uint16_t{0} : static_cast<std::uint16_t>(rest.aliasPort));
         records.u64(static_cast<std::uint64_t>(rest.created().nanoseconds()));
         const SessionRecord record = state.record(index);
         records.u64(record.outbound.bytes);
@@ -97,6 +100,8 @@ std::vector<std::uint8_t> Engine::saveState(Instant now) const
             records.u64(binding->second.master);
             records.flag(rest.has(df::kInspect));
         }
+        records.flag(shifted);
+        if (shifted) nat::SynProxy::save(records, state.synProxy[state.shiftOf(index)]);
     });
     out.u32(number);
     out.raw(records.bytes().data(), records.bytes().size());
@@ -132,7 +137,7 @@ bool Engine::State::restore(Instant now, std::span<const std::uint8_t> body)
     StateReader in{body};
     if (in.u32() != kMagic) return false;
     const std::uint16_t version = in.u16();
-    if (version != kVersion && version != kVersionBefore) return false;
+    if (version < kWithoutHistory || version > kVersion) return false;
     // The clock must not have gone back: that would be another boot.
     if (Instant{Duration{static_cast<std::int64_t>(in.u64())}} > now) return false;
     std::vector<SavedSession> saved(in.count(sessions.capacity(), kShortestSession));
@@ -172,6 +177,7 @@ bool Engine::State::restore(Instant now, std::span<const std::uint8_t> body)
             one.master = in.u64();
             one.watch = in.flag();
         }
+        if (version > kUnshifted && in.flag()) one.shifted = nat::SynProxy::read(in);
         if (in.failed()) return false;
         const bool isPortlessKind = one.kind == 2;
         const nat::Session::Rewrite& rewrite = one.session.rewrite;
@@ -181,6 +187,9 @@ bool Engine::State::restore(Instant now, std::span<const std::uint8_t> body)
             // What loops does so by an address of ours, and only UDP leaves by another's port.
             (one.session.has(sf::kHairpin) && !slotOf(one.session.remote)) ||
             (one.session.has(sf::kSendAlias) && one.session.protocol != IpProtocol::Udp) ||
+            (one.shifted &&
+             (one.session.protocol != IpProtocol::Tcp || one.kind == 2 ||
+              one.session.has(sf::kHairpin) || one.session.has(sf::kOutboundFirst))) ||
             one.session.lastPacket > now || one.session.lastPacket < Instant{} ||
             one.created < Instant{} || one.created > now ||
             (isPortlessKind && (rewrite.outboundVariant >= kVariants ||
@@ -194,8 +203,8 @@ bool Engine::State::restore(Instant now, std::span<const std::uint8_t> body)
     StateReader ofTunnels = in.part();
     StateReader ofHelpers = in.part();
     if (!in.complete()) return false;
-    const auto history = version == kVersionBefore ? tunnel::TunnelTable::SavedHistory::None
-                                                   : tunnel::TunnelTable::SavedHistory::Kept;
+    const auto history = version == kWithoutHistory ? tunnel::TunnelTable::SavedHistory::None
+                                                    : tunnel::TunnelTable::SavedHistory::Kept;
     if (!tunnels.restore(now, ofTunnels, history) || !ofTunnels.complete()) return false;
     // Holders first, so that every mapping exists when those that only use it come; flows before
     // port-less sessions, so that these find their masters.
@@ -249,6 +258,7 @@ std::optional<std::uint32_t> Engine::State::restore(Instant now, const SavedSess
     if ((one.hasOut && taken(Direction::Outbound)) || (one.hasIn && taken(Direction::Inbound))) {
         return std::nullopt;
     }
+    if (one.shifted && !synProxy.hasRoom()) return std::nullopt;
     const auto device = meet(now, saved.internal, nullptr);
     if (!device) return std::nullopt;
     // A session that has outlived its 1:1 rule has an address that its device no longer gets.
@@ -287,6 +297,8 @@ std::optional<std::uint32_t> Engine::State::restore(Instant now, const SavedSess
     session = saved;
     // The connection has gone on after the block was made, for as long as the old engine lived.
     if (saved.protocol == IpProtocol::Tcp) session.window.forgetPositions();
+    // This one has not even begun: its server is called again.
+    if (one.shifted && !one.shifted->open) session.window = {};
     session.externalSlot = slot;
     session.device = *device;
     session.flags = static_cast<std::uint8_t>(saved.flags & ~(sf::kAttached | sf::kAttention));
@@ -308,6 +320,13 @@ std::optional<std::uint32_t> Engine::State::restore(Instant now, const SavedSess
     ++devices[*device].sessions;
     // As open() does: what nobody has answered makes room, what a rule confines stays confined.
     if (!isPortlessKind && !session.has(sf::kAnswered)) putOnProbation(*index);
+    if (one.shifted) {
+        nat::ShiftedConnection connection = *one.shifted;
+        connection.session = *index;
+        rest.aliasPort = synProxy.add(now, connection);
+        rest.flags |= df::kShifted;
+        leaveHandshakes(*index);
+    }
     if (!isPortlessKind) confine(*index);
     if (one.share) {
         (void)attach(now, *index, one.share->key, one.share->sequence, one.share->carries);

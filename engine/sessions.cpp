@@ -510,6 +510,7 @@ void Engine::State::close(Instant now, std::uint32_t index, FlowEnd end, Output&
         if (rest.has(df::kPermits)) permissions.remove(mapping, sessions[index].remote);
         holds = rest.has(df::kHoldsMapping);
     }
+    if (rest.has(df::kShifted)) synProxy.remove(shiftOf(index));
     sessions.release(index);
     ++counters.sessionsEnded;
     emitEvent(now, output, SessionEnded{last});
@@ -656,6 +657,19 @@ void Engine::State::putOnProbation(std::uint32_t index)
     }
     list.newest = index;
     ++list.size;
+    const nat::Session& session = sessions[index];
+    if (session.protocol == IpProtocol::Tcp && !session.has(sf::kOutboundFirst)) {
+        rest.flags |= df::kHandshake;
+        ++devices[session.device].handshakes;
+    }
+}
+
+void Engine::State::leaveHandshakes(std::uint32_t index)
+{
+    nat::SessionDetail& rest = sessions.detail(index);
+    if (!rest.has(df::kHandshake)) return;
+    rest.flags = static_cast<std::uint16_t>(rest.flags & ~df::kHandshake);
+    --devices[sessions[index].device].handshakes;
 }
 
 void Engine::State::endProbation(std::uint32_t index)
@@ -676,6 +690,7 @@ void Engine::State::endProbation(std::uint32_t index)
     --list.size;
     rest.deviceNext = rest.devicePrevious = nat::FlatIndex::kNone;
     rest.flags = static_cast<std::uint16_t>(rest.flags & ~df::kProbation);
+    leaveHandshakes(index);
     refreshAttention(index);
 }
 
@@ -683,9 +698,11 @@ void Engine::State::refreshAttention(std::uint32_t index)
 {
     nat::Session& session = sessions[index];
     const nat::SessionDetail& rest = sessions.detail(index);
-    // One that outside has begun is watched until its probation is over.
-    const bool wanted = (rest.flags & (df::kInspect | df::kHeld | df::kBlocked)) != 0 ||
-                        (rest.has(df::kProbation) && !session.has(sf::kOutboundFirst));
+    // One that outside has begun is watched until its probation is over, and one whose numbers are
+    // shifted for as long as it lives.
+    const bool wanted =
+        (rest.flags & (df::kInspect | df::kHeld | df::kBlocked | df::kShifted)) != 0 ||
+        (rest.has(df::kProbation) && !session.has(sf::kOutboundFirst));
     session.flags = static_cast<std::uint8_t>(wanted ? session.flags | sf::kAttention
                                                      : session.flags & ~sf::kAttention);
 }

@@ -27,8 +27,10 @@ struct Counters {
     std::uint64_t sessionsCreated = 0;
     std::uint64_t sessionsEnded = 0;
     std::uint64_t mappingsCreated = 0;
-    std::uint64_t consumed = 0;   ///< packets for the router itself
-    std::uint64_t generated = 0;  ///< ICMP errors and resets the engine made itself
+    std::uint64_t consumed = 0;      ///< packets for the router itself
+    std::uint64_t generated = 0;     ///< ICMP errors and TCP segments the engine made itself
+    std::uint64_t synsAnswered = 0;  ///< by the router in a server's place
+    std::uint64_t synsProved = 0;    ///< of these: whose sender turned out to be there
     std::uint64_t helperEdits = 0;
     std::uint64_t eventsLost = 0;
 };
@@ -92,6 +94,14 @@ struct PortForwardStatus {
     std::uint32_t liveSessions = 0;
 };
 
+/// A server inside whose callers are checked before they are passed on (RFC 4987 §3.6).
+struct SynFloodStatus {
+    net::Endpoint server;  ///< the port is the one that was called when it began
+    Instant since;
+    std::uint64_t answered = 0;  ///< attempts that the router has answered itself
+    std::uint64_t proved = 0;    ///< connections that came of them
+};
+
 /// Everything a window shows that changes several times a second. Immutable once made.
 struct Snapshot {
     Instant at;
@@ -105,7 +115,8 @@ struct Snapshot {
     std::vector<tunnel::Tunnel> tunnels;  ///< live ones and those that ended less than a minute ago
     std::vector<DeviceStatus> devices;
     std::vector<PortForwardStatus> forwards;
-    std::uint32_t exposedSessions = 0;  ///< that came in because a device is exposed
+    std::uint32_t exposedSessions = 0;      ///< that came in because a device is exposed
+    std::vector<SynFloodStatus> synFloods;  ///< going on now
     std::array<ProtocolStatus, net::kVpnProtocolCount> protocols;
 };
 

@@ -158,6 +158,8 @@ void describe(A& a, engine::Counters& v)
     a("mappingsCreated", v.mappingsCreated);
     a("consumed", v.consumed);
     a("generated", v.generated);
+    a("synsAnswered", v.synsAnswered);
+    a("synsProved", v.synsProved);
     a("helperEdits", v.helperEdits);
     a("eventsLost", v.eventsLost);
     a("drops", v.drops);
@@ -227,6 +229,14 @@ void describe(A& a, engine::PortForwardStatus& v)
     a("liveSessions", v.liveSessions);
 }
 template <typename A>
+void describe(A& a, engine::SynFloodStatus& v)
+{
+    a("server", v.server);
+    a("since", v.since);
+    a("answered", v.answered);
+    a("proved", v.proved);
+}
+template <typename A>
 void describe(A& a, engine::Snapshot& v)
 {
     a("at", v.at);
@@ -241,6 +251,7 @@ void describe(A& a, engine::Snapshot& v)
     a("devices", v.devices);
     a("forwards", v.forwards);
     a("exposedSessions", v.exposedSessions);
+    a("synFloods", v.synFloods);
     a("protocols", v.protocols);
 }
 template <typename A>
@@ -327,6 +338,7 @@ void describe(A& a, engine::nat::NatConfig& v)
     a("inboundRefresh", v.inboundRefresh);
     a("clampMss", v.clampMss);
     a("pings", v.pings);
+    a("synProxy", v.synProxy);
     a("exceptions", v.exceptions);
     a("untranslated", v.untranslated);
 }
@@ -533,6 +545,12 @@ void describe(A& a, engine::DeviceSeen& v)
 {
     a("device", v.device);
 }
+template <typename A>
+void describe(A& a, engine::SynFlood& v)
+{
+    a("status", v.status);
+    a("over", v.over);
+}
 
 constexpr std::array<std::string_view, 13> kCommandWords{
     "set-internal-side", "set-external-side",  "set-nat",         "set-passthrough",
@@ -540,9 +558,9 @@ constexpr std::array<std::string_view, 13> kCommandWords{
     "set-exposed-host",  "set-reserved-ports", "close-tunnel",    "close-session",
     "run-self-test"};
 static_assert(kCommandWords.size() == std::variant_size_v<engine::Command>);
-constexpr std::array<std::string_view, 8> kEventWords{
-    "session-ended",      "tunnel-changed",           "tunnel-ended", "refused", "switch-changed",
-    "self-test-finished", "external-address-changed", "device-seen"};
+constexpr std::array<std::string_view, 9> kEventWords{
+    "session-ended",      "tunnel-changed",           "tunnel-ended", "refused",  "switch-changed",
+    "self-test-finished", "external-address-changed", "device-seen",  "syn-flood"};
 static_assert(kEventWords.size() == std::variant_size_v<engine::Event>);
 
 constexpr std::array<std::string_view, 3> kHoldWords{"release", "finish", "drop"};
@@ -1103,6 +1121,7 @@ template Result<engine::tunnel::Tunnel, QString> fromJson(const QJsonValue&);
 template Result<engine::SessionRecord, QString> fromJson(const QJsonValue&);
 template Result<engine::Counters, QString> fromJson(const QJsonValue&);
 template Result<engine::ProtocolStatus, QString> fromJson(const QJsonValue&);
+template Result<engine::SynFloodStatus, QString> fromJson(const QJsonValue&);
 template Result<engine::Snapshot, QString> fromJson(const QJsonValue&);
 template Result<engine::Event, QString> fromJson(const QJsonValue&);
 template Result<engine::Command, QString> fromJson(const QJsonValue&);

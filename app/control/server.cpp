@@ -277,8 +277,8 @@ QJsonObject Server::status() const
         brief.devices.clear();
         const QJsonObject whole =
             toJson(WallClock::agreeingWith(brief.at).toWall(brief), Detail::Summary);
-        for (const char* name :
-             {"at", "sessions", "sessionLimit", "mappings", "memory", "internal", "external"}) {
+        for (const char* name : {"at", "sessions", "sessionLimit", "mappings", "memory", "internal",
+                                 "external", "synFloods"}) {
             object.insert(QLatin1String(name), whole.value(QLatin1String(name)));
         }
         const QJsonObject counters = whole.value(QStringLiteral("counters")).toObject();

@@ -3,6 +3,7 @@
 #include "app/ctl/text.h"
 #include "app/words.h"
 #include "ui/text/finding_words.h"
+#include "ui/text/flood_words.h"
 
 #include <QDateTime>
 
@@ -23,6 +24,17 @@ QString field(const QJsonObject& object, const char* name)
 {
     const QJsonValue value = object.value(QLatin1String(name));
     return value.isDouble() ? QString::number(value.toInteger()) : value.toString();
+}
+
+/// One sentence per flood of connection attempts that is going on.
+QString floodsOf(const QJsonObject& snapshot)
+{
+    QString text;
+    for (const QJsonValue& one : snapshot.value(QStringLiteral("synFloods")).toArray()) {
+        const auto flood = control::fromJson<engine::SynFloodStatus>(one);
+        if (flood) text += ui::sentenceOf(*flood) + QLatin1Char('\n');
+    }
+    return text;
 }
 
 engine::Instant wallNow()
@@ -72,6 +84,7 @@ int status(Context& context)
     text += QStringLiteral("devices   %1\n").arg(field(*answer, "devices"));
     text += QStringLiteral("outbound  %1\n").arg(traffic("outbound"));
     text += QStringLiteral("inbound   %1\n").arg(traffic("inbound"));
+    text += floodsOf(*answer);
     print(text);
     return 0;
 }
@@ -291,10 +304,8 @@ int counters(Context& context, bool all)
 {
     const auto answer = context.ask(QStringLiteral("snapshot"));
     if (!answer) return context.status();
-    const QJsonObject value = answer->value(QStringLiteral("value"))
-                                  .toObject()
-                                  .value(QStringLiteral("counters"))
-                                  .toObject();
+    const QJsonObject snapshot = answer->value(QStringLiteral("value")).toObject();
+    const QJsonObject value = snapshot.value(QStringLiteral("counters")).toObject();
     if (context.json) {
         printJson(value);
         return 0;
@@ -305,8 +316,9 @@ int counters(Context& context, bool all)
         traffic.add({QLatin1String(name), field(totals, "packets"), field(totals, "bytes")});
     }
     Table others({QStringLiteral("EVENT"), QStringLiteral("COUNT")});
-    for (const char* name : {"sessionsCreated", "sessionsEnded", "mappingsCreated", "consumed",
-                             "generated", "helperEdits", "eventsLost"}) {
+    for (const char* name :
+         {"sessionsCreated", "sessionsEnded", "mappingsCreated", "consumed", "generated",
+          "synsAnswered", "synsProved", "helperEdits", "eventsLost"}) {
         others.add({QLatin1String(name), field(value, name)});
     }
     Table drops({QStringLiteral("DROPPED"), QStringLiteral("PACKETS"), QStringLiteral("WHY")});
@@ -316,7 +328,9 @@ int counters(Context& context, bool all)
         if (packets == 0 && !all) continue;
         drops.add({qt(text.name), QString::number(packets), qt(text.sentence)});
     }
-    print(traffic.text() + QLatin1Char('\n') + others.text() + QLatin1Char('\n') +
+    QString floods = floodsOf(snapshot);
+    if (!floods.isEmpty()) floods += QLatin1Char('\n');
+    print(floods + traffic.text() + QLatin1Char('\n') + others.text() + QLatin1Char('\n') +
           (drops.isEmpty() ? QStringLiteral("Nothing was dropped.\n") : drops.text()));
     return 0;
 }

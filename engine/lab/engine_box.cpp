@@ -65,7 +65,11 @@ void EngineBox::receive(Instant now, PortId ingress, Octets packet, std::vector<
     case Verdict::Kind::Forward:
         ++m_account.forwarded;
         packet.resize(std::min(packet.size(), view.bytes.size()));
-        if (packet.size() >= 20 && packet[8] >= ttl) ++m_account.ttlKept;
+        // An answer has a time to live of its own.
+        if (packet.size() >= 20 && packet[8] >= ttl &&
+            (ingress == PortId::Internal || verdict.egress == PortId::Internal)) {
+            ++m_account.ttlKept;
+        }
         if (packet.size() >= 20) {
             // Octets behind the packet's own length are link padding; a wire would carry them,
             // a host would cut them off.

@@ -28,8 +28,9 @@ struct Device {
         std::uint32_t newest = FlatIndex::kNone;
         std::uint32_t size = 0;
     };
-    Probation unanswered;  ///< the device has begun, and nobody has answered
-    Probation uninvited;   ///< somebody outside has begun, and may be made up
+    Probation unanswered;          ///< the device has begun, and nobody has answered
+    Probation uninvited;           ///< somebody outside has begun, and may be made up
+    std::uint32_t handshakes = 0;  ///< of the uninvited: TCP connections that are not open yet
     std::uint64_t packetsOut = 0;
     std::uint64_t packetsIn = 0;
     std::uint64_t bytesOut = 0;  ///< of ended sessions; live ones have their own

@@ -150,6 +150,11 @@ void IcmpError::translate(const EmbeddedTranslation& translation)
             patch.put16(m_transportAt, translation.source.port.hostOrder());
             patch.put16(m_transportAt + 2, translation.destination.port.hostOrder());
         }
+        if (translation.tcpSequence) {
+            delta.replace32(m_embedded.tcpSequence, *translation.tcpSequence);
+            patch.put32(m_transportAt + 4, *translation.tcpSequence);
+            m_embedded.tcpSequence = *translation.tcpSequence;
+        }
         if (m_embedded.quoted >= *checksumAt + 2) {
             const std::size_t at = m_transportAt + *checksumAt;
             const bool isUdp = m_embedded.protocol == net::IpProtocol::Udp;

@@ -45,6 +45,7 @@ struct EmbeddedTranslation {
         std::uint16_t value = 0;
     };
     std::optional<Rewrite> rewrite{};
+    std::optional<std::uint32_t> tcpSequence{};  ///< TCP only
 };
 
 /// An ICMP error in somebody else's buffer. Valid while the buffer is.

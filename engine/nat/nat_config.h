@@ -110,6 +110,9 @@ struct NatConfig {
         true;  ///< RFC 4787 REQ-6: inbound packets of a two-way session refresh it
     bool clampMss = true;
     PingsFromOutside pings = PingsFromOutside::Small;
+    /// Ours: under a flood of connection attempts the router answers them in a server's place and
+    /// passes on those whose sender is there. Does nothing in peace.
+    bool synProxy = true;
     std::vector<BehaviourException> exceptions;  ///< the first that matches wins
     std::vector<Untranslated> untranslated;
     friend auto operator<=>(const NatConfig&, const NatConfig&) = default;

@@ -94,6 +94,8 @@ inline constexpr std::uint16_t kProbation = 256;     ///< in one of its device's
 inline constexpr std::uint16_t kVpnOnly = 512;       ///< may live only as part of a tunnel
 inline constexpr std::uint16_t kConsidered = 1024;   ///< passthrough knows it and must hear its end
 inline constexpr std::uint16_t kPermits = 2048;      ///< counted in the permissions of its mapping
+inline constexpr std::uint16_t kHandshake = 4096;    ///< counted in Device::handshakes
+inline constexpr std::uint16_t kShifted = 8192;      ///< TCP: aliasPort names its ShiftedConnection
 }  // namespace detail_flag
 
 /// What every packet of an established flow reads and writes: one cache line. A small flat record
@@ -148,7 +150,7 @@ struct SessionDetail {
     // Octets fit into 48 bits (a year of 70 Mbit/s), which leaves room for a field each: this
     // record is a third of what a session costs.
     std::uint64_t bytesOut : 48 = 0;
-    std::uint64_t aliasPort : 16 = 0;
+    std::uint64_t aliasPort : 16 = 0;  ///< TCP with kShifted: its place in SynProxy
     std::uint64_t bytesIn : 48 = 0;
     std::uint64_t idle : 16 = 0;  ///< in units of kIdleUnit; with kLongIdle
     std::uint32_t serialLow = 0;

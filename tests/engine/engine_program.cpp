@@ -971,10 +971,12 @@ private:
     {
         const auto ip = wire::Ipv4View::parse(packet);
         if (!ip) return;
+        if (ingress == PortId::External && egress == PortId::External) {
+            return judgeAnswer(before, *ip);
+        }
         if (ip->ttl() + 1 != before.ttl) complain("the time to live is not one less");
         if (ip->protocol() != before.protocol) complain("another protocol");
         if (egress == PortId::External) {
-            if (ingress == PortId::External) return complain("from outside to outside");
             if (ip->destination() != before.destination) complain("another destination");
             return;
         }
@@ -993,6 +995,21 @@ private:
             !m_spokeTo.contains({to, before.source})) {
             complain("delivered from somebody the device never spoke to");
         }
+    }
+
+    /// The only thing that goes back where it came from: the router answers a SYN in the place of
+    /// a flooded server.
+    void judgeAnswer(const Facts& before, const wire::Ipv4View& ip)
+    {
+        const auto tcp = wire::TcpView::parse(ip.payload());
+        if (ip.protocol() != IpProtocol::Tcp || !tcp ||
+            tcp->flags() != (wire::tcp_flag::kSyn | wire::tcp_flag::kAck) || tcp->window() != 0) {
+            return complain("from outside to outside");
+        }
+        if (ip.source() != before.destination || ip.destination() != before.source) {
+            complain("an answer to somebody else");
+        }
+        if (!tcp->hasValidChecksum(ip)) complain("an answer with a wrong checksum");
     }
 
     void judgeState()

@@ -656,6 +656,8 @@ std::vector<engine::Event> events(int step)
     test.protocol = VpnProtocol::Pptp;
     test.result.outcome = engine::SelfTestResult::Outcome::Passed;
     list.push_back(test);
+    list.push_back(engine::SynFlood{
+        {.server = {device(2), Port{443}}, .since = now->at, .answered = 41000, .proved = 12}});
     engine::ExternalAddressChanged changed;
     changed.before.addresses = {{203, 0, 113, 6}};
     changed.after.addresses = {kRouter};

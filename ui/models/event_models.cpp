@@ -1,5 +1,6 @@
 #include "ui/models/event_models.h"
 
+#include "ui/text/flood_words.h"
 #include "ui/text/tunnel_words.h"
 #include "ui/text/words.h"
 
@@ -134,6 +135,15 @@ void EventModel::add(const std::vector<engine::Event>& events)
                             tr("%1 sent its first packet")
                                 .arg(m_presentation.deviceNameAndAddress(seen.device)),
                             seen.device});
+                },
+                [&](const engine::SynFlood& flood) {
+                    append({0,
+                            {},
+                            flood.over ? Meaning::Good : Meaning::Warning,
+                            flood.over ? Shape::Disc : Shape::Triangle,
+                            tr("Flood"),
+                            flood.over ? sentenceAfter(flood.status) : sentenceOf(flood.status),
+                            flood.status.server.address});
                 },
             },
             event);

@@ -45,10 +45,10 @@ std::array<std::uint32_t*, 3> limitsOf(NatConfig& config)
             &config.limits.newSessionsPerSecond};
 }
 
-std::array<bool*, 5> switchesOf(NatConfig& config)
+std::array<bool*, 6> switchesOf(NatConfig& config)
 {
-    return {&config.hairpinning, &config.clampMss, &config.portParity, &config.preservePorts,
-            &config.inboundRefresh};
+    return {&config.hairpinning,   &config.clampMss,       &config.portParity,
+            &config.preservePorts, &config.inboundRefresh, &config.synProxy};
 }
 
 /// Whether a change from one to the other concerns how sessions are mapped and who may answer.
@@ -230,7 +230,9 @@ NetworkPage::NetworkPage(const Presentation& presentation, QWidget* parent)
                                 tr("Lower the TCP segment size to what the link carries"),
                                 tr("Keep even ports even and odd ports odd"),
                                 tr("Keep the device's own port number where it is free"),
-                                tr("Packets from outside keep a session alive, too")};
+                                tr("Packets from outside keep a session alive, too"),
+                                tr("Check callers first when a server is flooded with connection "
+                                   "attempts")};
     for (std::size_t i = 0; i < m_switches.size(); ++i) {
         m_switches[i] = new QCheckBox(switches[i], ports);
         connect(m_switches[i], &QCheckBox::toggled, this, &NetworkPage::check);

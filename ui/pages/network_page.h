@@ -58,7 +58,7 @@ private:
     std::array<QSpinBox*, 3> m_limits{};
     QSpinBox* m_firstPort;
     QSpinBox* m_lastPort;
-    std::array<QCheckBox*, 5> m_switches{};
+    std::array<QCheckBox*, 6> m_switches{};
     QComboBox* m_pings;
     SafeLabel* m_facts;
     NatRuleCards* m_rules;

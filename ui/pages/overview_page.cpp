@@ -1,5 +1,6 @@
 #include "ui/pages/overview_page.h"
 
+#include "ui/text/flood_words.h"
 #include "ui/text/words.h"
 
 #include <QGridLayout>
@@ -328,6 +329,12 @@ void OverviewPage::showAttention(const engine::Snapshot& snapshot)
             {2, Meaning::Bad,
              tr("The session table is nearly full; new connections will be refused soon."),
              tr("Look at the limits"), 0, -1, true});
+    }
+    for (const auto& flood : snapshot.synFloods) {
+        // Hidden for good would be hidden for the next one, too.
+        const auto key = static_cast<std::uint64_t>(flood.since.nanoseconds()) << 8U;
+        found.push_back(
+            {key | 6, Meaning::Warning, sentenceOf(flood), tr("Look at the network"), 0, -1, true});
     }
     for (const auto& tunnel : snapshot.tunnels) {
         if (!TunnelModel::needsLook(tunnel, snapshot.at)) continue;

@@ -124,17 +124,22 @@ private Q_SLOTS:
 
     void everyEvent_travels()
     {
-        const std::vector<engine::Event> events{engine::SessionEnded{},
-                                                engine::TunnelChanged{tunnel()},
-                                                engine::TunnelEnded{tunnel()},
-                                                engine::Refused{engine::DropReason::QuotaRate,
-                                                                Ipv4Address{1, 1, 1, 1},
-                                                                {},
-                                                                engine::net::IpProtocol::Esp},
-                                                engine::SwitchChanged{},
-                                                engine::SelfTestFinished{},
-                                                engine::ExternalAddressChanged{},
-                                                engine::DeviceSeen{Ipv4Address{9, 9, 9, 9}}};
+        const std::vector<engine::Event> events{
+            engine::SessionEnded{},
+            engine::TunnelChanged{tunnel()},
+            engine::TunnelEnded{tunnel()},
+            engine::Refused{engine::DropReason::QuotaRate,
+                            Ipv4Address{1, 1, 1, 1},
+                            {},
+                            engine::net::IpProtocol::Esp},
+            engine::SwitchChanged{},
+            engine::SelfTestFinished{},
+            engine::ExternalAddressChanged{},
+            engine::DeviceSeen{Ipv4Address{9, 9, 9, 9}},
+            engine::SynFlood{{.server = {Ipv4Address{9, 9, 9, 9}, engine::net::Port{443}},
+                              .answered = 3,
+                              .proved = 2},
+                             true}};
         QCOMPARE(events.size(), std::variant_size_v<engine::Event>);
         for (const auto& event : events) {
             const auto after = travelled(event);
