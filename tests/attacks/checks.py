@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
 """Hostile packets at a live router: checks.py BIN_FOLDER [--router underpass|kernel|both] [--quick] [N…]
 
-Twenty-six checks, the same packets at underpassd and at the kernel's own masquerade with the filter that home
+Twenty-seven checks, the same packets at underpassd and at the kernel's own masquerade with the filter that home
 routers have. Every check has a control of its own where silence would also pass: a genuine packet that must
 arrive. Exit status 0 when underpassd passes all that were asked for, 77 when this machine cannot run them.
 """
 import argparse
+import hashlib
+import json
 import os
 import pathlib
 import random
@@ -20,7 +22,7 @@ import time
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "interop"))
 # pylint: disable=wrong-import-position
 from wires import (ESP, GRE, ICMP, TCP, UDP, Wire, esp, gre, icmp, ip, socket_in, tcp, udp, udp_body)
-from world import GATEWAY, LAN, ROUTER_WAN, SERVER, Failed, Kernel, Underpass, World
+from world import GATEWAY, LAN, ROUTER_WAN, SERVER, Failed, Kernel, Underpass, World, until
 
 C1, C2 = LAN + "11", LAN + "12"
 THIRD = "198.51.100.66"
@@ -695,6 +697,109 @@ def check_25(bed):
     return "0 of 1000 delivered"
 
 
+# --- a server inside ---------------------------------------------------------------------------------------
+
+WEB = """
+import hashlib, http.server, socketserver, sys
+blob = open(sys.argv[1], "rb").read()
+class Handler(http.server.BaseHTTPRequestHandler):
+    def reply(self, body):
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+    def do_GET(self):
+        self.reply(blob)
+    def do_PUT(self):
+        self.reply(hashlib.sha256(self.rfile.read(int(self.headers["Content-Length"]))).hexdigest().encode())
+    def log_message(self, *_):
+        pass
+class Server(socketserver.ThreadingMixIn, http.server.HTTPServer):
+    request_queue_size = 64
+    daemon_threads = True
+Server(("0.0.0.0", 8443), Handler).serve_forever()
+"""
+
+
+def forward_to_c1(bed):
+    """Port 8443 outside is c1's."""
+    rt, router = bed.world.nodes["rt"], bed.world.router
+    if isinstance(router, Underpass):
+        router.ctl(rt, "rules", "forwards", "add", "tcp", "--port", "8443", "--to", C1)
+    else:
+        rt.sh(f"""nft -f - <<'RULES'
+table ip forwards {{
+  chain arrive {{ type nat hook prerouting priority dstnat; iifname "wan0" tcp dport 8443 dnat to {C1}; }}
+}}
+RULES
+nft insert rule ip router pass ct status dnat accept""")
+
+
+def check_27(bed):
+    count = 40_000 if bed.quick else 300_000
+    c1, s = bed.nodes["c1"], bed.nodes["s"]
+    blob = bed.world.folder / "blob"
+    blob.write_bytes(random.randbytes(3 << 20))
+    right = hashlib.sha256(blob.read_bytes()).hexdigest()
+    script = bed.world.folder / "web.py"
+    script.write_text(WEB)
+    # A server without a defence of its own; one that has it spends a share of the link on it instead.
+    c1.sh("sysctl -qw net.ipv4.tcp_syncookies=0")
+    c1.sh("nft 'add table ip count; add counter ip count syns; add chain ip count input { type filter hook "
+          "prerouting priority raw; }; add rule ip count input tcp dport 8443 tcp flags & (syn | ack) == syn counter "
+          "name syns'")
+    c1.start("web", f"{sys.executable} {script} {blob}")
+    until(20, "control: the server does not listen", lambda: ":8443" in c1.sh("ss -ltn"))
+    forward_to_c1(bed)
+    url = f"http://{ROUTER_WAN}:8443/"
+
+    def guest():
+        """One file there, one back; whether both arrived as they were."""
+        def curl(*words):
+            done = subprocess.run(s.inside(["curl", "-sS", "--max-time", "10", *words, url]), capture_output=True,
+                                  check=False)
+            return done.stdout
+        back = hashlib.sha256(curl()).hexdigest() == right
+        return back and curl("-T", str(blob)).decode(errors="replace") == right
+
+    def syns():
+        said = json.loads(c1.sh("nft -j list counter ip count syns"))
+        return said["nftables"][-1]["counter"]["packets"]
+
+    def held():
+        """Sessions in the router's table."""
+        if isinstance(bed.world.router, Underpass):
+            status = bed.world.router.ctl(bed.world.nodes["rt"], "--json", "status")
+            return int(json.loads(status)["sessions"])
+        return int(bed.world.nodes["rt"].sh("cat /proc/sys/net/netfilter/nf_conntrack_count"))
+    expect(guest(), "control: without a flood a guest is not served")
+    at_first, before = syns(), held()
+    sent, ended = [0], threading.Event()
+
+    def flood():
+        while sent[0] < count or not ended.is_set():
+            source = f"11.{random.randrange(256)}.{random.randrange(256)}.{random.randrange(1, 255)}"
+            bed.s.send(tcp(source, ROUTER_WAN, random.randrange(1024, 65536), 8443, random.getrandbits(32), 0, SYN))
+            sent[0] += 1
+    thread = threading.Thread(target=flood)
+    thread.start()
+    try:
+        end = time.monotonic() + 30
+        while sent[0] < count // 4 and time.monotonic() < end:
+            time.sleep(0.05)
+        guests = sum(guest() for _ in range(10))
+    finally:
+        ended.set()
+        thread.join()
+    time.sleep(1)
+    reached = syns() - at_first
+    grown = held() - before
+    words = f"guests {guests} of 10, server saw {reached} of {sent[0]} SYNs, {grown} sessions more"
+    # Each guest has two connections.
+    expect(guests == 10 and reached - 20 <= sent[0] // 100 and grown <= 200, words)
+    return words
+
+
 # --- the table ---------------------------------------------------------------------------------------------
 
 CHECKS = {
@@ -724,9 +829,10 @@ CHECKS = {
     24: ("second ESP client of one gateway", check_24),
     25: ("1,000 random SPIs from the gateway", check_25),
     26: ("path MTU of the address by pings", check_26),
+    27: ("SYN flood at a port forward, guests meanwhile", check_27),
 }
 # What leaves no state behind for others shares a world; the rest has one of its own.
-GROUPS = [list(range(1, 16)) + [26], [16], [17], [18], [19, 20, 21, 22, 23], [24], [25]]
+GROUPS = [list(range(1, 16)) + [26], [16], [17], [18], [19, 20, 21, 22, 23], [24], [25], [27]]
 
 
 WORDS = {True: "pass", False: "FAIL", None: "----"}
@@ -765,7 +871,7 @@ def main():
     parser.add_argument("--quick", action="store_true", help="fewer orphan fragments in check 16")
     parser.add_argument("numbers", nargs="*", type=int)
     asked = parser.parse_intermixed_args()
-    missing = [program for program in ("ip", "nsenter", "unshare", "nft", "ethtool", "ping") if not shutil.which(program)]
+    missing = [program for program in ("ip", "nsenter", "unshare", "nft", "ethtool", "ping", "curl") if not shutil.which(program)]
     if os.geteuid() != 0 or missing:
         print("skipped: needs root and these programs: " + " ".join(missing))
         return 77
