@@ -32,8 +32,9 @@ struct SetInternalSide {
     InternalSide side;
 };
 /// The address has changed: sessions of addresses that are gone end, inside TCP peers are told.
-/// While there is no address at all nothing leaves; sessions wait half a minute for theirs to come
-/// back.
+/// Thousands of sessions end over the following handleTimeout() calls, nothing passes until they
+/// have, and ExternalAddressChanged tells when. While there is no address at all nothing leaves;
+/// sessions wait half a minute for theirs to come back.
 struct SetExternalSide {
     ExternalSide side;
 };

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <utility>
 
 /// Wishes: each is checked whole before anything changes.
 namespace engine {
@@ -131,9 +132,8 @@ Result<void, CommandError> Engine::State::applyCommand(Instant now, const Comman
                 if (!config.nat.synProxy) endFloods(now, output);
                 rebuildReserved();
                 if (refilter) rebuildPermissions();
-                forEachSession([&](std::uint32_t index) {
-                    sessions.arm(index, sessions[index].lastPacket + idleOf(index));
-                });
+                rearmAt = 0;
+                rearm();
                 return {};
             },
             [&](const SetPassthrough& wish) -> Answer { return setSwitch(now, wish, output); },
@@ -282,7 +282,8 @@ Result<void, CommandError> Engine::State::setExternal(Instant now, const Externa
         }
     }
     if (side == config.external) return {};
-    ExternalAddressChanged event{config.external, side, 0};
+    const ExternalAddressChanged event{config.external, side, 0};
+    tellChange(output);
     if (side.addresses.empty()) {
         // Nothing is mapped and nothing leaves from here on, but nothing ends yet: the same address
         // may be back in a moment.
@@ -295,48 +296,71 @@ Result<void, CommandError> Engine::State::setExternal(Instant now, const Externa
         config.external = side;
         return {};
     }
-    parked = false;
-    const auto lost = [&](net::Ipv4Address address) {
-        return std::find(side.addresses.begin(), side.addresses.end(), address) ==
-               side.addresses.end();
-    };
-    // What belongs to an address that is gone ends, and the inside is told where it can be: nothing
-    // may leave with the old address, and a VPN client dials again at once.
-    std::vector<std::uint32_t> stranded;
-    forEachSession([&](std::uint32_t index) {
-        const nat::Session& session = sessions[index];
-        // What loops has such an address at its far end.
-        if ((session.isTranslated() && lost(sessions.externalOf(session))) ||
-            (session.has(sf::kHairpin) && lost(session.remote))) {
-            stranded.push_back(index);
-        }
-    });
-    const bool changed = event.before.addresses != side.addresses;
-    if (changed && !stranded.empty())
-        tunnels.noteAll(now, tunnel::EventKind::ExternalAddressChanged);
-    for (const std::uint32_t index : stranded) {
-        if (!sessions.detail(index).has(df::kUsed)) continue;
-        tellReset(now, index, output);
-        close(now, index, FlowEnd::AddressLost, output);
-        ++event.sessionsEnded;
-    }
     config.external = side;
-    rebuildSlots();
-    if (changed) emitEvent(now, output, event);
+    if (event.before.addresses != side.addresses) changing = event;
+    // What belongs to an address that is gone ends, and the inside is told where it can be: nothing
+    // may leave with the old address, and a VPN client dials again at once. Until the last of many
+    // has ended nothing passes, as if all ended in one go; but the caller has its turns between.
+    unparkAt = 0;
+    parked = std::any_of(slots.begin(), slots.end(), [&](const ExternalSlot& slot) {
+        return slot.used && isGone(slot.address);
+    });
+    parkedUntil = now;
+    if (!parked) unparkAt = sessions.touched();
+    unpark(now, kExpiriesPerCall, output);
     return {};
+}
+
+bool Engine::State::isGone(net::Ipv4Address external) const
+{
+    const auto& addresses = config.external.addresses;
+    return std::find(addresses.begin(), addresses.end(), external) == addresses.end();
+}
+
+/// Its own address, or that of the device it loops to, is not ours any more.
+bool Engine::State::isStranded(std::uint32_t index) const
+{
+    if (config.external.addresses.empty()) return true;
+    const nat::Session& session = sessions[index];
+    return (session.isTranslated() && isGone(sessions.externalOf(session))) ||
+           (session.has(sf::kHairpin) && isGone(session.remote));
 }
 
 void Engine::State::unpark(Instant now, std::uint32_t most, Output& output)
 {
     const std::uint64_t before = counters.sessionsEnded;
+    const std::uint64_t upTo = unparkAt + std::uint64_t{most} * kLookedAtPerEnd;
     for (; unparkAt < sessions.touched(); ++unparkAt) {
-        if (!sessions.detail(unparkAt).has(df::kUsed)) continue;
-        if (counters.sessionsEnded - before >= most) return;  // the next call goes on
+        // The next call goes on.
+        if (counters.sessionsEnded - before >= most || unparkAt >= upTo) return;
+        if (!sessions.detail(unparkAt).has(df::kUsed) || !isStranded(unparkAt)) continue;
+        if (changing && changing->sessionsEnded++ == 0) {
+            tunnels.noteAll(now, tunnel::EventKind::ExternalAddressChanged);
+        }
         tellReset(now, unparkAt, output);
         close(now, unparkAt, FlowEnd::AddressLost, output);
     }
     parked = false;
     rebuildSlots();
+    tellChange(output);
+}
+
+/// Not by emitEvent(): the thousands that have ended would have used up the second's events.
+void Engine::State::tellChange(Output& output)
+{
+    if (changing) output.events.emplace_back(*std::exchange(changing, std::nullopt));
+}
+
+/// A part of the sessions gets the deadlines of new timers. Whoever looks one up judges it by the
+/// new ones already.
+void Engine::State::rearm()
+{
+    const std::uint32_t end = std::min(sessions.touched(), rearmAt + kRearmedPerCall);
+    for (; rearmAt < end; ++rearmAt) {
+        if (!sessions.detail(rearmAt).has(df::kUsed)) continue;
+        sessions.arm(rearmAt, sessions[rearmAt].lastPacket + idleOf(rearmAt));
+    }
+    if (rearmAt >= sessions.touched()) rearmAt = nat::FlatIndex::kNone;
 }
 
 void Engine::State::rebuildSlots()

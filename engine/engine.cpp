@@ -110,8 +110,11 @@ std::optional<Instant> Engine::nextTimeout() const
 Result<void, CommandError> Engine::apply(Instant now, const Command& command, Output& output)
 {
     auto answer = m_state->applyCommand(now, command, output);
-    // A wish is done when this returns, with all that it takes along.
-    m_state->windUp(now, std::numeric_limits<std::uint64_t>::max(), output);
+    // A wish is done when this returns, with all that it takes along; but for the sessions of an
+    // address that has gone, which may be all there are.
+    const bool changes = m_state->parked && !m_state->config.external.addresses.empty();
+    m_state->windUp(now, changes ? kExpiriesPerCall : std::numeric_limits<std::uint64_t>::max(),
+                    output);
     return answer;
 }
 

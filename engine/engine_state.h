@@ -315,7 +315,11 @@ struct Engine::State {
     Result<void, CommandError> applyCommand(Instant now, const Command& command, Output& output);
     Result<void, CommandError> setExternal(Instant now, const ExternalSide& side, Output& output);
     /// The address has stayed away: its sessions end, no more than `most` of them in this call.
+    [[nodiscard]] bool isGone(net::Ipv4Address external) const;
+    [[nodiscard]] bool isStranded(std::uint32_t index) const;
     void unpark(Instant now, std::uint32_t most, Output& output);
+    void tellChange(Output& output);
+    void rearm();
     Result<void, CommandError> setForwards(Instant now,
                                            const std::vector<policy::PortForward>& forwards,
                                            policy::OnLive onLive, Output& output);
@@ -399,9 +403,13 @@ struct Engine::State {
     std::array<ExternalSlot, nat::kExternalSlots> slots{};
     std::size_t slotsEnd = 0;  ///< those from here on are not used
     std::size_t sharedSlots = 0;
-    bool parked = false;  ///< no external address; sessions wait for the one they had
+    /// No external address, and sessions wait for the one they had; or those of an address that is
+    /// gone are still ending.
+    bool parked = false;
     Instant parkedUntil;
-    std::uint32_t unparkAt = 0;  ///< how far unpark() has come
+    std::uint32_t unparkAt = 0;                      ///< how far unpark() has come
+    std::optional<ExternalAddressChanged> changing;  ///< told when the last session has ended
+    std::uint32_t rearmAt = nat::FlatIndex::kNone;   ///< how far rearm() has come; none: done
     Duration shortestIdle{0};
     std::unordered_map<std::uint32_t, passthrough::PortlessBinding> bindings;  ///< by session
     std::unordered_multimap<passthrough::FlowId, std::uint32_t> children;      ///< by master
@@ -454,6 +462,10 @@ inline constexpr Duration kParkTime = std::chrono::seconds(30);
 /// Ours: expiries of one call, so that no pause of a millisecond ever comes of it, also when all of
 /// them are of tunnels, which end more slowly.
 inline constexpr std::uint32_t kExpiriesPerCall = 128;
+/// Ours: places of the table that are looked at for each session that may end, where a few are
+/// sought among all; and sessions that get a new deadline in one call.
+inline constexpr std::uint32_t kLookedAtPerEnd = 64;
+inline constexpr std::uint32_t kRearmedPerCall = 4096;
 /// Ours: how many sessions go at once with the mapping they use. Whoever may send to a mapping can
 /// make tens of thousands of them; an ordinary one has a handful.
 inline constexpr std::uint32_t kEndedWithMapping = 16;

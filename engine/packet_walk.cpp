@@ -70,6 +70,8 @@ Verdict Engine::State::whileParked(Walk& walk)
         ++counters.consumed;
         return {Verdict::Kind::ToHost};
     }
+    // An address that is only changing is worth trying again in a moment.
+    if (!config.external.addresses.empty()) return drop(walk, DropReason::ExternalDown);
     return refuse(walk, DropReason::ExternalDown);
 }
 

@@ -244,6 +244,64 @@ private Q_SLOTS:
         QCOMPARE(bed.mappings(), std::size_t{0});
     }
 
+    // The same when another address takes its place: nothing passes until the last one has ended.
+    void externalAddress_thatChanges_endsThousandsOfSessionsAFewAtATime()
+    {
+        Bed bed;
+        for (unsigned i = 0; i < 4000; ++i)
+            QVERIFY(bed.udpOut(at(host(20 + i % 100), 2000 + i / 100), at(kServer, 53)).outside());
+        QVERIFY(bed.apply(SetExternalSide{side({kSecondExternal})}).has_value());
+        std::size_t left = bed.sessions();
+        QVERIFY2(left < 4000 && left >= 4000 - 160, qPrintable(QString::number(left)));
+        // What is to end must not come to life by a restart.
+        EngineConfig later = usual();
+        later.external.addresses = {kSecondExternal};
+        Bed after(later);
+        QVERIFY(restart(bed, after));
+        QCOMPARE(after.sessions(), std::size_t{0});
+        int told = 0;
+        for (int round = 0; told == 0 && round < 100; ++round) {
+            QVERIFY(*bed.engine().nextTimeout() <= bed.now);
+            const auto early = bed.udpOut(at(kAnna, 7), at(kServer, 53));
+            QVERIFY(early.dropped(DropReason::ExternalDown) && early.silent());
+            engine::Output output;
+            bed.engine().handleTimeout(bed.now, output);
+            const std::size_t now = bed.sessions();
+            QVERIFY2(left - now <= 160, qPrintable(QString::number(left - now)));
+            left = now;
+            for (const engine::Event& event : output.events) {
+                const auto* changed = std::get_if<engine::ExternalAddressChanged>(&event);
+                if (changed == nullptr) continue;
+                ++told;
+                QCOMPARE(changed->sessionsEnded, 4000U);
+                QVERIFY(changed->after.addresses == std::vector{kSecondExternal});
+            }
+        }
+        QCOMPARE(told, 1);
+        QCOMPARE(bed.sessions(), std::size_t{0});
+        const auto anew = bed.udpOut(at(host(20), 2000), at(kServer, 53));
+        QVERIFY(anew.outside() && anew.source().address == kSecondExternal);
+    }
+
+    // New timers are given to thousands of sessions a few at a time, and hold at once for whoever
+    // is asked for.
+    void timers_thatGetShorter_areFollowedByThousandsOfSessions()
+    {
+        EngineConfig config = usual();
+        config.nat.timers.udpOneWay = 1h;
+        Bed bed(config);
+        for (unsigned i = 0; i < 12000; ++i)
+            QVERIFY(bed.udpOut(at(host(20 + i % 100), 2000 + i / 100), at(kServer, 53)).outside());
+        engine::nat::NatConfig nat = config.nat;
+        nat.timers.udpOneWay = 2min;
+        QVERIFY(bed.apply(engine::SetNat{nat}).has_value());
+        QVERIFY(*bed.engine().nextTimeout() <= bed.now);
+        bed.pass(2min - 1us);
+        QCOMPARE(bed.sessions(), std::size_t{12000});
+        bed.pass(2s);
+        QCOMPARE(bed.sessions(), std::size_t{0});
+    }
+
     // The far end of what loops is an address of ours, too.
     void externalAddress_thatIsGone_endsWhatLoopedByIt()
     {
