@@ -312,6 +312,14 @@ public:
     }
     [[nodiscard]] std::size_t sessions() const { return m_engine->snapshot(now).sessions; }
     [[nodiscard]] std::size_t mappings() const { return m_engine->snapshot(now).mappings; }
+    /// A new engine with what the old one saved, at the same moment.
+    void restart()
+    {
+        const auto block = m_engine->saveState(now);
+        auto fresh = std::make_unique<engine::Engine>(now, m_engine->config());
+        if (!fresh->restoreState(now, block)) m_complaint = "the saved state is refused";
+        m_engine = std::move(fresh);
+    }
     /// For tests that send what nobody would send; checksums are then not judged.
     void expectUnsound() { m_expectUnsound = true; }
     /// For tests of what is not translated on purpose.

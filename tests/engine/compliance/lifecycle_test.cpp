@@ -283,6 +283,40 @@ private Q_SLOTS:
         QVERIFY(anew.outside() && anew.source().address == kSecondExternal);
     }
 
+    // The computer sleeps and the clock goes on: nothing that is too old is let in, and what has
+    // ended meanwhile is cleared a few at a time.
+    void suspendOfHours_agesEverythingAndStormsNothing()
+    {
+        Bed bed;
+        Connection c(bed, at(kAnna, 5000), at(kServer, 443));
+        QVERIFY(c.open() && c.works());
+        std::vector<Endpoint> external;
+        for (unsigned i = 0; i < 4000; ++i) {
+            const auto sent = bed.udpOut(at(host(20 + i % 100), 2000 + i / 100), at(kServer, 53));
+            QVERIFY(sent.outside());
+            external.push_back(sent.source());
+        }
+        bed.leap(1h);
+        // The first word after an hour comes from outside: two hours are allowed to TCP, not UDP.
+        QVERIFY(!bed.udpIn(at(kServer, 53), external[7]).inside());
+        QVERIFY(c.works());
+        bed.leap(5h);
+        QVERIFY(!c.in(flag::kAck | flag::kPsh, text("stale")).inside());
+        QVERIFY(!bed.udpIn(at(kServer, 53), external[8]).inside());
+        std::size_t left = bed.sessions();
+        int calls = 0;
+        for (; bed.engine().nextTimeout() && *bed.engine().nextTimeout() <= bed.now; ++calls) {
+            QVERIFY(calls < 1000);
+            engine::Output output;
+            bed.engine().handleTimeout(bed.now, output);
+            QVERIFY(left - bed.sessions() <= 160);
+            left = bed.sessions();
+        }
+        QVERIFY(calls > 20);
+        QCOMPARE(left, std::size_t{0});
+        QVERIFY(bed.udpOut(at(host(20), 2000), at(kServer, 53)).outside());
+    }
+
     // New timers are given to thousands of sessions a few at a time, and hold at once for whoever
     // is asked for.
     void timers_thatGetShorter_areFollowedByThousandsOfSessions()
