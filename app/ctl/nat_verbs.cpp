@@ -391,7 +391,8 @@ void addNat(CLI::App& rules, Context& context)
     set->add_option("--ports", words->ports, "External ports that mappings may use");
     onCall(set, context, [&context, words] { return setNat(context, *words); });
     auto* flag = nat->add_subcommand(
-        "switch", "port-parity, preserve-ports, hairpinning, inbound-refresh, clamp-mss, syn-proxy");
+        "switch",
+        "port-parity, preserve-ports, hairpinning, inbound-refresh, clamp-mss, syn-proxy");
     flag->add_option("NAME", words->name, "Which")->required();
     flag->add_option("VALUE", words->value, "on or off")
         ->required()
