@@ -107,7 +107,9 @@ Attention PptpInspector::State::inspectCall(Instant now, Direction direction,
             return drop(DropReason::GreOutOfWindow);
         }
         const auto roundTrip = call.window.roundTrip(now, header);
-        if (roundTrip &&
+        const bool isDelayed =
+            roundTrip && call.promptRoundTrip && *roundTrip > *call.promptRoundTrip;
+        if (roundTrip && !isDelayed &&
             (call.roundTripTold == Instant{} || now - call.roundTripTold >= kRoundTripEvery)) {
             call.roundTripTold = now;
             Observing(actions, call.key).roundTrip(*roundTrip);
@@ -118,6 +120,7 @@ Attention PptpInspector::State::inspectCall(Instant now, Direction direction,
         const std::size_t length =
             std::min<std::size_t>(header.payloadLength, header.payload.size());
         const auto news = call.ppp.observe(now, direction, header.payload.first(length));
+        if (news.roundTrip) call.promptRoundTrip = news.roundTrip;
         tellPpp(news, direction, call.key, packet.packet, &call, actions);
     }
     return kPass;

@@ -174,6 +174,8 @@ struct Call {
     bool neverReturnsTold = false;
     bool degraded = false;
     Instant roundTripTold;
+    /// By LCP, which answers at once; acknowledgments may wait half a second for company.
+    std::optional<Duration> promptRoundTrip;
     std::vector<std::uint8_t> proof;
 };
 

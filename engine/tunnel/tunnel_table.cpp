@@ -141,7 +141,10 @@ void TunnelTable::apply(Instant now, const Observation& observation)
               observation.b});
         break;
     case Observation::Kind::Passage: tunnel.passage = observation.passage; break;
-    case Observation::Kind::RoundTrip: tunnel.roundTrip = observation.duration; break;
+    case Observation::Kind::RoundTrip:
+        // Answered within one turn of the clock, which says nothing; zero is for "unknown".
+        if (observation.duration > Duration{0}) tunnel.roundTrip = observation.duration;
+        break;
     case Observation::Kind::InnerAddress:
         tunnel.innerAddress = net::Ipv4Address{observation.a};
         break;

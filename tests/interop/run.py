@@ -59,6 +59,15 @@ def check_tunnels(router, node, protocol):
             if min(tunnel[way]["bytes"] for way in ("inbound", "outbound")) > 250_000]
     if len({tunnel["device"] for tunnel in full}) != 2:
         raise Failed(f"the router lists {len(listed)} tunnels of {protocol}, {len(full)} with the data")
+    if protocol not in ("pptp", "l2tp"):
+        return
+    for tunnel in full:
+        # What pppd has agreed on, read from the wire; the servers give out addresses of 10.0.0.0/8.
+        inside = tunnel["innerAddress"], tunnel["innerMtu"], tunnel["roundTrip"] > 0
+        if not inside[0].startswith("10.") or inside[1:] != (1400, True):
+            raise Failed(f"the router shows of a tunnel's inside: {inside}")
+    if len({tunnel["innerAddress"] for tunnel in full}) != 2:
+        raise Failed("two devices are shown with one address inside")
 
 
 def attempt(name, router):

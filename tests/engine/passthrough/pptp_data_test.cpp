@@ -110,6 +110,31 @@ private Q_SLOTS:
         QVERIFY(trips[0].duration == 23ms);
     }
 
+    void acknowledgmentThatWaited_isNotTheRoundTrip_onceLcpHasToldIt()
+    {
+        Rig rig;
+        Connection connection(rig);
+        connection.start_();
+        connection.dial(1, 501);
+        const auto echo = [](std::uint8_t code) {
+            return Bytes{0xff, 0x03, 0xc0, 0x21, code, 3, 0, 8, 0, 0, 0, 0};
+        };
+        rig.fromClient(kClient, gre(501, 0, std::nullopt, echo(9)));
+        rig.now += 20ms;
+        rig.fromServer(gre(1, 0, std::nullopt, echo(10)));
+        rig.fromClient(kClient, gre(501, 1, std::nullopt, {1}));
+        rig.now += 1500ms;
+        rig.fromServer(gre(1, std::nullopt, 1));
+        const auto trips = rig.observed(Observation::Kind::RoundTrip);
+        QCOMPARE(trips.size(), std::size_t(1));
+        QVERIFY(trips[0].duration == 20ms);
+        // A shorter one is news.
+        rig.fromClient(kClient, gre(501, 2, std::nullopt, {1}));
+        rig.now += 15ms;
+        rig.fromServer(gre(1, std::nullopt, 2));
+        QCOMPARE(rig.observed(Observation::Kind::RoundTrip).size(), std::size_t(2));
+    }
+
     void ppp_showsPhasesAndTheRefusal()
     {
         Rig rig;
