@@ -142,7 +142,16 @@ void addLab(CLI::App& app, Context& context)
     auto* lab = app.add_subcommand("lab", "The built-in network of simulated computers");
     lab->require_subcommand(1);
     lab->add_subcommand("list", "Its scenarios")->callback([&context] {
-        context.action = [] {
+        context.action = [&context] {
+            if (context.json) {
+                QJsonArray rows;
+                for (const auto& scenario : engine::lab::scenarios()) {
+                    rows.append(QJsonObject{{QStringLiteral("name"), qt(scenario.name)},
+                                            {QStringLiteral("lesson"), qt(scenario.lesson)}});
+                }
+                printJson(rows);
+                return 0;
+            }
             Table table({QStringLiteral("SCENARIO"), QStringLiteral("WHAT IT SHOWS")});
             for (const auto& scenario : engine::lab::scenarios()) {
                 table.add({qt(scenario.name), qt(scenario.lesson)});

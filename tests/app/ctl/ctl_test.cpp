@@ -112,6 +112,7 @@ private Q_SLOTS:
         };
         row("no verb", "");
         row("unknown verb", "reboot");
+        row("no socket", "--control= status");
         row("unknown option", "status --frobnicate");
         row("unknown mode", "passthrough set pptp off");
         row("unknown protocol", "passthrough set pptpp block");
@@ -159,10 +160,32 @@ private Q_SLOTS:
         const Ended help = run({QStringLiteral("--help")});
         QCOMPARE(help.status, 0);
         for (const char* verb : {"status", "tunnels", "connections", "passthrough", "counters",
-                                 "history", "rules", "recognise", "selftest", "lab"}) {
+                                 "history", "rules", "recognise", "selftest", "lab", "host"}) {
             QVERIFY2(help.out.contains(QLatin1String(verb)), verb);
         }
+        QVERIFY(help.out.contains(QStringLiteral("Exit status")));
         QCOMPARE(run({QStringLiteral("--version")}).status, 0);
+    }
+
+    void unknownVerb_isNamed()
+    {
+        QVERIFY(run({QStringLiteral("reboot")}).err.contains(QStringLiteral("no verb reboot")));
+        QVERIFY(run({QStringLiteral("tunnels"), QStringLiteral("burn")})
+                    .err.contains(QStringLiteral("no verb burn")));
+        QVERIFY(run({QStringLiteral("tunnels")}).err.contains(QStringLiteral("required")));
+    }
+
+    void labList_isTextForPeopleAndJsonForScripts()
+    {
+        QVERIFY(run({QStringLiteral("lab"), QStringLiteral("list")})
+                    .out.startsWith(QStringLiteral("SCENARIO")));
+        const auto rows =
+            QJsonDocument::fromJson(
+                run({QStringLiteral("--json"), QStringLiteral("lab"), QStringLiteral("list")})
+                    .out.toUtf8())
+                .array();
+        QVERIFY(rows.size() > 10);
+        QCOMPARE(rows.at(0)[QLatin1String("name")].toString(), QStringLiteral("overview"));
     }
 
     void recognise_findsTheTunnelOfARecording()
