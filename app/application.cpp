@@ -15,6 +15,7 @@
 #include "app/window_values.h"
 #include "app/words.h"
 #include "engine/io/host_guard.h"
+#include "ui/text/csv.h"
 
 #include <QApplication>
 #include <QCommandLineParser>
@@ -103,15 +104,6 @@ ui::RouterState denied(const QString& socket)
     return state;
 }
 
-QString csvCell(QString text)
-{
-    // A cell that a spreadsheet would take for a formula is text.
-    if (!text.isEmpty() && QStringLiteral("=+-@").contains(text.at(0)))
-        text.prepend(QLatin1Char('\''));
-    text.replace(QLatin1Char('"'), QStringLiteral("\"\""));
-    return QLatin1Char('"') + text + QLatin1Char('"');
-}
-
 QByteArray csvOf(const QJsonArray& rows)
 {
     QString text;
@@ -122,7 +114,7 @@ QByteArray csvOf(const QJsonArray& rows)
     };
     QStringList heading;
     for (const QString& name : names) {
-        heading += csvCell(name);
+        heading += ui::csvCell(name);
     }
     line(heading);
     for (const QJsonValue& row : rows) {
@@ -130,14 +122,14 @@ QByteArray csvOf(const QJsonArray& rows)
         for (const QString& name : names) {
             const QJsonValue value = row[name];
             if (value.isObject()) {
-                cells += csvCell(QString::fromUtf8(
+                cells += ui::csvCell(QString::fromUtf8(
                     QJsonDocument(value.toObject()).toJson(QJsonDocument::Compact)));
             } else if (value.isArray()) {
-                cells += csvCell(QString::fromUtf8(
+                cells += ui::csvCell(QString::fromUtf8(
                     QJsonDocument(value.toArray()).toJson(QJsonDocument::Compact)));
             } else {
                 cells += value.isDouble() ? QString::number(value.toInteger())
-                                          : csvCell(value.toVariant().toString());
+                                          : ui::csvCell(value.toVariant().toString());
             }
         }
         line(cells);

@@ -1,6 +1,7 @@
 #include "ui/widgets/table.h"
 
 #include "ui/models/row_model.h"
+#include "ui/text/csv.h"
 #include "ui/theme/theme.h"
 #include "ui/widgets/charts.h"
 
@@ -69,7 +70,7 @@ void CellDelegate::paint(QPainter* painter, const QStyleOptionViewItem& option,
 
     const QVariant spark = index.data(SparkRole);
     if (spark.isValid() && !dimmed) {
-        const int width = std::clamp(where.width() / 3, kCurveWidth, 72);
+        const int width = std::clamp(where.width() / 4, kCurveWidth, 72);
         const QRectF area(where.right() - width, where.top() + 2, width, where.height() - 4);
         paintSparkline(*painter, area, spark.value<QList<double>>(), colours.inbound);
         where.setRight(where.right() - width - kGap);
@@ -271,16 +272,9 @@ bool Table::selectId(quint64 id)
 QString Table::selectionAsCsv() const
 {
     QString csv;
-    const auto field = [](QString text) {
-        text.replace(QLatin1Char('"'), QLatin1String("\"\""));
-        // A spreadsheet must not take a name from the network for a formula.
-        if (!text.isEmpty() && QStringLiteral("=+-@").contains(text.front()))
-            text.prepend(QLatin1Char('\''));
-        return QLatin1Char('"') + text + QLatin1Char('"');
-    };
     QStringList line;
     for (int i = 0; i < model()->columnCount(); ++i) {
-        if (!isColumnHidden(i)) line << field(model()->headerData(i, Qt::Horizontal).toString());
+        if (!isColumnHidden(i)) line << csvCell(model()->headerData(i, Qt::Horizontal).toString());
     }
     csv += line.join(QLatin1Char(',')) + QLatin1Char('\n');
     QModelIndexList rows = selectionModel()->selectedRows();
@@ -291,8 +285,8 @@ QString Table::selectionAsCsv() const
             if (isColumnHidden(i)) continue;
             const QModelIndex cell = row.siblingAtColumn(i);
             const QString second = cell.data(SecondLineRole).toString();
-            line << field(second.isEmpty() ? cell.data().toString()
-                                           : cell.data().toString() + QLatin1Char(' ') + second);
+            line << csvCell(second.isEmpty() ? cell.data().toString()
+                                             : cell.data().toString() + QLatin1Char(' ') + second);
         }
         csv += line.join(QLatin1Char(',')) + QLatin1Char('\n');
     }

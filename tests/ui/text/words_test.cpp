@@ -2,6 +2,7 @@
 
 #include "engine/base/drop_reason.h"
 #include "ui/format/format.h"
+#include "ui/text/csv.h"
 #include "ui/text/english_plurals.h"
 #include "ui/text/tunnel_words.h"
 
@@ -21,6 +22,17 @@ class WordsTest : public QObject {
 
 private Q_SLOTS:
     void initTestCase() { ui::installEnglishPlurals(); }
+
+    void csvCell_isQuotedAndNeverAFormula()
+    {
+        QCOMPARE(ui::csvCell(QStringLiteral("plain, text")), QStringLiteral("\"plain, text\""));
+        QCOMPARE(ui::csvCell(QStringLiteral("a \"b\"")), QStringLiteral("\"a \"\"b\"\"\""));
+        QCOMPARE(ui::csvCell({}), QStringLiteral("\"\""));
+        for (const char* begin : {"=", "+", "-", "@", "\t", "\r", "\n"}) {
+            const QString cell = QLatin1String(begin) + QStringLiteral("cmd|' /C calc'!A0");
+            QCOMPARE(ui::csvCell(cell), QStringLiteral("\"'") + cell + QLatin1Char('"'));
+        }
+    }
 
     void everyDropReason_hasItsOwnSentence()
     {
