@@ -48,7 +48,7 @@ MainWindow::MainWindow(QWidget* parent) : QMainWindow(parent)
     setWindowTitle(QStringLiteral("Underpass"));
     setWindowIcon(iconOf(Symbol::Logo));
     const QSize first = firstSize(*screen());
-    setMinimumSize(QSize(900, 600).boundedTo(first));
+    setMinimumSize(QSize(980, 600).boundedTo(first));
     resize(first);
     buildPages();
     buildShortcuts();

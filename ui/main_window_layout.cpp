@@ -276,7 +276,7 @@ void MainWindow::buildShortcuts()
             page->exportView();
     });
     on(QKeySequence(Qt::CTRL | Qt::Key_B),
-       [this] { m_parts->sidebar->setNarrow(!m_parts->sidebar->isNarrow()); });
+       [this] { m_parts->sidebar->choose(!m_parts->sidebar->isNarrow()); });
     on(QKeySequence(Qt::ALT | Qt::Key_Left), [this] {
         if (m_parts->past.isEmpty()) return;
         m_parts->future.append(m_parts->page);

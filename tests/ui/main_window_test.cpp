@@ -3,32 +3,22 @@
 #include "ui/pages/connections_page.h"
 #include "ui/pages/devices_page.h"
 #include "ui/pages/history_page.h"
-#include "ui/pages/nat_rule_editors.h"
-#include "ui/pages/network_page.h"
 #include "ui/pages/overview_page.h"
 #include "ui/pages/passthrough_page.h"
 #include "ui/pages/port_forwards_page.h"
 #include "ui/pages/rule_editors.h"
-#include "ui/pages/settings_page.h"
 #include "ui/pages/start_page.h"
 #include "ui/pages/tunnels_page.h"
-#include "ui/text/help_words.h"
-#include "ui/values/nat_type.h"
-#include "ui/widgets/help_pane.h"
-#include "ui/widgets/keep_bar.h"
-#include "ui/widgets/search_box.h"
 #include "ui/widgets/table.h"
 
 #include <QAccessible>
 #include <QApplication>
 #include <QClipboard>
-#include <QComboBox>
 #include <QHeaderView>
 #include <QLabel>
 #include <QLineEdit>
 #include <QScreen>
 #include <QScrollBar>
-#include <QSpinBox>
 #include <QTextEdit>
 #include <QtTest>
 
@@ -42,12 +32,9 @@ using engine::net::VpnProtocol;
 using engine::policy::OnLive;
 using engine::policy::PassthroughMode;
 using fake::buttonNamed;
-using fake::choiceNamed;
-using fake::fieldNamed;
 using fake::kPages;
 using fake::office;
 using fake::sharing;
-using fake::tableNamed;
 
 namespace {
 

@@ -21,6 +21,42 @@ ui::RouterState sharing()
     return state;
 }
 
+ui::RouterState denied()
+{
+    ui::RouterState state;
+    state.kind = ui::RouterState::Kind::Denied;
+    state.attached = true;
+    state.text = QStringLiteral(
+        "There is an Underpass service on this computer, and you may not control it. What it "
+        "shares goes on; this window can neither see nor change it, and the lab works without it. "
+        "Ask an administrator to make you a member of the group underpass, then log in again.");
+    state.details = QStringLiteral("/run/underpass/control.sock\nusermod -aG underpass anna");
+    return state;
+}
+
+std::vector<ui::DeviceName> longDeviceNames()
+{
+    auto names = deviceNames();
+    for (ui::DeviceName& name : names) {
+        name.name =
+            QStringLiteral("Arbeitsplatzrechner der Datenverarbeitungsabteilung, ") + name.name;
+    }
+    return names;
+}
+
+std::shared_ptr<const engine::Snapshot> crowded(int step)
+{
+    auto many = std::make_shared<engine::Snapshot>(*snapshot(step));
+    const auto few = many->tunnels;
+    for (std::uint64_t serial = 100; many->tunnels.size() < 500; ++serial) {
+        many->tunnels.push_back(few[serial % few.size()]);
+        many->tunnels.back().serial = serial;
+    }
+    for (auto& tunnel : many->tunnels)
+        tunnel.serverName = "einwahl-server-fuer-aussendienstmitarbeiter.niederlassung.example";
+    return many;
+}
+
 std::unique_ptr<ui::MainWindow> office()
 {
     auto window = std::make_unique<ui::MainWindow>();

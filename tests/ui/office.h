@@ -1,12 +1,15 @@
 #pragma once
 
+#include "engine/snapshot.h"
 #include "ui/main_window.h"
 #include "ui/page.h"
+#include "ui/values/device_name.h"
 #include "ui/values/router_state.h"
 
 #include <QString>
 
 #include <memory>
+#include <vector>
 
 class QComboBox;
 class QLineEdit;
@@ -28,6 +31,11 @@ inline constexpr ui::Page kPages[] = {
     ui::Page::Events,   ui::Page::Settings};
 
 [[nodiscard]] ui::RouterState sharing();
+/// A service is there that does not let this user in.
+[[nodiscard]] ui::RouterState denied();
+/// The office as it is hard to show: every name as long as names may be, 500 tunnels.
+[[nodiscard]] std::vector<ui::DeviceName> longDeviceNames();
+[[nodiscard]] std::shared_ptr<const engine::Snapshot> crowded(int step);
 /// Shown, active and fed for ten steps.
 [[nodiscard]] std::unique_ptr<ui::MainWindow> office();
 

@@ -18,6 +18,7 @@
 #include <cstdio>
 
 #include "tests/ui/fake_network.h"
+#include "tests/ui/office.h"
 
 namespace {
 
@@ -174,6 +175,42 @@ void gallery(const QDir& directory, ui::ThemeChoice theme)
         save(*dialog, directory, QStringLiteral("07-port-forward-editor") + suffix);
 }
 
+/// What is hard to show: a small screen, long names, many tunnels, a service that says no.
+void hardGallery(const QDir& directory, ui::ThemeChoice theme)
+{
+    const QString suffix =
+        theme == ui::ThemeChoice::Dark ? QStringLiteral("-dark") : QStringLiteral("-light");
+    ui::MainWindow window;
+    window.resize(1024, 600);
+    ui::WindowSettings settings;
+    settings.theme = theme;
+    window.setSettings(settings);
+    QObject::connect(&window, &ui::MainWindow::sessionsRequested, &window, [&window] {
+        window.setSessions(fake::sessions(240, 300), fake::snapshot(240)->at);
+    });
+    QObject::connect(&window, &ui::MainWindow::historyRequested, &window, [&window] {
+        window.setHistoryTunnels(fake::historyTunnels(60));
+        window.setHistoryConnections(fake::historyConnections(300));
+    });
+    window.show();
+    window.setRouterState(fake::denied());
+    save(window, directory, QStringLiteral("20-denied") + suffix);
+    window.setRouterState(fake::sharing());
+    window.setDeviceNames(fake::longDeviceNames());
+    window.setRules(fake::rules());
+    window.setHost(fake::hostHoldings());
+    for (int step = 0; step <= 20; ++step)
+        window.setSnapshot(fake::crowded(step));
+    window.addEvents(fake::events(8));
+    for (const ui::Page page : fake::kPages) {
+        window.showPage(page);
+        window.setSnapshot(fake::crowded(21));
+        save(window, directory, QStringLiteral("21-small-%1%2").arg(ui::wordOf(page), suffix));
+    }
+    window.showTunnel(6);
+    save(window, directory, QStringLiteral("21-small-tunnel") + suffix);
+}
+
 }  // namespace
 
 int main(int argc, char** argv)
@@ -191,7 +228,13 @@ int main(int argc, char** argv)
         return 2;
     }
     const QString only = arguments.value(2);
-    if (only != QStringLiteral("dark")) gallery(directory, ui::ThemeChoice::Light);
-    if (only != QStringLiteral("light")) gallery(directory, ui::ThemeChoice::Dark);
+    if (only != QStringLiteral("dark")) {
+        gallery(directory, ui::ThemeChoice::Light);
+        hardGallery(directory, ui::ThemeChoice::Light);
+    }
+    if (only != QStringLiteral("light")) {
+        gallery(directory, ui::ThemeChoice::Dark);
+        hardGallery(directory, ui::ThemeChoice::Dark);
+    }
     return 0;
 }

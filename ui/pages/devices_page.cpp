@@ -48,12 +48,12 @@ DevicesPage::DevicesPage(const Presentation& presentation, DeviceModel& model, Q
     m_table = new Table(tr("Devices"), CellDelegate::Lines::Two, this);
     m_table->setModel(&m_model);
     m_table->setColumnWidths({{},
-                              {QStringLiteral("02:4c:c0:a8:4d:28")},
+                              {QStringLiteral("88:88:88:88:88:88")},
                               {QStringLiteral("VPN only"), Table::Width::Beside::Shape},
                               {QStringLiteral("88")},
                               {QStringLiteral("8,888")},
                               {QStringLiteral("↓ 88.8 Mbit/s")},
-                              {QStringLiteral("888 MB / 88.8 MB")},
+                              {QStringLiteral("88.8 MB / 88.8 MB")},
                               {QStringLiteral("8,888")},
                               {QStringLiteral("59 min ago")}});
     m_table->setSelectionMode(QAbstractItemView::SingleSelection);

@@ -15,6 +15,9 @@ namespace ui {
 
 namespace {
 
+/// Ours: as many as the names that people give have.
+constexpr int kDeviceLetters = 14;
+
 enum Range { LastHour, Today, LastWeek, LastMonth, Everything, Between };
 
 }  // namespace
@@ -64,7 +67,9 @@ HistoryPage::HistoryPage(const Presentation& presentation, QWidget* parent)
     m_device = new QComboBox(this);
     m_device->setAccessibleName(tr("Device"));
     m_device->addItem(tr("Every device"));
-    m_device->setSizeAdjustPolicy(QComboBox::AdjustToContents);
+    // Not as wide as the longest name: names come from the network, and the bar has an end.
+    m_device->setSizeAdjustPolicy(QComboBox::AdjustToMinimumContentsLengthWithIcon);
+    m_device->setMinimumContentsLength(kDeviceLetters);
     connect(m_device, &QComboBox::activated, this, &HistoryPage::ask);
     m_protocol = new QComboBox(this);
     m_protocol->setAccessibleName(tr("Protocol"));
@@ -99,7 +104,7 @@ HistoryPage::HistoryPage(const Presentation& presentation, QWidget* parent)
                                     {},
                                     {QStringLiteral("Port 58117 → 37693")},
                                     {QStringLiteral("23 h 59 min")},
-                                    {QStringLiteral("888 MB / 88.8 MB")},
+                                    {QStringLiteral("88.8 MB / 88.8 MB")},
                                     {}});
     m_tunnelTable->setSelectionMode(QAbstractItemView::SingleSelection);
     m_tunnelTable->setDispensable({HistoryTunnelModel::Total, HistoryTunnelModel::Passage,
@@ -140,7 +145,7 @@ HistoryPage::HistoryPage(const Presentation& presentation, QWidget* parent)
     m_stack->addWidget(m_empty);
     m_detail = new TunnelDetail(m_past, TunnelDetail::Closable::Yes, this);
     m_detail->setPast();
-    m_detail->setMinimumWidth(400);
+    m_detail->setMinimumWidth(480);
     m_detail->hide();
     connect(m_detail, &TunnelDetail::closed, m_detail, &QWidget::hide);
     auto* splitter = new QSplitter(this);

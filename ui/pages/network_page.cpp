@@ -7,9 +7,11 @@
 #include <QCheckBox>
 #include <QComboBox>
 #include <QGridLayout>
+#include <QResizeEvent>
 #include <QScrollArea>
 #include <QSpinBox>
 
+#include <algorithm>
 #include <limits>
 #include <utility>
 
@@ -20,6 +22,43 @@ using engine::nat::NatConfig;
 using engine::nat::PingsFromOutside;
 
 namespace {
+
+/// Cards beside each other where there is room for that, else one below the other.
+class FlexibleRow final : public QWidget {
+public:
+    explicit FlexibleRow(QWidget* parent)
+        : QWidget(parent), m_row(new QBoxLayout(QBoxLayout::LeftToRight, this))
+    {
+        m_row->setContentsMargins(0, 0, 0, 0);
+        m_row->setSpacing(kGapWide);
+    }
+    void add(QWidget* part)
+    {
+        m_parts << part;
+        m_row->addWidget(part, 1);
+    }
+    [[nodiscard]] QSize minimumSizeHint() const override
+    {
+        int widest = 0;
+        for (const QWidget* part : m_parts)
+            widest = std::max(widest, part->minimumSizeHint().width());
+        return {widest, QWidget::minimumSizeHint().height()};
+    }
+
+protected:
+    void resizeEvent(QResizeEvent* event) override
+    {
+        QWidget::resizeEvent(event);
+        int needed = -kGapWide;
+        for (const QWidget* part : m_parts)
+            needed += part->minimumSizeHint().width() + kGapWide;
+        m_row->setDirection(needed <= width() ? QBoxLayout::LeftToRight : QBoxLayout::TopToBottom);
+    }
+
+private:
+    QBoxLayout* m_row;
+    QList<QWidget*> m_parts;
+};
 
 int secondsOf(engine::Duration span)
 {
@@ -141,9 +180,8 @@ NetworkPage::NetworkPage(const Presentation& presentation, QWidget* parent)
     connect(m_rules, &NatRuleCards::edited, this, &NetworkPage::check);
     page->addWidget(m_rules);
 
-    auto* row = new QHBoxLayout;
-    row->setSpacing(kGapWide);
-    auto* timers = new Card(body);
+    auto* row = new FlexibleRow(body);
+    auto* timers = new Card(row);
     timers->body()->addWidget(new CardHeading(tr("How long idle sessions are kept"), {}, timers));
     auto* timerGrid = new QGridLayout;
     timerGrid->setHorizontalSpacing(kGapWide);
@@ -179,9 +217,11 @@ NetworkPage::NetworkPage(const Presentation& presentation, QWidget* parent)
     timerGrid->setColumnStretch(0, 1);
     timers->body()->addLayout(timerGrid);
     timers->body()->addStretch();
-    row->addWidget(timers, 1);
+    row->add(timers);
 
-    auto* right = new QVBoxLayout;
+    auto* rightSide = new QWidget(row);
+    auto* right = new QVBoxLayout(rightSide);
+    right->setContentsMargins(0, 0, 0, 0);
     right->setSpacing(kGapWide);
     auto* limits = new Card(body);
     limits->body()->addWidget(new CardHeading(tr("What one device may hold"), {}, limits));
@@ -255,8 +295,8 @@ NetworkPage::NetworkPage(const Presentation& presentation, QWidget* parent)
     ports->body()->addLayout(pingRow);
     right->addWidget(ports);
     right->addStretch();
-    row->addLayout(right, 1);
-    page->addLayout(row);
+    row->add(rightSide);
+    page->addWidget(row);
     page->addStretch();
     column()->addWidget(asScrollPage(body, this), 1);
     fill({});

@@ -95,7 +95,7 @@ OverviewPage::OverviewPage(const Presentation& presentation, TunnelModel& tunnel
     m_sessionTile = new Tile(body);
     m_trafficTile = new Tile(body);
     for (Tile* tile : {m_tunnelTile, m_deviceTile, m_sessionTile, m_trafficTile})
-        tiles->addWidget(tile, 1);
+        tiles->addWidget(tile, tile == m_trafficTile ? 5 : 4);  // its figure has a unit
     connect(m_tunnelTile, &QPushButton::clicked, this, [this] {
         const bool look = std::any_of(
             m_tunnels.all().begin(), m_tunnels.all().end(), [this](const TunnelRow& row) {

@@ -38,7 +38,7 @@ QLineEdit* PageFrame::makeFilterField(const QString& hint)
     m_filterField->setAccessibleName(hint);
     m_filterField->setClearButtonEnabled(true);
     m_filterField->addAction(iconOf(Symbol::Search), QLineEdit::LeadingPosition);
-    m_filterField->setMinimumWidth(200);
+    m_filterField->setMinimumWidth(150);
     m_filterField->setMaximumWidth(360);
     return m_filterField;
 }

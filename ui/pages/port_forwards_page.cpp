@@ -72,6 +72,7 @@ PortForwardsPage::PortForwardsPage(const Presentation& presentation, QWidget* pa
                               {QStringLiteral("888,888")},
                               {QStringLiteral("888")}});
     m_table->setSelectionMode(QAbstractItemView::SingleSelection);
+    m_table->setDispensable({PortForwardModel::From, PortForwardModel::Hits});
     m_table->enableColumnChoice();
     connect(m_table, &Table::currentIdChanged, this, &PortForwardsPage::updateButtons);
     connect(m_table, &Table::opened, this, [this, selected] {
@@ -107,10 +108,8 @@ PortForwardsPage::PortForwardsPage(const Presentation& presentation, QWidget* pa
     m_oneToOneTable = new Table(tr("One-to-one rules"), CellDelegate::Lines::One, oneToOne);
     m_oneToOneTable->setModel(m_oneToOnes);
     m_oneToOneTable->setProperty("plain", true);
-    m_oneToOneTable->setColumnWidths({{QStringLiteral("Off")},
-                                      {},
-                                      {QStringLiteral("192.168.255.255")},
-                                      {QStringLiteral("203.0.113.255")}});
+    m_oneToOneTable->setColumnWidths(
+        {{QStringLiteral("Off")}, {}, {}, {QStringLiteral("203.0.113.255")}});
     m_oneToOneTable->setMinimumHeight(80);
     m_oneToOneTable->setSelectionMode(QAbstractItemView::SingleSelection);
     connect(m_oneToOneTable, &Table::currentIdChanged, this, &PortForwardsPage::updateButtons);

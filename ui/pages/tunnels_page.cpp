@@ -105,7 +105,7 @@ TunnelsPage::TunnelsPage(const Presentation& presentation, TunnelModel& model, Q
     });
 
     m_detail = new TunnelDetail(presentation, TunnelDetail::Closable::Yes, this);
-    m_detail->setMinimumWidth(400);
+    m_detail->setMinimumWidth(480);
     m_detail->hide();
     connect(m_detail, &TunnelDetail::closed, this, [this] {
         m_detail->hide();

@@ -2,6 +2,7 @@
 
 #include <QHBoxLayout>
 #include <QPainter>
+#include <QResizeEvent>
 #include <QToolButton>
 
 namespace ui {
@@ -10,6 +11,9 @@ namespace {
 
 constexpr int kWide = 216;
 constexpr int kNarrow = 64;
+constexpr int kLowEntry = 32;
+/// Ours: from here on every page has the room it needs beside the wide sidebar.
+constexpr int kRoomForBoth = 1180;
 
 class LogoPicture final : public QWidget {
 public:
@@ -31,6 +35,7 @@ Sidebar::Sidebar(QWidget* parent)
     setObjectName(QStringLiteral("sidebar"));
     setAccessibleName(tr("Pages"));
     setFixedWidth(kWide);
+    parent->installEventFilter(this);
     m_column->setContentsMargins(12, kGapWide, 12, kGapWide);
     m_column->setSpacing(2);
     auto* head = new QHBoxLayout;
@@ -81,6 +86,7 @@ QToolButton* Sidebar::addCommand(Symbol symbol, const QString& text, const QStri
     button->setIconSize({20, 20});
     button->setAccessibleName(text);
     button->setToolTip(tr("%1 (%2)").arg(text, keys));
+    button->setMinimumHeight(26);
     m_commands->addWidget(button);
     return button;
 }
@@ -98,7 +104,7 @@ void Sidebar::finish()
     m_column->addStretch();
     m_column->addLayout(m_commands);
     connect(addCommand(Symbol::Menu, tr("Narrow or wide sidebar"), QStringLiteral("Ctrl+B")),
-            &QToolButton::clicked, this, [this] { setNarrow(!m_narrow); });
+            &QToolButton::clicked, this, [this] { choose(!m_narrow); });
     m_commands->addStretch();
 }
 
@@ -130,6 +136,21 @@ void Sidebar::setPageVisible(int page, bool visible)
     }
 }
 
+void Sidebar::choose(bool narrow)
+{
+    m_chosen = true;
+    setNarrow(narrow);
+}
+
+bool Sidebar::eventFilter(QObject* watched, QEvent* event)
+{
+    if (event->type() == QEvent::Resize && !m_chosen) {
+        const bool narrow = static_cast<QResizeEvent*>(event)->size().width() < kRoomForBoth;
+        if (narrow != m_narrow) setNarrow(narrow);
+    }
+    return QFrame::eventFilter(watched, event);
+}
+
 void Sidebar::setNarrow(bool narrow)
 {
     m_narrow = narrow;
@@ -139,8 +160,11 @@ void Sidebar::setNarrow(bool narrow)
     m_commands->setDirection(narrow ? QBoxLayout::TopToBottom : QBoxLayout::LeftToRight);
     for (SafeLabel* group : m_groups)
         group->setVisible(!narrow);
-    for (const Entry& entry : m_entries)
+    for (const Entry& entry : m_entries) {
         name(entry);
+        // The commands stand below each other now and need the room.
+        entry.button->setMaximumHeight(narrow ? kLowEntry : QWIDGETSIZE_MAX);
+    }
 }
 
 }  // namespace ui

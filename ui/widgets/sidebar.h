@@ -25,7 +25,9 @@ public:
     void setCurrent(int page);
     void setPageEnabled(int page, bool enabled);
     void setPageVisible(int page, bool visible);
-    void setNarrow(bool narrow);
+    /// As the user wants it, whatever room there is. Until then it is narrow where pages need the
+    /// room.
+    void choose(bool narrow);
     [[nodiscard]] bool isNarrow() const { return m_narrow; }
     [[nodiscard]] QPushButton* entry(int page) const;
     [[nodiscard]] Badge* state() { return m_state; }
@@ -33,7 +35,12 @@ public:
 Q_SIGNALS:
     void pageAsked(int page);
 
+protected:
+    /// Of the widget that the sidebar shares with the page.
+    bool eventFilter(QObject* watched, QEvent* event) override;
+
 private:
+    void setNarrow(bool narrow);
     struct Entry {
         int page = 0;
         QString name;
@@ -50,6 +57,7 @@ private:
     QList<SafeLabel*> m_groups;
     QList<Entry> m_entries;
     bool m_narrow = false;
+    bool m_chosen = false;
 };
 
 }  // namespace ui
