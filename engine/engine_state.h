@@ -117,8 +117,9 @@ struct Engine::State {
     Verdict secondHalf(Walk& walk);
     Verdict redirect(Walk& walk, passthrough::FlowId flow);
     [[nodiscard]] bool isExternal(net::Ipv4Address address) const;
-    /// Whether a device inside can have this address (BCP 38).
+    /// Whether the host answers this ping of the shared address.
     [[nodiscard]] bool answersPing(const Walk& walk) const;
+    /// Whether a device inside can have this address (BCP 38).
     [[nodiscard]] bool mayBeDevice(net::Ipv4Address address) const;
     [[nodiscard]] std::optional<std::uint8_t> slotOf(net::Ipv4Address address) const;
     Verdict drop(Walk& walk, DropReason reason);
