@@ -86,7 +86,7 @@ void TunnelsPageTest::earlierSessions_areAskedForAndSummedUp()
     auto* page = window->findChild<ui::TunnelsPage*>();
     page->showTab(ui::TunnelDetail::Tab::Earlier);
     QVERIFY(asked);
-    const auto& tunnel = fake::snapshot(12)->tunnels[0];
+    const auto tunnel = fake::snapshot(12)->tunnels[0];
     QCOMPARE(*asked->device, tunnel.device);
     QCOMPARE(asked->text, ui::textOf(tunnel.server.address));
     std::vector<ui::HistoryTunnel> rows(5);
