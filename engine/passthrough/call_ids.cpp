@@ -10,6 +10,7 @@ using namespace std::chrono_literals;
 constexpr Duration kRest = 120s;
 /// Ours: in use and at rest; the oldest rest is cut short beyond that by refusing new calls.
 constexpr std::size_t kMost = 65536;
+constexpr std::size_t kMostOfClient = kMost / 8;
 
 }  // namespace
 
@@ -28,9 +29,14 @@ std::optional<std::uint16_t> CallIds::take(Instant now, net::Ipv4Address externa
                                            std::uint16_t wish, std::optional<std::uint8_t> high)
 {
     if (m_used.size() >= kMost) return std::nullopt;
+    const auto own = m_usedBy.find(client.hostOrder());
+    if (own != m_usedBy.end() && own->second >= kMostOfClient) return std::nullopt;
     CallIdKey key{external, server, wish};
     const auto taken = [&]() -> std::optional<std::uint16_t> {
-        m_used[key] = Use{client, std::nullopt, false};
+        const auto [use, isNew] = m_used.try_emplace(key);
+        if (!isNew) forget(use->second.client);
+        use->second = Use{client, std::nullopt, false};
+        ++m_usedBy[client.hostOrder()];
         return key.id;
     };
     const std::uint8_t first = high.value_or(static_cast<std::uint8_t>(wish >> 8));
@@ -67,8 +73,16 @@ void CallIds::noteMasterGone(net::Ipv4Address external, net::Ipv4Address server,
 void CallIds::expire(Instant now)
 {
     std::erase_if(m_used, [&](const auto& entry) {
-        return entry.second.restsUntil && now >= *entry.second.restsUntil;
+        const bool over = entry.second.restsUntil && now >= *entry.second.restsUntil;
+        if (over) forget(entry.second.client);
+        return over;
     });
+}
+
+void CallIds::forget(net::Ipv4Address client)
+{
+    const auto found = m_usedBy.find(client.hostOrder());
+    if (found != m_usedBy.end() && --found->second == 0) m_usedBy.erase(found);
 }
 
 }  // namespace engine::passthrough::pptp

@@ -35,7 +35,8 @@ struct CallIdHash {
 /// translated one segment at a time.
 ///
 /// An ID that was given back rests for two minutes. Only the same client may have it back earlier,
-/// and only once its control connection is gone (RFC 2637 §3.2.2 releases all calls then).
+/// and only once its control connection is gone (RFC 2637 §3.2.2 releases all calls then). What a
+/// client has in use and at rest is an eighth of all at most.
 class CallIds {
 public:
     explicit CallIds(HashKey seed) : m_random(seed), m_used(0, CallIdHash{seed}) {}
@@ -48,7 +49,10 @@ public:
     /// An ID that `client` had before a restart; false if it is taken.
     [[nodiscard]] bool adopt(const CallIdKey& key, net::Ipv4Address client)
     {
-        return key.id != 0 && m_used.try_emplace(key, Use{client, std::nullopt, false}).second;
+        if (key.id == 0 || !m_used.try_emplace(key, Use{client, std::nullopt, false}).second)
+            return false;
+        ++m_usedBy[client.hostOrder()];
+        return true;
     }
 
     void giveBack(Instant now, net::Ipv4Address external, net::Ipv4Address server,
@@ -68,10 +72,12 @@ private:
         std::optional<Instant> restsUntil;  ///< given back
         bool masterGone = false;
     };
+    void forget(net::Ipv4Address client);
     [[nodiscard]] bool isFree(Instant now, const CallIdKey& key, net::Ipv4Address client) const;
 
     Random m_random;
     std::unordered_map<CallIdKey, Use, CallIdHash> m_used;
+    std::unordered_map<std::uint32_t, std::uint32_t> m_usedBy;  ///< by client address
 };
 
 }  // namespace engine::passthrough::pptp

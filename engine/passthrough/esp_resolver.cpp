@@ -36,11 +36,17 @@ EspResolver::Group* EspResolver::find(EspPair pair)
     return found == m_groups.end() ? nullptr : &found->second;
 }
 
-EspResolver::Group* EspResolver::findOrMake(EspPair pair, Claim claim)
+bool EspResolver::hasRoomForGroup(net::Ipv4Address client) const
+{
+    const auto found = m_groupsOf.find(client);
+    return found == m_groupsOf.end() || found->second < kMostGroupsOfClient;
+}
+
+EspResolver::Group* EspResolver::findOrMake(EspPair pair, net::Ipv4Address client, Claim claim)
 {
     if (Group* const group = find(pair)) return group;
     const std::size_t most = claim == Claim::Answered ? kMostGroups : kMostUnansweredGroups;
-    if (m_groups.size() >= most) return nullptr;
+    if (m_groups.size() >= most || !hasRoomForGroup(client)) return nullptr;
     return &m_groups[pair];
 }
 
@@ -53,10 +59,11 @@ EspResolver::Host* EspResolver::hostOf(Group& group, net::Ipv4Address client)
 EspResolver::Host* EspResolver::makeHost(Group& group, EspPair pair, net::Ipv4Address client)
 {
     if (Host* const host = hostOf(group, client)) return host;
-    if (group.hosts.size() >= kMostHosts) return nullptr;
+    if (group.hosts.size() >= kMostHosts || !hasRoomForGroup(client)) return nullptr;
     Host& host = group.hosts.emplace_back();
     host.client = client;
     host.key = keyOf(pair, client);
+    ++m_groupsOf[client];
     return &host;
 }
 
@@ -79,9 +86,13 @@ void EspResolver::sweep(Group& group)
     std::erase_if(group.hosts, [&](const Host& host) {
         if (host.ike || !host.pendings.empty()) return false;
         if (!host.outbound.empty() || !host.inbound.empty()) return false;
-        return std::ranges::none_of(group.shared, [&](const Shared& shared) {
+        const bool shares = std::ranges::any_of(group.shared, [&](const Shared& shared) {
             return std::ranges::find(shared.clients, host.client) != shared.clients.end();
         });
+        if (shares) return false;
+        const auto count = m_groupsOf.find(host.client);
+        if (count != m_groupsOf.end() && --count->second == 0) m_groupsOf.erase(count);
+        return true;
     });
 }
 

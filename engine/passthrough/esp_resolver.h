@@ -225,7 +225,8 @@ private:
 
     Group* find(EspPair pair);
     enum class Claim : std::uint8_t { Unanswered, Answered };
-    Group* findOrMake(EspPair pair, Claim claim);
+    Group* findOrMake(EspPair pair, net::Ipv4Address client, Claim claim);
+    [[nodiscard]] bool hasRoomForGroup(net::Ipv4Address client) const;
     static Host* hostOf(Group& group, net::Ipv4Address client);
     Host* makeHost(Group& group, EspPair pair, net::Ipv4Address client);
 
@@ -288,7 +289,7 @@ private:
     void passTurn(Instant now, Group& group, net::Ipv4Address client, Actions& actions);
     void release(Instant now, Group& group, net::Ipv4Address client, Actions& actions);
     /// Erases hosts that nothing holds any more; the only thing that moves hosts.
-    static void sweep(Group& group);
+    void sweep(Group& group);
     /// Decides whether the group's sessions have to be watched.
     void watchAgain(EspPair pair, Group& group, Actions& actions);
     void settle(Instant now, Group& group);
@@ -304,6 +305,7 @@ private:
     std::size_t m_pendings = 0;
     std::size_t m_unansweredPendings = 0;
     std::map<net::Ipv4Address, std::uint32_t> m_pendingsOf;
+    std::map<net::Ipv4Address, std::uint32_t> m_groupsOf;
     std::size_t m_held = 0;
     /// Hold tokens count from here, so that they differ from other inspectors'.
     std::uint32_t m_lastToken = 0x45535000;

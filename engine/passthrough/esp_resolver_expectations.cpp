@@ -70,7 +70,7 @@ void EspResolver::erasePending(Host& host, std::size_t index)
 void EspResolver::ikeSeen(Instant now, EspPair pair, net::Ipv4Address client, tunnel::TunnelKey key,
                           Actions& actions)
 {
-    Group* const group = findOrMake(pair, Claim::Unanswered);
+    Group* const group = findOrMake(pair, client, Claim::Unanswered);
     if (group == nullptr) return;
     Host* const host = makeHost(*group, pair, client);
     if (host == nullptr) return;
@@ -110,7 +110,7 @@ void EspResolver::childSa(Instant now, EspPair pair, net::Ipv4Address client,
                           std::uint64_t exchange, Agreement agreement)
 {
     const bool complete = agreement == Agreement::Complete;
-    Group* const group = findOrMake(pair, complete ? Claim::Answered : Claim::Unanswered);
+    Group* const group = findOrMake(pair, client, complete ? Claim::Answered : Claim::Unanswered);
     if (group == nullptr) return;
     Host* const host = makeHost(*group, pair, client);
     if (host == nullptr) return;
@@ -145,7 +145,7 @@ void EspResolver::roundTrip(EspPair pair, Duration duration)
 std::optional<std::uint32_t> EspResolver::gate(Instant now, EspPair pair, net::Ipv4Address client,
                                                std::uint64_t message, Actions& actions)
 {
-    Group* const group = findOrMake(pair, Claim::Unanswered);
+    Group* const group = findOrMake(pair, client, Claim::Unanswered);
     if (group == nullptr) return std::nullopt;
     expire(now, *group, actions);
     if (makeHost(*group, pair, client) == nullptr) return std::nullopt;

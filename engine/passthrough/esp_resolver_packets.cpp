@@ -25,7 +25,7 @@ PortlessDecision EspResolver::decideOutbound(Instant now, const PortlessPacket& 
 {
     const EspPair pair = pairOf(packet);
     const std::uint32_t spi = wire::load32(packet.payload, 0);
-    Group* const group = findOrMake(pair, Claim::Unanswered);
+    Group* const group = findOrMake(pair, packet.internal, Claim::Unanswered);
     if (group == nullptr) return dropped(DropReason::HelperBudget);
     expire(now, *group, actions);
     const auto mode = m_policy.modeFor(net::VpnProtocol::IpsecEsp, packet.internal, pair.server);

@@ -33,6 +33,8 @@ inline constexpr std::size_t kMostGroups = 4096;
 /// addresses too, must not keep others from renewing their SAs.
 inline constexpr std::size_t kMostUnansweredGroups = 3072;
 inline constexpr std::size_t kMostHosts = 64;
+/// Of one client: somebody who negotiates with everybody must not keep others out.
+inline constexpr std::size_t kMostGroupsOfClient = 512;
 /// Of one client each way, alive or read from a saved state.
 inline constexpr std::size_t kMostSpis = 16;
 inline constexpr std::size_t kMostPendingsOfClient = 32;

@@ -29,7 +29,7 @@ Duration readRoundTrip(StateReader& in)
 void EspResolver::bindingRestored(Instant now, const PortlessBinding& binding)
 {
     const EspPair pair{binding.external, binding.server};
-    Group* const group = findOrMake(pair, Claim::Answered);
+    Group* const group = findOrMake(pair, binding.client, Claim::Answered);
     Host* const host = group == nullptr ? nullptr : makeHost(*group, pair, binding.client);
     if (host == nullptr) return;
     host->key = binding.key;
@@ -55,7 +55,7 @@ void EspResolver::bindingRestored(Instant now, const PortlessBinding& binding)
 
 void EspResolver::ikeRestored(EspPair pair, net::Ipv4Address client, tunnel::TunnelKey key)
 {
-    Group* const group = findOrMake(pair, Claim::Answered);
+    Group* const group = findOrMake(pair, client, Claim::Answered);
     Host* const host = group == nullptr ? nullptr : makeHost(*group, pair, client);
     if (host == nullptr) return;
     host->ike = true;

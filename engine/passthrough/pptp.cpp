@@ -157,6 +157,7 @@ void PptpInspector::flowClosed(Instant now, FlowId flow, FlowEnd end, Actions& a
     const auto found = m_state->controls.find(flow);
     if (found == m_state->controls.end()) return;
     m_state->close(now, *found->second, end, actions);
+    m_state->noteClosed(*found->second);
     m_state->controls.erase(flow);
 }
 

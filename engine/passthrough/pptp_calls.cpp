@@ -24,14 +24,65 @@ Call* PptpInspector::State::findCall(const Control& control, Direction namer,
     return clearing;
 }
 
+namespace {
+
+using Counts = std::unordered_map<std::uint32_t, std::uint32_t>;
+
+std::size_t countOf(const Counts& counts, net::Ipv4Address client)
+{
+    const auto found = counts.find(client.hostOrder());
+    return found == counts.end() ? 0 : found->second;
+}
+
+void takeOff(Counts& counts, net::Ipv4Address client)
+{
+    const auto found = counts.find(client.hostOrder());
+    if (found != counts.end() && --found->second == 0) counts.erase(found);
+}
+
+}  // namespace
+
+/// Whoever connects from outside does not use up an inside server's own.
+bool PptpInspector::State::hasRoomForControl(const Flow& flow) const
+{
+    return controls.size() < kMostControls &&
+           (flow.initiator != Direction::Outbound ||
+            countOf(controlsOf, flow.internal.address) < kMostControlsPerClient);
+}
+
+void PptpInspector::State::noteOpened(const Control& control)
+{
+    if (control.flow.initiator != Direction::Outbound) return;
+    ++controlsOf[control.flow.internal.address.hostOrder()];
+}
+
+void PptpInspector::State::noteClosed(const Control& control)
+{
+    if (control.flow.initiator == Direction::Outbound)
+        takeOff(controlsOf, control.flow.internal.address);
+}
+
+void PptpInspector::State::addCall(const Control& control, const Call& call)
+{
+    ++callCount;
+    if (call.requester == Direction::Outbound) ++callsOf[control.flow.internal.address.hostOrder()];
+}
+
+void PptpInspector::State::removeCall(const Control& control, const Call& call)
+{
+    --callCount;
+    if (call.requester == Direction::Outbound) takeOff(callsOf, control.flow.internal.address);
+}
+
 bool PptpInspector::State::hasRoomForCall(const Control& control, MessageType type) const
 {
     // A reply names a call that has its place already.
     if (type == MessageType::OutgoingCallReply || type == MessageType::IncomingCallReply)
         return true;
     if (callCount >= kMostCalls || control.calls.size() >= kMostCallsPerControl) return false;
-    const auto found = pending.find(control.flow.internal.address.hostOrder());
-    return found == pending.end() || found->second < kMostPendingPerClient;
+    const net::Ipv4Address client = control.flow.internal.address;
+    return countOf(pending, client) < kMostPendingPerClient &&
+           countOf(callsOf, client) < kMostCallsPerClient;
 }
 
 /// Calls that a device of ours has asked for and nobody has answered. What comes from outside
@@ -45,18 +96,17 @@ void PptpInspector::State::removePending(const Control& control, const Call& cal
 {
     if (call.requester != Direction::Outbound) return;
     if (call.state != CallState::Requested && call.state != CallState::Answered) return;
-    const auto found = pending.find(control.flow.internal.address.hostOrder());
-    if (found != pending.end() && --found->second == 0) pending.erase(found);
+    takeOff(pending, control.flow.internal.address);
 }
 
 Call& PptpInspector::State::newCall(Instant now, Control& control, Direction requester,
                                     Actions& actions)
 {
     control.calls.push_back(std::make_unique<Call>());
-    ++callCount;
     Call& call = *control.calls.back();
     call.since = now;
     call.requester = requester;
+    addCall(control, call);
     addPending(control, call);
     const bool first = control.serial == 0;
     ++control.serial;
@@ -155,7 +205,7 @@ void PptpInspector::State::endCall(Instant now, Control& control, Call& call, Tu
     }
     Observing(actions, call.key).ended(ending.phase, ending.cause, code);
     if (call.key == control.key) control.keyOver = true;
-    --callCount;
+    removeCall(control, call);
     std::erase_if(control.calls, [&](const auto& other) { return other.get() == &call; });
 }
 

@@ -366,7 +366,7 @@ Inspector::Claim PptpInspector::State::consider(Instant now, const Flow& flow,
         const bool opens = segment.direction == flow.initiator &&
                            segment.payload.size() >= kOpening.size() &&
                            std::equal(kOpening.begin(), kOpening.end(), segment.payload.begin());
-        return opens && controls.size() < kMostControls ? Claim::Claimed : Claim::NotMine;
+        return opens && hasRoomForControl(flow) ? Claim::Claimed : Claim::NotMine;
     }
     if (found == candidates.end()) {
         if (candidates.size() >= kMostCandidates) {
@@ -429,7 +429,7 @@ Control* PptpInspector::State::follow(Instant now, const Flow& flow, const Segme
     case Candidate::Judgement::Other: break;
     case Candidate::Judgement::Opens:
     case Candidate::Judgement::JoinedLate:
-        if (controls.size() < kMostControls) return &open(now, flow, actions);
+        if (hasRoomForControl(flow)) return &open(now, flow, actions);
         break;
     }
     candidates.erase(found);
@@ -458,6 +458,7 @@ Control& PptpInspector::State::open(Instant now, const Flow& flow, Actions& acti
         control.help = Control::Help::Assist;
     }
     ++servers[flow.remote.address.hostOrder()].controls;
+    noteOpened(control);
     wake(now);
 
     label(control, control.key, Confidence::Likely, actions);

@@ -156,7 +156,8 @@ bool PptpInspector::restore(Instant now, StateReader& in, const RestoredFlows& f
         control.flow = *flow;
         if (state.controls.contains(flow->id)) return false;
         for (const auto& call : control.calls) {
-            if (++state.callCount > kMostCalls) return false;
+            state.addCall(control, *call);
+            if (state.callCount > kMostCalls) return false;
             state.addPendingIfAsked(control, *call);
             if (!call->registered) continue;
             const CallIdKey inbound{flow->external.address, flow->remote.address, *call->publicId};
@@ -172,6 +173,7 @@ bool PptpInspector::restore(Instant now, StateReader& in, const RestoredFlows& f
             }
         }
         ++state.servers[flow->remote.address.hostOrder()].controls;
+        state.noteOpened(control);
         state.controls.emplace(flow->id, std::move(fresh));
         claimed.push_back(flow->id);
         state.wake(now);

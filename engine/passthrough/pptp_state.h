@@ -54,6 +54,9 @@ inline constexpr std::size_t kMostControls = 4096;
 inline constexpr std::size_t kMostCalls = 4096;
 inline constexpr std::size_t kMostCallsPerControl = 64;
 inline constexpr std::size_t kMostPendingPerClient = 32;
+/// What one device opens or asks for, alive or not: an eighth, so that it cannot keep others out.
+inline constexpr std::size_t kMostControlsPerClient = 512;
+inline constexpr std::size_t kMostCallsPerClient = 512;
 inline constexpr std::size_t kMostCandidates = 1024;
 /// Segments that wait for the ones before them: a start message in single octets, scrambled.
 inline constexpr std::size_t kMostHeld = 192;
@@ -304,6 +307,9 @@ struct PptpInspector::State {
         0, pptp::CallIdHash{seed}};
     std::unordered_map<std::uint32_t, pptp::ServerRecord> servers;
     std::unordered_map<std::uint32_t, std::uint32_t> pending;  ///< by client address
+    /// Control connections opened and calls asked for from inside, by client address.
+    std::unordered_map<std::uint32_t, std::uint32_t> controlsOf;
+    std::unordered_map<std::uint32_t, std::uint32_t> callsOf;
     /// Calls whose GRE sessions live on; only while the state is restored.
     std::unordered_set<pptp::CallIdKey, pptp::CallIdHash> restoredCalls{0, pptp::CallIdHash{seed}};
     std::size_t callCount = 0;
@@ -344,7 +350,12 @@ struct PptpInspector::State {
     // Calls.
     pptp::Call* findCall(const pptp::Control& control, net::Direction namer,
                          std::uint16_t id) const;
+    bool hasRoomForControl(const Flow& flow) const;
+    void noteOpened(const pptp::Control& control);
+    void noteClosed(const pptp::Control& control);
     bool hasRoomForCall(const pptp::Control& control, pptp::MessageType type) const;
+    void addCall(const pptp::Control& control, const pptp::Call& call);
+    void removeCall(const pptp::Control& control, const pptp::Call& call);
     void addPending(const pptp::Control& control, const pptp::Call& call);
     void addPendingIfAsked(const pptp::Control& control, const pptp::Call& call)
     {
