@@ -69,7 +69,7 @@ public:
     /// The clock must go on from where it was (CLOCK_BOOTTIME does across a restart).
     [[nodiscard]] std::vector<std::uint8_t> saveState(Instant now) const;
     /// False if the block is damaged, of another external address, or of a version that is neither
-    /// this one nor the one before: the engine is then as if it had not been asked.
+    /// this one nor one of the two before: the engine is then as if it had not been asked.
     bool restoreState(Instant now, std::span<const std::uint8_t> block);
 
 private:

@@ -252,8 +252,15 @@ struct Engine::State {
     /// The record of this device, made when it is new; none if there are too many.
     std::optional<std::uint16_t> meet(Instant now, net::Ipv4Address address, Output* output);
     std::uint8_t pair(std::uint16_t device);
+    /// The first of these that takes this external port.
+    [[nodiscard]] static const policy::PortForward* forwardTo(
+        const std::vector<policy::PortForward>& among, net::IpProtocol protocol,
+        net::Port external);
     [[nodiscard]] const policy::PortForward* forwardTo(net::IpProtocol protocol,
-                                                       net::Port external) const;
+                                                       net::Port external) const
+    {
+        return forwardTo(config.portForwards, protocol, external);
+    }
     [[nodiscard]] const policy::PortForward* forwardFrom(net::IpProtocol protocol,
                                                          net::Endpoint internal) const;
     [[nodiscard]] static net::Port shifted(const policy::PortForward& forward, net::Port external);

@@ -102,10 +102,8 @@ std::uint32_t Engine::sessionsEndedBy(const Command& command) const
             // A mapping that sits on a port which is forwarded from now on makes way.
             const nat::Session& session = state.sessions[index];
             if (state.sessions.detail(index).mapping == nat::FlatIndex::kNone) return false;
-            return std::ranges::any_of(forwards->forwards, [&](const policy::PortForward& forward) {
-                return forward.enabled && forward.protocol == session.protocol &&
-                       forward.externalPorts.contains(session.externalPort());
-            });
+            return State::forwardTo(forwards->forwards, session.protocol, session.externalPort()) !=
+                   nullptr;
         });
     } else if (const auto* pairs = std::get_if<SetOneToOnes>(&command)) {
         count(state.losersOf(*pairs));

@@ -40,9 +40,10 @@ bool Engine::State::isUntranslated(net::Endpoint remote) const
     return nat::isUntranslated(config.nat, remote);
 }
 
-const policy::PortForward* Engine::State::forwardTo(IpProtocol protocol, net::Port external) const
+const policy::PortForward* Engine::State::forwardTo(const std::vector<policy::PortForward>& among,
+                                                    IpProtocol protocol, net::Port external)
 {
-    for (const policy::PortForward& forward : config.portForwards) {
+    for (const policy::PortForward& forward : among) {
         if (forward.enabled && forward.protocol == protocol &&
             forward.externalPorts.contains(external)) {
             return &forward;
