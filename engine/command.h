@@ -53,8 +53,11 @@ struct ResolveHold {
     net::VpnProtocol protocol = net::VpnProtocol::Pptp;
     How how = How::Release;
 };
-/// Sessions of a forward that is gone, off or changed end with it, or run on until they end
-/// (Finish). A port-less protocol has none: its packets follow the rule at once.
+/// Sessions of a forward that is gone, off or changed end with it, and so do those that devices
+/// have on an external port which is forwarded from now on; or they run on until they end (Finish).
+/// Whatever else comes to such a port is the forward's at once, also while they run on; what their
+/// devices open meanwhile gets other ports. A port-less protocol has no sessions of a forward: its
+/// packets follow the rule at once.
 struct SetPortForwards {
     std::vector<policy::PortForward> forwards;
     policy::OnLive onLive = policy::OnLive::Drop;  ///< Hold is Drop here

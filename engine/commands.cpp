@@ -502,19 +502,12 @@ Result<void, CommandError> Engine::State::setForwards(
     config.portForwards = wished;
     rebuildReserved();
     endSessions(now, onLive, output, loses);
-    // Dynamic mappings that sit on a port which is now forwarded make way.
-    std::vector<std::uint32_t> displaced;
+    // What is new on a port that is forwarded now is the forward's, whoever had the port.
     mappings.forEach([&](std::uint32_t index, const nat::Mapping& mapping) {
-        if (forwardTo(mapping.protocol, mapping.external) != nullptr) displaced.push_back(index);
-    });
-    for (const std::uint32_t mapping : displaced) {
-        while (mappings[mapping].used != 0 &&
-               mappings[mapping].firstSession != nat::FlatIndex::kNone) {
-            const std::uint32_t index = mappings[mapping].firstSession;
-            tellReset(now, index, output);
-            close(now, index, FlowEnd::Admin, output);
+        if (mapping.displaced == 0 && forwardTo(mapping.protocol, mapping.external) != nullptr) {
+            mappings.displace(index);
         }
-    }
+    });
     return {};
 }
 

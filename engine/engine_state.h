@@ -352,6 +352,8 @@ struct Engine::State {
     [[nodiscard]] Loses losersOf(const SetOneToOnes& wish) const;
     [[nodiscard]] Loses losersOf(const SetDeviceRules& wish) const;
     [[nodiscard]] Loses losersOf(const SetExposedHost& wish) const;
+    /// How many sessions end with those that lose.
+    [[nodiscard]] std::uint32_t countEnding(const Loses& loses) const;
 
     // report.cpp
     void timeout(Instant now, Output& output);

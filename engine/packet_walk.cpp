@@ -575,7 +575,7 @@ Verdict Engine::State::missInbound(Walk& walk, net::Endpoint external, net::Endp
         ++counters.consumed;
         return {Verdict::Kind::ToHost};
     } else if (const policy::PortForward* forward = forwardTo(protocol, external.port)) {
-        if (!walk.hairpin && !forward->allowedRemotes.contains(source)) {
+        if (walk.hairpin ? !forward->hairpin : !forward->allowedRemotes.contains(source)) {
             return drop(walk, DropReason::DeniedByPolicy);
         }
         wish.internal = {forward->internalAddress, shifted(*forward, external.port)};

@@ -270,21 +270,24 @@ std::optional<std::uint32_t> Engine::State::restore(Instant now, const SavedSess
     }
     std::optional<std::uint32_t> mapping;
     if (one.kind == 0) {
-        mapping = mappings.byExternal(saved.protocol, slot, saved.externalPort());
+        mapping = mappings.ownerOf(saved.protocol, slot, saved.externalPort());
         if (!mapping) {
             if (!one.holds) return std::nullopt;
-            const auto made = mappings.make(
-                now,
-                {.protocol = saved.protocol,
-                 .behaviour =
-                     behaviourOf(saved.protocol, {saved.internal, saved.internalPort()}).mapping,
-                 .internal = {saved.internal, saved.internalPort()},
-                 .remote = {saved.remote, saved.remotePort()},
-                 .externalSlot = slot,
-                 .device = *device},
-                config.nat, random, saved.externalPort());
+            const nat::MappingWish wish{
+                .protocol = saved.protocol,
+                .behaviour =
+                    behaviourOf(saved.protocol, {saved.internal, saved.internalPort()}).mapping,
+                .internal = {saved.internal, saved.internalPort()},
+                .remote = {saved.remote, saved.remotePort()},
+                .externalSlot = slot,
+                .device = *device};
+            // A rule had got its port; or it is the second of its endpoint, after such a rule.
+            const bool displaced =
+                forwardTo(saved.protocol, saved.externalPort()) != nullptr || mappings.find(wish);
+            const auto made = mappings.make(now, wish, config.nat, random, saved.externalPort());
             if (!made.mapping) return std::nullopt;
             mapping = made.mapping;
+            if (displaced) mappings.displace(*mapping);
             ++counters.mappingsCreated;
             ++devices[*device].ports[nat::MappingTable::lane(saved.protocol)];
         } else if (mappings[*mapping].internal !=

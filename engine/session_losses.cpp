@@ -21,19 +21,33 @@ const policy::PortForward* byId(const std::vector<policy::PortForward>& forwards
 
 }  // namespace
 
-/// What came in by a forward that goes, is switched off or leads elsewhere.
+/// What came in by a forward that goes, is switched off, leads elsewhere or lets its caller in no
+/// longer; and what has the port of a forward that comes.
 Engine::State::Loses Engine::State::losersOf(const SetPortForwards& wish) const
 {
     return [this, before = config.portForwards, after = wish.forwards](std::uint32_t index) {
-        const std::uint32_t id = sessions.detail(index).forward;
+        const nat::Session& session = sessions[index];
+        const nat::SessionDetail& rest = sessions.detail(index);
+        if (rest.mapping != nat::FlatIndex::kNone) {
+            // One that is displaced has outlived a forward's coming already.
+            return mappings[rest.mapping].displaced == 0 &&
+                   forwardTo(after, session.protocol, session.externalPort()) != nullptr;
+        }
+        const std::uint32_t id = rest.forward;
         if (id == 0 || id == kExposure) return false;
         const policy::PortForward* was = byId(before, id);
         // One that has outlived its forward is no change's concern any more.
         if (was == nullptr || !was->enabled) return false;
         const policy::PortForward* is = byId(after, id);
-        return is == nullptr || !is->enabled || was->externalPorts != is->externalPorts ||
-               was->internalAddress != is->internalAddress ||
-               was->internalFirst != is->internalFirst || was->protocol != is->protocol;
+        if (is == nullptr || !is->enabled || was->externalPorts != is->externalPorts ||
+            was->internalAddress != is->internalAddress ||
+            was->internalFirst != is->internalFirst || was->protocol != is->protocol) {
+            return true;
+        }
+        if (session.has(sf::kOutboundFirst)) return false;
+        return session.has(sf::kHairpin) ? was->hairpin && !is->hairpin
+                                         : was->allowedRemotes.contains(session.remote) &&
+                                               !is->allowedRemotes.contains(session.remote);
     };
 }
 
@@ -51,13 +65,14 @@ Engine::State::Loses Engine::State::losersOf(const SetOneToOnes& wish) const
             }
         }
     }
-    // A device gets another address for all that it does (RFC 4787 REQ-2).
+    // A device gets another address for all that it does (RFC 4787 REQ-2), if it has one.
     std::vector<bool> moves;
     for (const nat::Device& device : devices.all()) {
         const net::Ipv4Address owner = after[device.externalSlot];
-        moves.push_back(owner.isUnspecified()
-                            ? std::ranges::find(after, device.address) != after.end()
-                            : owner != device.address);
+        const bool stays = owner.isUnspecified()
+                               ? std::ranges::find(after, device.address) == after.end()
+                               : owner == device.address;
+        moves.push_back(device.paired && mayHave(device.address, device.externalSlot) && !stays);
     }
     return [this, before, after, moves = std::move(moves)](std::uint32_t index) {
         const nat::Session& session = sessions[index];
@@ -87,32 +102,73 @@ Engine::State::Loses Engine::State::losersOf(const SetExposedHost& wish) const
     };
 }
 
+/// Those that lose, and those that cannot be without them: what a control connection carries, and
+/// what uses the mapping of a device that has nothing of its own on it any more.
+std::uint32_t Engine::State::countEnding(const Loses& loses) const
+{
+    std::vector<bool> ends(sessions.touched());
+    std::vector<bool> loser(mappings.touched());  // a session of it ends
+    std::vector<bool> stays(mappings.touched());  // one that holds it does not
+    std::uint32_t number = 0;
+    std::vector<std::uint32_t> masters;
+    const auto end = [&](std::uint32_t index) {
+        if (ends[index]) return;
+        ends[index] = true;
+        ++number;
+        if (!children.empty()) masters.push_back(index);
+    };
+    forEachSession([&](std::uint32_t index) {
+        if (loses(index)) end(index);
+    });
+    while (!masters.empty()) {
+        const auto [first, last] = children.equal_range(sessions.flowId(masters.back()));
+        masters.pop_back();
+        for (auto child = first; child != last; ++child) {
+            if (sessions.detail(child->second).has(df::kUsed)) end(child->second);
+        }
+    }
+    if (number == 0) return 0;
+    const auto ofMapping = [&](const auto& visit) {
+        forEachSession([&](std::uint32_t index) {
+            const std::uint32_t mapping = sessions.detail(index).mapping;
+            // One that is ending ends without us.
+            if (mapping != nat::FlatIndex::kNone && mappings[mapping].ending == 0) {
+                visit(index, mapping);
+            }
+        });
+    };
+    ofMapping([&](std::uint32_t index, std::uint32_t mapping) {
+        if (ends[index]) {
+            loser[mapping] = true;
+        } else if (sessions.detail(index).has(df::kHoldsMapping)) {
+            stays[mapping] = true;
+        }
+    });
+    ofMapping([&](std::uint32_t index, std::uint32_t mapping) {
+        if (loser[mapping] && !stays[mapping]) end(index);
+    });
+    return number;
+}
+
 std::uint32_t Engine::sessionsEndedBy(const Command& command) const
 {
     const State& state = *m_state;
-    std::uint32_t number = 0;
-    const auto count = [&](const State::Loses& loses) {
-        state.forEachSession([&](std::uint32_t index) {
-            if (loses(index)) ++number;
-        });
-    };
     if (const auto* forwards = std::get_if<SetPortForwards>(&command)) {
-        count([&, loses = state.losersOf(*forwards)](std::uint32_t index) {
-            if (loses(index)) return true;
-            // A mapping that sits on a port which is forwarded from now on makes way.
-            const nat::Session& session = state.sessions[index];
-            if (state.sessions.detail(index).mapping == nat::FlatIndex::kNone) return false;
-            return State::forwardTo(forwards->forwards, session.protocol, session.externalPort()) !=
-                   nullptr;
-        });
-    } else if (const auto* pairs = std::get_if<SetOneToOnes>(&command)) {
-        count(state.losersOf(*pairs));
-    } else if (const auto* rules = std::get_if<SetDeviceRules>(&command)) {
-        count(state.losersOf(*rules));
-    } else if (const auto* exposed = std::get_if<SetExposedHost>(&command)) {
-        count(state.losersOf(*exposed));
+        return state.countEnding(state.losersOf(*forwards));
     }
-    return number;
+    if (const auto* pairs = std::get_if<SetOneToOnes>(&command)) {
+        // Those that wait for an address which is away do not wait any longer then.
+        return state.countEnding([&, loses = state.losersOf(*pairs)](std::uint32_t index) {
+            return loses(index) || (state.parked && state.isStranded(index));
+        });
+    }
+    if (const auto* rules = std::get_if<SetDeviceRules>(&command)) {
+        return state.countEnding(state.losersOf(*rules));
+    }
+    if (const auto* exposed = std::get_if<SetExposedHost>(&command)) {
+        return state.countEnding(state.losersOf(*exposed));
+    }
+    return 0;
 }
 
 bool Engine::hasSessionAt(net::Ipv4Address external) const

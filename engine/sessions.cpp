@@ -199,7 +199,8 @@ std::optional<DropReason> Engine::State::admit(Instant now, std::uint16_t device
     const nat::SessionDetail& rest = sessions.detail(victim);
     const std::uint32_t mapping = rest.mapping;
     const bool last = mapping != nat::FlatIndex::kNone && mappings[mapping].sessions == 1 &&
-                      mappings[mapping].protocol == protocol && reuse != nullptr && needsPort;
+                      mappings[mapping].displaced == 0 && mappings[mapping].protocol == protocol &&
+                      reuse != nullptr && needsPort;
     const net::Port port = last ? mappings[mapping].external : net::Port{};
     close(now, victim, last ? FlowEnd::Evicted : FlowEnd::Expired, output);
     if (last) {

@@ -149,7 +149,7 @@ void MappingTable::remove(Instant now, std::uint32_t index, Afterwards afterward
 {
     Mapping& mapping = m_mappings[index];
     assert(mapping.used != 0 && mapping.sessions == 0);
-    m_index.erase(hashOf(keyOf(mapping)), index);
+    if (mapping.displaced == 0) m_index.erase(hashOf(keyOf(mapping)), index);
     Pool& pool = *m_pools[mapping.externalSlot * kProtocols + lane(mapping.protocol)];
     pool[mapping.external.hostOrder()] = {
         0, afterwards == Afterwards::Quarantine ? secondOf(now) + 1 : 0};
@@ -157,6 +157,14 @@ void MappingTable::remove(Instant now, std::uint32_t index, Afterwards afterward
     mapping.firstSession = m_free;
     m_free = index;
     --m_used;
+}
+
+void MappingTable::displace(std::uint32_t index)
+{
+    Mapping& mapping = m_mappings[index];
+    assert(mapping.used != 0 && mapping.displaced == 0);
+    m_index.erase(hashOf(keyOf(mapping)), index);
+    mapping.displaced = 1;
 }
 
 void MappingTable::reserve(const std::vector<net::PortRange>& host,

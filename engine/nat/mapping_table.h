@@ -31,7 +31,8 @@ struct Mapping {
     net::IpProtocol protocol = net::IpProtocol::Udp;
     std::uint8_t externalSlot = 0;
     std::uint8_t used = 0;
-    std::uint8_t ending = 0;  ///< its last holder has gone, and its other sessions are going
+    std::uint8_t ending : 1 = 0;     ///< its last holder has gone, and its other sessions are going
+    std::uint8_t displaced : 1 = 0;  ///< see MappingTable::displace()
 };
 
 /// What a new mapping is made for.
@@ -68,9 +69,16 @@ public:
     {
         return m_mappings.data() + index;
     }
-    /// The mapping that owns this external port.
+    /// The mapping that may use what comes to this external port and belongs to no session yet.
     [[nodiscard]] std::optional<std::uint32_t> byExternal(net::IpProtocol protocol,
                                                           std::uint8_t slot, net::Port port) const
+    {
+        const auto owner = ownerOf(protocol, slot, port);
+        return owner && m_mappings[*owner].displaced == 0 ? owner : std::nullopt;
+    }
+    /// The mapping that has this external port, be it displaced or not.
+    [[nodiscard]] std::optional<std::uint32_t> ownerOf(net::IpProtocol protocol, std::uint8_t slot,
+                                                       net::Port port) const
     {
         const Pool* pool = poolOf(protocol, slot);
         if (pool == nullptr) return std::nullopt;
@@ -92,6 +100,12 @@ public:
     enum class Afterwards : std::uint8_t { Quarantine, Reuse };
     void remove(Instant now, std::uint32_t mapping, Afterwards afterwards = Afterwards::Quarantine);
 
+    /// A rule has got its port: the sessions it has go on and keep the port from other mappings,
+    /// but nothing new joins it. Its internal endpoint gets another mapping for what it opens next
+    /// (a second one, which RFC 4787 REQ-1 does not know: the user chose that over ending the
+    /// first), and what comes to the port from elsewhere is the rule's.
+    void displace(std::uint32_t mapping);
+
     [[nodiscard]] Mapping& operator[](std::uint32_t index) { return m_mappings[index]; }
     [[nodiscard]] const Mapping& operator[](std::uint32_t index) const { return m_mappings[index]; }
 
@@ -108,6 +122,8 @@ public:
     static constexpr net::PortRange kLowPorts{net::Port{512}, net::Port{1023}};
 
     [[nodiscard]] std::uint32_t size() const { return m_used; }
+    /// No record at or above this one has ever been in use.
+    [[nodiscard]] std::uint32_t touched() const { return m_touched; }
     /// How often every port of a pool was looked at: what a nearly full pool costs.
     [[nodiscard]] std::uint64_t wholeSearches() const { return m_wholeSearches; }
     [[nodiscard]] std::size_t memory() const;

@@ -752,12 +752,43 @@ private:
         return all;
     }
 
+    /// Whether what lives may finish; none for a command without that choice.
+    static std::optional<bool> finishes(const Command& wish)
+    {
+        return std::visit(
+            [](const auto& one) -> std::optional<bool> {
+                using Wish = std::decay_t<decltype(one)>;
+                if constexpr (std::is_same_v<Wish, SetPortForwards> ||
+                              std::is_same_v<Wish, SetOneToOnes> ||
+                              std::is_same_v<Wish, SetDeviceRules> ||
+                              std::is_same_v<Wish, SetExposedHost>) {
+                    return one.onLive == policy::OnLive::Finish;
+                } else {
+                    return std::nullopt;
+                }
+            },
+            wish);
+    }
     void apply(const Command& wish)
     {
         const EngineConfig before = m_engine->config();
+        const std::uint32_t told = m_engine->sessionsEndedBy(wish);
+        const std::uint64_t endedBefore = m_engine->snapshot(m_now).counters.sessionsEnded;
         Output output;
         const auto answer = m_engine->apply(m_now, wish, output);
         judgeOutput(output, {});
+        if (const auto finish = finishes(wish); answer && finish) {
+            const std::uint64_t ended =
+                m_engine->snapshot(m_now).counters.sessionsEnded - endedBefore;
+            // What waits for an address that is away waits no longer, whatever was chosen.
+            const bool waited =
+                std::holds_alternative<SetOneToOnes>(wish) && before.external.addresses.empty();
+            if (ended != (*finish && !waited ? 0 : told)) {
+                complain("rule " + std::to_string(wish.index()) + " was said to end " +
+                         std::to_string(told) + " sessions and has ended " + std::to_string(ended));
+            }
+            m_ending.endedByRules += static_cast<std::uint32_t>(ended);
+        }
         note(answer ? 1 : 100 + static_cast<std::uint64_t>(answer.error()));
         const EngineConfig& after = m_engine->config();
         if (!answer &&
@@ -781,7 +812,12 @@ private:
                 policy::PortForward forward;
                 forward.id = i;
                 forward.protocol = m_decide.among(kProtocols);
-                const Port first = port();
+                Port first = port();
+                // Often one that a device uses at this moment.
+                if (const Flow* used = flow(); used != nullptr && m_decide.once(2)) {
+                    forward.protocol = used->protocol;
+                    first = used->external.port;
+                }
                 forward.externalPorts = {first, first};
                 forward.internalFirst = first;
                 forward.internalAddress = m_decide.once(2) ? kRedirected : m_decide.among(kDevices);

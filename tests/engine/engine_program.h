@@ -23,6 +23,7 @@ struct Ending {
     std::uint32_t forwarded = 0;
     std::uint32_t delivered = 0;  ///< of these, from outside to a device
     std::uint32_t restarts = 0;
+    std::uint32_t endedByRules = 0;  ///< sessions, as sessionsEndedBy() had said
 };
 
 /// Batched hands packets over one by one through the entrance for many, which must not make a

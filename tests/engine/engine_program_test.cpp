@@ -38,6 +38,7 @@ private Q_SLOTS:
         std::uint64_t forwarded = 0;
         std::uint64_t delivered = 0;
         std::uint64_t restarts = 0;
+        std::uint64_t endedByRules = 0;
         for (std::uint64_t seed = first; seed < first + count; ++seed) {
             const Bytes octets = octetsOf(seed);
             const program::Ending ending =
@@ -51,17 +52,21 @@ private Q_SLOTS:
             forwarded += ending.forwarded;
             delivered += ending.delivered;
             restarts += ending.restarts;
+            endedByRules += ending.endedByRules;
         }
-        qInfo("%llu programs, %llu packets, %llu forwarded, %llu of them to devices, %llu restarts",
-              static_cast<unsigned long long>(count), static_cast<unsigned long long>(packets),
-              static_cast<unsigned long long>(forwarded),
-              static_cast<unsigned long long>(delivered),
-              static_cast<unsigned long long>(restarts));
+        qInfo(
+            "%llu programs, %llu packets, %llu forwarded, %llu of them to devices, %llu "
+            "restarts, %llu sessions ended by rules",
+            static_cast<unsigned long long>(count), static_cast<unsigned long long>(packets),
+            static_cast<unsigned long long>(forwarded), static_cast<unsigned long long>(delivered),
+            static_cast<unsigned long long>(restarts),
+            static_cast<unsigned long long>(endedByRules));
         // Programs that reach nothing would prove nothing.
         QVERIFY(packets > count * 20);
         QVERIFY(forwarded > packets / 5);
         QVERIFY(delivered > packets / 50);
         QVERIFY(restarts > count / 10);
+        QVERIFY(endedByRules > count / 10);
     }
 };
 

@@ -12,6 +12,9 @@ using engine::policy::PortForward;
 
 namespace {
 
+constexpr Ipv4Address kCarl{192, 0, 2, 12};
+constexpr Ipv4Address kDistant{198, 51, 100, 9};
+
 PortForward forward(std::uint32_t id, IpProtocol protocol, unsigned first, unsigned last,
                     Ipv4Address device, unsigned internalFirst)
 {
@@ -361,6 +364,127 @@ private Q_SLOTS:
         // The device gets another port.
         const auto out = bed.udpOut(at(kAnna, 5000), at(kServer, 53));
         QVERIFY(told(out.outside() && out.source() != external, out));
+    }
+
+    void portForward_onThePortsOfLivingMappings_letsThemFinishIfAsked()
+    {
+        Bed bed;
+        const auto external = bed.udpOut(at(kAnna, 5000), at(kServer, 53)).source();
+        QVERIFY(bed.udpOut(at(kAnna, 5000), at(kOther, 53)).source() == external);
+        const unsigned port = external.port.hostOrder();
+        const std::vector<PortForward> forwards{
+            forward(1, IpProtocol::Udp, port, port, kBert, 7000)};
+        QCOMPARE(bed.engine().sessionsEndedBy(engine::SetPortForwards{forwards}), 2U);
+        QVERIFY(bed.apply(engine::SetPortForwards{forwards, OnLive::Finish}).has_value());
+        QCOMPARE(bed.sessions(), std::size_t{2});
+        const auto isAsItWas = [&](unsigned remotePort) {
+            const auto in = bed.udpIn(at(kServer, remotePort), external);
+            const auto out = bed.udpOut(at(kAnna, 5000), at(kServer, remotePort));
+            return in.inside() && in.destination() == at(kAnna, 5000) && out.source() == external;
+        };
+        QVERIFY(isAsItWas(53));
+        // Everybody else reaches the device of the forward at once, from the same host also.
+        QVERIFY(bed.udpIn(at(kServer, 54), external).destination() == at(kBert, 7000));
+        QVERIFY(bed.udpIn(at(kDistant, 53), external).destination() == at(kBert, 7000));
+        const auto hairpinned = bed.udpOut(at(kCarl, 6000), external);
+        QVERIFY(
+            told(hairpinned.inside() && hairpinned.destination() == at(kBert, 7000), hairpinned));
+        QVERIFY(bed.udpOut(at(kBert, 7000), at(kDistant, 99)).source() == external);
+        // What the first device opens next leaves by another port, one for all.
+        const auto next = bed.udpOut(at(kAnna, 5000), at(kDistant, 123)).source();
+        QVERIFY(next != external);
+        QVERIFY(bed.udpOut(at(kAnna, 5000), at(kDistant, 124)).source() == next);
+        // An endpoint that still lives is nobody else's.
+        QVERIFY(!bed.udpOut(at(kBert, 7000), at(kServer, 53)).outside());
+        // Nor any later change's concern, be it of the same forward or of another.
+        auto more = forwards;
+        more.push_back(forward(2, IpProtocol::Udp, 9000, 9000, kCarl, 9000));
+        for (const auto& change : {more, {}, forwards}) {
+            const engine::SetPortForwards command{change};
+            const std::size_t before = bed.sessions();
+            const std::uint32_t lost = bed.engine().sessionsEndedBy(command);
+            QVERIFY(bed.apply(command).has_value());
+            QCOMPARE(before - bed.sessions(), std::size_t{lost});
+            QVERIFY(isAsItWas(53));
+        }
+        // Without a forward nobody else has the port.
+        QVERIFY(bed.apply(engine::SetPortForwards{}).has_value());
+        QVERIFY(bed.udpIn(at(kDistant, 55), external).silent());
+        QVERIFY(bed.apply(engine::SetPortForwards{forwards}).has_value());
+        bed.restart();
+        QVERIFY(isAsItWas(53));
+        QVERIFY(bed.udpIn(at(kDistant, 56), external).destination() == at(kBert, 7000));
+        QVERIFY(bed.udpOut(at(kAnna, 5000), at(kDistant, 125)).source() == next);
+        bed.pass(std::chrono::minutes(10));
+        QCOMPARE(bed.sessions(), std::size_t{0});
+        QCOMPARE(bed.mappings(), std::size_t{0});
+        QVERIFY(bed.udpIn(at(kServer, 53), external).destination() == at(kBert, 7000));
+    }
+
+    void displacedMapping_whoseForwardHasGone_outlivesARestartBesideTheNextOfItsEndpoint()
+    {
+        Bed bed;
+        const auto external = bed.udpOut(at(kAnna, 5000), at(kServer, 53)).source();
+        const unsigned port = external.port.hostOrder();
+        QVERIFY(
+            bed.apply(engine::SetPortForwards{
+                          {forward(1, IpProtocol::Udp, port, port, kBert, 7000)}, OnLive::Finish})
+                .has_value());
+        const auto next = bed.udpOut(at(kAnna, 5000), at(kOther, 53)).source();
+        QVERIFY(bed.apply(engine::SetPortForwards{}).has_value());
+        bed.restart();
+        QVERIFY(bed.udpOut(at(kAnna, 5000), at(kServer, 53)).source() == external);
+        QVERIFY(bed.udpOut(at(kAnna, 5000), at(kOther, 53)).source() == next);
+        const auto last = bed.udpOut(at(kAnna, 5000), at(kDistant, 53)).source();
+        QVERIFY(last == external || last == next);
+        bed.pass(std::chrono::minutes(10));
+        QCOMPARE(bed.mappings(), std::size_t{0});
+    }
+
+    // A flood of unanswered flows hands its ports on; not one that has become a forward's.
+    void displacedMapping_thatMakesRoom_doesNotHandOnThePort()
+    {
+        EngineConfig config = usual();
+        config.nat.limits.sessionsPerDevice = 8;
+        Bed bed(config);
+        const auto external = bed.udpOut(at(kAnna, 5000), at(kServer, 53)).source();
+        const unsigned port = external.port.hostOrder();
+        QVERIFY(
+            bed.apply(engine::SetPortForwards{
+                          {forward(1, IpProtocol::Udp, port, port, kBert, 7000)}, OnLive::Finish})
+                .has_value());
+        for (unsigned i = 1; i <= 16; ++i)
+            QVERIFY(bed.udpOut(at(kAnna, 5000 + i), at(kServer, 53)).source() != external);
+        QVERIFY(bed.udpIn(at(kServer, 53), external).destination() == at(kBert, 7000));
+    }
+
+    void portForward_thatLetsFewerIn_endsTheOthers_orLetsThemFinish()
+    {
+        PortForward rule = forward(1, IpProtocol::Udp, 4430, 4430, kBert, 443);
+        for (const OnLive onLive : {OnLive::Drop, OnLive::Finish}) {
+            Bed bed;
+            QVERIFY(bed.apply(engine::SetPortForwards{{rule}}).has_value());
+            const auto external = at(kExternal, 4430);
+            QVERIFY(bed.udpIn(at(kServer, 4000), external).inside());
+            QVERIFY(bed.udpIn(at(kOther, 4000), external).inside());
+            QVERIFY(bed.udpOut(at(kAnna, 4000), external).inside());
+            // What the server has opened itself has not come in.
+            QVERIFY(bed.udpOut(at(kBert, 443), at(kDistant, 53)).outside());
+            auto fewer = rule;
+            fewer.allowedRemotes = Prefix{kServer, 32};
+            QCOMPARE(bed.engine().sessionsEndedBy(engine::SetPortForwards{{fewer}}), 1U);
+            fewer.hairpin = false;
+            QCOMPARE(bed.engine().sessionsEndedBy(engine::SetPortForwards{{fewer}}), 2U);
+            const std::size_t before = bed.sessions();
+            QVERIFY(bed.apply(engine::SetPortForwards{{fewer}, onLive}).has_value());
+            const bool stays = onLive == OnLive::Finish;
+            QCOMPARE(before - bed.sessions(), std::size_t{stays ? 0U : 2U});
+            QCOMPARE(bed.udpIn(at(kOther, 4000), external).inside(), stays);
+            QCOMPARE(bed.udpOut(at(kAnna, 4000), external).inside(), stays);
+            QVERIFY(bed.udpIn(at(kServer, 4000), external).inside());
+            QVERIFY(!bed.udpIn(at(kOther, 4001), external).inside());
+            QVERIFY(!bed.udpOut(at(kAnna, 4001), external).inside());
+        }
     }
 
     void forwardOfAProtocol_greAndEsp_delivers()
