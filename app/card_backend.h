@@ -23,7 +23,7 @@ public:
     [[nodiscard]] std::vector<Neighbour> neighbours() override;
     [[nodiscard]] std::uint32_t sessionsEndedBy(const engine::Command& command) override
     {
-        return m_router->engine().sessionsEndedBy(command);
+        return m_router->engine().sessionsEndedBy(now(), command);
     }
     [[nodiscard]] std::vector<engine::io::HeldSetting> held() override { return m_router->held(); }
     void wake() override { m_router->wake(); }

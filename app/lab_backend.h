@@ -56,7 +56,7 @@ public:
     [[nodiscard]] std::vector<Neighbour> neighbours() override;
     [[nodiscard]] std::uint32_t sessionsEndedBy(const engine::Command& command) override
     {
-        return m_lab->engine().sessionsEndedBy(command);
+        return m_lab->engine().sessionsEndedBy(now(), command);
     }
     void wake() override;
 

@@ -109,7 +109,7 @@ void LocalRouterClient::undo(QObject* context, Reply<const CommandOutcome&> repl
                 std::move(reply))({.sentence = QStringLiteral("There is nothing to undo.")});
         return;
     }
-    perform(m_undo.back().before, Undo::Undoing, context, std::move(reply));
+    perform(sparing(m_undo.back().before), Undo::Undoing, context, std::move(reply));
 }
 
 void LocalRouterClient::redo(QObject* context, Reply<const CommandOutcome&> reply)
@@ -119,7 +119,7 @@ void LocalRouterClient::redo(QObject* context, Reply<const CommandOutcome&> repl
                 std::move(reply))({.sentence = QStringLiteral("There is nothing to redo.")});
         return;
     }
-    perform(m_redo.back().after, Undo::Redoing, context, std::move(reply));
+    perform(sparing(m_redo.back().after), Undo::Redoing, context, std::move(reply));
 }
 
 bool LocalRouterClient::isHeld(engine::net::VpnProtocol protocol) const

@@ -100,6 +100,22 @@ std::optional<engine::Command> restoring(const Rules& rules, const engine::Comma
         command);
 }
 
+engine::Command sparing(engine::Command command)
+{
+    const auto spare = [](auto& set) {
+        set.onLive = engine::policy::OnLive::Finish;
+    };
+    std::visit(Overload{
+                   [&](engine::SetPortForwards& set) { spare(set); },
+                   [&](engine::SetOneToOnes& set) { spare(set); },
+                   [&](engine::SetDeviceRules& set) { spare(set); },
+                   [&](engine::SetExposedHost& set) { spare(set); },
+                   [](auto&) {},
+               },
+               command);
+    return command;
+}
+
 void copyInto(engine::EngineConfig& config, const Rules& rules)
 {
     config.nat = rules.nat;

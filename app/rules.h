@@ -45,6 +45,9 @@ void record(Rules& rules, const engine::Command& command);
 /// not a rule.
 [[nodiscard]] std::optional<engine::Command> restoring(const Rules& rules,
                                                        const engine::Command& command);
+/// The same wish, but live sessions that lose by it may finish. Undo and redo are such: what ended
+/// would not come back by another undo.
+[[nodiscard]] engine::Command sparing(engine::Command command);
 /// The rules as part of an engine's first configuration, with the self-test that they may ask for.
 void copyInto(engine::EngineConfig& config, const Rules& rules);
 /// The other way round: the rules that an engine with this configuration follows. Names of devices

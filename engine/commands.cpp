@@ -176,8 +176,9 @@ Result<void, CommandError> Engine::State::applyCommand(Instant now, const Comman
                         return Err{CommandError::NotInternal};
                     }
                 }
+                const auto loses = losersOf(wish);
                 config.deviceRules = wish.rules;
-                endSessions(now, wish.onLive, output, losersOf(wish));
+                endSessions(now, wish.onLive, output, loses);
                 return {};
             },
             [&](const SetExposedHost& wish) -> Answer {

@@ -60,9 +60,10 @@ public:
     [[nodiscard]] bool hasSessionAt(net::Ipv4Address external) const;
     /// Whether any TCP or UDP session has an external port of these. Looks at all of them.
     [[nodiscard]] bool hasSessionOn(net::PortRange external) const;
-    /// How many sessions would end if this change of the rules were applied now with OnLive::Drop;
-    /// for any other command none. Looks at all of them.
-    [[nodiscard]] std::uint32_t sessionsEndedBy(const Command& command) const;
+    /// How many sessions would end if this change of the rules were applied now with OnLive::Drop,
+    /// or have been idle for longer than its timers allow; for any other command none. Looks at all
+    /// of them.
+    [[nodiscard]] std::uint32_t sessionsEndedBy(Instant now, const Command& command) const;
 
     /// Everything a new engine needs to keep all sessions, tunnels with their timelines and what
     /// helpers know of them, as one checksummed block of octets; what a switch holds is left out.

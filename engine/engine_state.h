@@ -236,7 +236,11 @@ struct Engine::State {
     void windUp(Instant now, std::uint64_t most, Output& output);
     void removeMapping(Instant now, std::uint32_t mapping,
                        nat::MappingTable::Afterwards afterwards);
-    [[nodiscard]] Duration idleOf(std::uint32_t index) const;
+    [[nodiscard]] Duration idleOf(std::uint32_t index) const
+    {
+        return idleOf(index, config.nat.timers);
+    }
+    [[nodiscard]] Duration idleOf(std::uint32_t index, const nat::Timers& timers) const;
     [[nodiscard]] bool expired(Instant now, std::uint32_t index) const;
     std::optional<std::uint32_t> findLive(Instant now, const nat::SessionKey& key,
                                           std::uint32_t hash, Output& output);

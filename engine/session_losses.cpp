@@ -82,12 +82,16 @@ Engine::State::Loses Engine::State::losersOf(const SetOneToOnes& wish) const
     };
 }
 
+/// What a device may have no longer. What has outlived a rule that stays as it is, is no change's
+/// concern.
 Engine::State::Loses Engine::State::losersOf(const SetDeviceRules& wish) const
 {
-    return [this, rules = wish.rules](std::uint32_t index) {
+    return [this, before = config.deviceRules, rules = wish.rules](std::uint32_t index) {
         const auto rule =
             std::ranges::find(rules, sessions[index].internal, &policy::DeviceRule::address);
         if (rule == rules.end()) return false;
+        const auto was = std::ranges::find(before, rule->address, &policy::DeviceRule::address);
+        if (was != before.end() && was->access == rule->access) return false;
         const bool vpn =
             sessions[index].has(sf::kAttached) || sessions.detail(index).has(df::kPortless);
         return rule->access == policy::DeviceAccess::Block ||
@@ -150,9 +154,15 @@ std::uint32_t Engine::State::countEnding(const Loses& loses) const
     return number;
 }
 
-std::uint32_t Engine::sessionsEndedBy(const Command& command) const
+std::uint32_t Engine::sessionsEndedBy(Instant now, const Command& command) const
 {
     const State& state = *m_state;
+    if (const auto* nat = std::get_if<SetNat>(&command)) {
+        return state.countEnding([&](std::uint32_t index) {
+            const Duration idle = now - state.sessions[index].lastPacket;
+            return idle >= state.idleOf(index, nat->config.timers) && idle < state.idleOf(index);
+        });
+    }
     if (const auto* forwards = std::get_if<SetPortForwards>(&command)) {
         return state.countEnding(state.losersOf(*forwards));
     }

@@ -581,10 +581,9 @@ void Engine::State::removeMapping(Instant now, std::uint32_t mapping,
     mappings.remove(now, mapping, afterwards);
 }
 
-Duration Engine::State::idleOf(std::uint32_t index) const
+Duration Engine::State::idleOf(std::uint32_t index, const nat::Timers& timers) const
 {
     const nat::Session& session = sessions[index];
-    const nat::Timers& timers = config.nat.timers;
     Duration idle{0};
     switch (session.protocol) {
     case IpProtocol::Tcp:

@@ -2,6 +2,7 @@
 
 #include "app/control/json.h"
 #include "app/control/socket_path.h"
+#include "app/services/live_effect.h"
 #include "app/wall_clock.h"
 #include "app/words.h"
 
@@ -350,8 +351,13 @@ void Server::perform(Verb verb, const QJsonObject& arguments, Peer& peer, const 
                            QStringLiteral("The field %1 is wrong.").arg(command.error())));
             return;
         }
-        m_router.sessionsEndedBy(*command, this, [answer](std::uint32_t number) {
-            answer({{QStringLiteral("sessions"), static_cast<qint64>(number)}});
+        m_router.sessionsEndedBy(*command, this, [this, answer, command](std::uint32_t number) {
+            std::string sentence;
+            if (const engine::Snapshot* live = m_router.snapshot()) {
+                sentence = services::liveEffect(m_router.rules(), *live, *command, number);
+            }
+            answer({{QStringLiteral("sessions"), static_cast<qint64>(number)},
+                    {QStringLiteral("sentence"), QString::fromStdString(sentence)}});
         });
         return;
     }

@@ -56,8 +56,30 @@ int Context::tell(const std::optional<QJsonObject>& answer)
     return answer->value(QStringLiteral("saved")).toBool(true) ? 0 : kExitFailed;
 }
 
+std::optional<Context::Effect> Context::effectOf(const engine::Command& command)
+{
+    const auto answer = ask(QStringLiteral("sessions-ended-by"), control::toJson(command));
+    if (!answer) return std::nullopt;
+    return Effect{static_cast<std::uint32_t>(answer->value(QStringLiteral("sessions")).toInteger()),
+                  answer->value(QStringLiteral("sentence")).toString()};
+}
+
 int Context::apply(const engine::Command& command, std::optional<std::uint64_t> revision)
 {
+    if (dryRun) {
+        const auto effect = effectOf(command);
+        if (!effect) return m_status;
+        if (json) {
+            printJson(
+                QJsonObject{{QStringLiteral("sessions"), static_cast<qint64>(effect->sessions)},
+                            {QStringLiteral("effect"), effect->sentence}});
+        } else {
+            print(QStringLiteral("Nothing has been done. What this change means: ") +
+                  (effect->sentence.isEmpty() ? QStringLiteral("no live session is concerned.\n")
+                                              : effect->sentence + QLatin1Char('\n')));
+        }
+        return 0;
+    }
     QJsonObject arguments = control::toJson(command);
     if (revision) arguments.insert(QStringLiteral("revision"), static_cast<qint64>(*revision));
     return tell(ask(QStringLiteral("apply"), arguments));

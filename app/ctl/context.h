@@ -24,6 +24,7 @@ class Context {
 public:
     std::string socket = control::kDefaultSocket;
     bool json = false;
+    bool dryRun = false;  ///< say what a change of the rules would do, and do nothing
     /// Set by the command that was named; run after parsing.
     std::function<int()> action;
 
@@ -35,8 +36,14 @@ public:
     [[nodiscard]] std::optional<bool> asksSomebody();
     /// Prints the outcome that a verb was answered with; the exit status.
     int tell(const std::optional<QJsonObject>& answer);
-    /// Applies and prints the outcome.
+    /// Applies and prints the outcome; with `dryRun` prints what it would do to live sessions.
     int apply(const engine::Command& command, std::optional<std::uint64_t> revision = std::nullopt);
+    /// What a command would do to live sessions; none after the reason has been printed.
+    struct Effect {
+        std::uint32_t sessions = 0;  ///< that would end, unless they may finish
+        QString sentence;            ///< empty: nobody is concerned
+    };
+    [[nodiscard]] std::optional<Effect> effectOf(const engine::Command& command);
     [[nodiscard]] std::optional<Rules> rules();
     int fail(const QString& sentence, int status = kExitFailed);
     [[nodiscard]] int status() const { return m_status; }

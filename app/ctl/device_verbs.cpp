@@ -107,7 +107,7 @@ int setDevice(Context& context, const DeviceWords& words, engine::policy::Device
     if (words.limit > 0) found->sessionLimit = words.limit;
     // Allow without a limit is what everybody has: no rule.
     if (access == engine::policy::DeviceAccess::Allow && words.limit == 0) list.erase(found);
-    return context.apply(engine::SetDeviceRules{list, onLiveOf(words.onLive)}, rules->revision);
+    return applyRule(context, engine::SetDeviceRules{list}, words.onLive, rules->revision);
 }
 
 void addDevices(CLI::App& rules, Context& context)
@@ -134,6 +134,10 @@ void addDevices(CLI::App& rules, Context& context)
     rename->add_option("DEVICE", words->address, "Internal address")->required();
     rename->add_option("NAME", words->name, "Empty: none")->required();
     onCall(rename, context, [&context, words]() -> int {
+        if (context.dryRun) {
+            return context.fail(QStringLiteral("A name is no rule: --dry-run has nothing to tell."),
+                                kExitUsage);
+        }
         const auto answer =
             context.ask(QStringLiteral("rename-device"),
                         {{QStringLiteral("device"), qt(words->address)},
@@ -186,8 +190,8 @@ void addOneToOne(CLI::App& rules, Context& context)
         auto all = context.rules();
         if (!all) return context.status();
         all->oneToOnes.push_back({freeId(all->oneToOnes), words->name, true, *internal, *external});
-        return context.apply(engine::SetOneToOnes{all->oneToOnes, onLiveOf(words->onLive)},
-                             all->revision);
+        return applyRule(context, engine::SetOneToOnes{all->oneToOnes}, words->onLive,
+                         all->revision);
     });
     auto* remove = group->add_subcommand("remove", "Remove one");
     remove->add_option("ID", words->id, "Number in the list")->required();
@@ -198,8 +202,8 @@ void addOneToOne(CLI::App& rules, Context& context)
             0) {
             return context.fail(QStringLiteral("There is no 1:1 NAT %1.").arg(words->id));
         }
-        return context.apply(engine::SetOneToOnes{all->oneToOnes, onLiveOf(words->onLive)},
-                             all->revision);
+        return applyRule(context, engine::SetOneToOnes{all->oneToOnes}, words->onLive,
+                         all->revision);
     });
 
     auto* exposed =
@@ -210,11 +214,11 @@ void addOneToOne(CLI::App& rules, Context& context)
     onCall(set, context, [&context, words]() -> int {
         const auto address = addressOf(context, words->internal);
         if (!address) return context.status();
-        return context.apply(engine::SetExposedHost{*address, onLiveOf(words->onLive)});
+        return applyRule(context, engine::SetExposedHost{*address}, words->onLive);
     });
     auto* clear = exposed->add_subcommand("clear", "Expose nothing");
     onCall(clear, context, [&context, words] {
-        return context.apply(engine::SetExposedHost{{}, onLiveOf(words->onLive)});
+        return applyRule(context, engine::SetExposedHost{{}}, words->onLive);
     });
     for (CLI::App* command : {add, remove, set, clear})
         addOnLive(*command, words->onLive);

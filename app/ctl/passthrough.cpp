@@ -1,5 +1,5 @@
 #include "app/control/json.h"
-#include "app/ctl/context.h"
+#include "app/ctl/rule_words.h"
 #include "app/ctl/text.h"
 #include "app/words.h"
 
@@ -13,11 +13,6 @@ namespace {
 
 using engine::net::VpnProtocol;
 using engine::policy::PassthroughMode;
-
-QString qt(std::string_view text)
-{
-    return QString::fromUtf8(text.data(), static_cast<qsizetype>(text.size()));
-}
 
 struct Words {
     std::string protocol;
@@ -203,6 +198,7 @@ void addPassthrough(CLI::App& app, Context& context)
         ->check(CLI::IsMember({"assist", "plain", "block"}));
     setting->add_option("--on-live", words->onLive, "What block does to live tunnels")
         ->check(CLI::IsMember({"hold", "finish", "drop"}));
+    addDryRun(*setting, context);
     setting->add_option("--device", words->device, "Only for this internal address or network");
     setting->add_option("--server", words->server, "Only towards this server or network");
     setting->callback([&context, words] {
@@ -213,6 +209,7 @@ void addPassthrough(CLI::App& app, Context& context)
 
     auto* unset = passthrough->add_subcommand("unset", "Remove an exception");
     unset->add_option("PROTOCOL", words->protocol, "pptp, ipsec, l2tp, …")->required();
+    addDryRun(*unset, context);
     unset->add_option("--device", words->device, "The exception's device");
     unset->add_option("--server", words->server, "The exception's server");
     unset->callback([&context, words] {

@@ -158,7 +158,8 @@ int addForward(Context& context, const ForwardWords& words)
     }
     forward.id = freeId(rules->portForwards);
     rules->portForwards.push_back(std::move(forward));
-    return context.apply(engine::SetPortForwards{rules->portForwards}, rules->revision);
+    return applyRule(context, engine::SetPortForwards{rules->portForwards}, words.onLive,
+                     rules->revision);
 }
 
 int changeForward(Context& context, const ForwardWords& words,
@@ -172,8 +173,8 @@ int changeForward(Context& context, const ForwardWords& words,
         return context.fail(QStringLiteral("There is no port forward %1.").arg(words.id));
     }
     change(*rules, static_cast<std::size_t>(found - rules->portForwards.begin()));
-    return context.apply(engine::SetPortForwards{rules->portForwards, onLiveOf(words.onLive)},
-                         rules->revision);
+    return applyRule(context, engine::SetPortForwards{rules->portForwards}, words.onLive,
+                     rules->revision);
 }
 
 void addForwards(CLI::App& rules, Context& context)
@@ -208,17 +209,23 @@ void addForwards(CLI::App& rules, Context& context)
     auto* remove = byId("remove", "Remove a forward", [](Rules& all, std::size_t index) {
         all.portForwards.erase(all.portForwards.begin() + static_cast<std::ptrdiff_t>(index));
     });
-    byId("enable", "Turn a forward on",
-         [](Rules& all, std::size_t index) { all.portForwards[index].enabled = true; });
+    auto* enable = byId("enable", "Turn a forward on", [](Rules& all, std::size_t index) {
+        all.portForwards[index].enabled = true;
+    });
     auto* disable =
         byId("disable", "Turn a forward off and keep it",
              [](Rules& all, std::size_t index) { all.portForwards[index].enabled = false; });
-    for (CLI::App* command : {remove, disable})
+    for (CLI::App* command : {add, remove, enable, disable})
         addOnLive(*command, words->onLive);
 }
 
 int step(Context& context, const char* verb)
 {
+    if (context.dryRun) {
+        return context.fail(
+            QStringLiteral("--dry-run cannot tell what %1 would do.").arg(QLatin1String(verb)),
+            kExitUsage);
+    }
     const auto answer = context.ask(QLatin1String(verb));
     if (!answer) return context.status();
     print(answer->value(QStringLiteral("sentence")).toString() + QLatin1Char('\n'));
@@ -231,6 +238,7 @@ void addRules(CLI::App& app, Context& context)
 {
     auto* rules = app.add_subcommand("rules", "What the user has decided");
     rules->require_subcommand(1);
+    addDryRun(*rules, context);
     addForwards(*rules, context);
     addNatRules(*rules, context);
     addDeviceRules(*rules, context);

@@ -44,18 +44,27 @@ std::optional<PortRange> rangeOf(Context& context, const std::string& word)
     return PortRange{*first, *last};
 }
 
+void addDryRun(CLI::App& command, Context& context)
+{
+    command.add_flag("--dry-run", context.dryRun,
+                     "Say what a change means for live sessions, and change nothing");
+}
+
 void addOnLive(CLI::App& command, std::string& word)
 {
     command
         .add_option("--on-live", word,
-                    "Live sessions run on until they end (finish), or end now (drop)")
-        ->check(CLI::IsMember({"finish", "drop"}))
-        ->default_str("drop");
+                    "Live sessions run on until they end (finish), or end now (drop); needed where "
+                    "some would end")
+        ->check(CLI::IsMember({"finish", "drop"}));
 }
 
-engine::policy::OnLive onLiveOf(const std::string& word)
+int askOnLive(Context& context, const Context::Effect& effect)
 {
-    return word == "finish" ? engine::policy::OnLive::Finish : engine::policy::OnLive::Drop;
+    return context.fail(
+        QStringLiteral("Nothing has been done. What this change means: %1 Say --on-live finish to "
+                       "let what lives run on until it ends, or --on-live drop to end it.")
+            .arg(effect.sentence));
 }
 
 QString portsText(const PortRange& range)

@@ -23,9 +23,27 @@ namespace app::ctl {
                                                                 const std::string& word);
 /// 1 to 65535; the caller complains.
 [[nodiscard]] std::optional<engine::net::Port> portOf(std::string_view text);
+/// --dry-run, for verbs that change rules.
+void addDryRun(CLI::App& command, Context& context);
 /// --on-live finish|drop, for rules that take something away from what lives.
 void addOnLive(CLI::App& command, std::string& word);
-[[nodiscard]] engine::policy::OnLive onLiveOf(const std::string& word);
+/// The question what becomes of live sessions; the exit status of a run that has done nothing.
+int askOnLive(Context& context, const Context::Effect& effect);
+/// Applies such a rule. Where it would end live sessions and nobody has said what becomes of them
+/// (`onLive` is empty), it does nothing but say how many they are and ask.
+template <typename Wish>
+int applyRule(Context& context, Wish wish, const std::string& onLive,
+              std::optional<std::uint64_t> revision = std::nullopt)
+{
+    wish.onLive =
+        onLive == "finish" ? engine::policy::OnLive::Finish : engine::policy::OnLive::Drop;
+    if (onLive.empty() && !context.dryRun) {
+        const auto effect = context.effectOf(wish);
+        if (!effect) return context.status();
+        if (effect->sessions > 0) return askOnLive(context, *effect);
+    }
+    return context.apply(wish, revision);
+}
 /// "8080" or "8000-8010".
 [[nodiscard]] std::optional<engine::net::PortRange> rangeOf(Context& context,
                                                             const std::string& word);

@@ -3,6 +3,8 @@
 #include "app/words.h"
 
 #include <algorithm>
+#include <array>
+#include <vector>
 
 namespace app::services {
 
@@ -11,6 +13,16 @@ namespace {
 std::string count(std::uint32_t number, const std::string& thing)
 {
     return std::to_string(number) + ' ' + thing + (number == 1 ? "" : "s");
+}
+
+/// "TCP port 80", "UDP ports 8000-8010".
+std::string portsText(engine::net::IpProtocol protocol, const engine::net::PortRange& ports)
+{
+    std::string text = protocol == engine::net::IpProtocol::Tcp ? "TCP port " : "UDP port ";
+    if (ports.size() > 1) text.insert(text.size() - 1, "s");
+    text += std::to_string(ports.first.hostOrder());
+    if (ports.size() > 1) text += '-' + std::to_string(ports.last.hostOrder());
+    return text;
 }
 
 void add(std::string& text, const std::string& sentence)
@@ -75,24 +87,46 @@ std::string fateOf(std::uint32_t number, const std::string& which, engine::polic
     return sessions + (number == 1 ? " ends with it." : " end with it.");
 }
 
-void forForwards(std::string& effect, const Rules& before, const engine::Snapshot& live,
-                 const engine::SetPortForwards& set)
+/// "Web, forward 2", with no more names than people read.
+std::string listed(const std::vector<std::string>& names)
 {
-    for (const auto& old : before.portForwards) {
-        const auto found =
-            std::ranges::find(set.forwards, old.id, &engine::policy::PortForward::id);
-        const bool kept = found != set.forwards.end() && found->enabled == old.enabled &&
-                          found->protocol == old.protocol &&
-                          found->externalPorts == old.externalPorts &&
-                          found->internalAddress == old.internalAddress &&
-                          found->internalFirst == old.internalFirst;
-        if (kept) continue;
+    constexpr std::size_t kMost = 4;
+    std::string text;
+    for (std::size_t i = 0; i < std::min(names.size(), kMost); ++i)
+        text += (i == 0 ? "" : ", ") + names[i];
+    if (names.size() > kMost) text += " and " + std::to_string(names.size() - kMost) + " others";
+    return text;
+}
+
+void forForwards(std::string& effect, const Rules& before, const engine::Snapshot& live,
+                 const engine::SetPortForwards& set, std::uint32_t concerned)
+{
+    using engine::policy::PortForward;
+    if (concerned == 0) return;
+    std::vector<std::string> gone;
+    for (const PortForward& old : before.portForwards) {
+        if (std::ranges::find(set.forwards, old) != set.forwards.end()) continue;
         const auto status =
             std::ranges::find(live.forwards, old.id, &engine::PortForwardStatus::id);
         if (status == live.forwards.end() || status->liveSessions == 0) continue;
-        const std::string name = old.name.empty() ? "forward " + std::to_string(old.id) : old.name;
-        add(effect, fateOf(status->liveSessions, " through " + name, set.onLive));
+        gone.push_back(old.name.empty() ? "forward " + std::to_string(old.id) : old.name);
     }
+    std::vector<std::string> taken;
+    for (const PortForward& forward : set.forwards) {
+        if (!forward.enabled || !engine::net::hasPorts(forward.protocol)) continue;
+        const auto had = [&](const PortForward& old) {
+            return old.enabled && old.protocol == forward.protocol &&
+                   old.externalPorts == forward.externalPorts;
+        };
+        if (std::ranges::none_of(before.portForwards, had))
+            taken.push_back(portsText(forward.protocol, forward.externalPorts));
+    }
+    std::string which;
+    if (!gone.empty()) which += " through " + listed(gone);
+    if (!taken.empty()) which += (which.empty() ? " on " : " or on ") + listed(taken);
+    add(effect, fateOf(concerned, which, set.onLive));
+    if (!taken.empty() && set.onLive == engine::policy::OnLive::Finish)
+        add(effect, "Whatever else comes to those ports is forwarded at once.");
 }
 
 void forExposedHost(std::string& effect, const Rules& before, const engine::Snapshot& live,
@@ -107,27 +141,69 @@ void forExposedHost(std::string& effect, const Rules& before, const engine::Snap
 }
 
 void forDevices(std::string& effect, const Rules& before, const engine::Snapshot& live,
-                const engine::SetDeviceRules& set)
+                const engine::SetDeviceRules& set, std::uint32_t concerned)
 {
     using engine::policy::DeviceAccess;
-    for (const auto& rule : set.rules) {
-        const auto old = std::ranges::find(before.deviceRules, rule.address,
-                                           &engine::policy::DeviceRule::address);
-        const DeviceAccess former =
-            old == before.deviceRules.end() ? DeviceAccess::Allow : old->access;
-        if (rule.access == DeviceAccess::Allow || rule.access == former) continue;
+    using engine::policy::DeviceRule;
+    std::vector<std::string> restricted;
+    bool tunnelsStay = false;
+    for (const DeviceRule& rule : set.rules) {
+        const auto old = std::ranges::find(before.deviceRules, rule.address, &DeviceRule::address);
+        const DeviceRule former =
+            old == before.deviceRules.end() ? DeviceRule{.address = rule.address} : *old;
         const auto device =
             std::ranges::find(live.devices, rule.address, &engine::DeviceStatus::address);
-        if (device == live.devices.end() || device->sessions == 0) continue;
-        std::string text =
-            rule.address.toString() + " has " + count(device->sessions, "live session");
-        if (set.onLive == engine::policy::OnLive::Finish) {
-            text += "; they run on until they end.";
-        } else {
-            text += rule.access == DeviceAccess::Block ? "; all of them end now."
-                                                       : "; all but its tunnels end now.";
+        if (device == live.devices.end()) continue;
+        if (rule.access != DeviceAccess::Allow && rule.access != former.access) {
+            restricted.push_back(rule.address.toString());
+            tunnelsStay = tunnelsStay || (rule.access == DeviceAccess::VpnOnly && device->tunnels);
         }
-        add(effect, text);
+        if (rule.sessionLimit && rule.sessionLimit != former.sessionLimit &&
+            device->sessions > *rule.sessionLimit) {
+            add(effect, rule.address.toString() + " has " +
+                            count(device->sessions, "live session") + ", more than " +
+                            std::to_string(*rule.sessionLimit) +
+                            ": they run on, and it gets no new ones until it has fewer.");
+        }
+    }
+    if (restricted.empty()) return;
+    if (concerned > 0) add(effect, fateOf(concerned, " of " + listed(restricted), set.onLive));
+    if (tunnelsStay) add(effect, "VPN tunnels run on in any case.");
+}
+
+/// NAT settings take nothing away but by timers; some of them act on what lives, though.
+void forNat(std::string& effect, const Rules& before, const engine::Snapshot& live,
+            const engine::SetNat& set, std::uint32_t concerned)
+{
+    if (live.sessions == 0) return;
+    const engine::nat::NatConfig& was = before.nat;
+    const engine::nat::NatConfig& is = set.config;
+    if (concerned > 0) {
+        add(effect, count(concerned, "live session") + (concerned == 1 ? " has" : " have") +
+                        " been idle for longer than the new timers allow and" +
+                        (concerned == 1 ? " ends." : " end."));
+    }
+    const std::uint32_t limit = is.limits.sessionsPerDevice;
+    if (limit != 0 && limit != was.limits.sessionsPerDevice) {
+        const auto beyond = static_cast<std::uint32_t>(std::ranges::count_if(
+            live.devices, [&](const engine::DeviceStatus& one) { return one.sessions > limit; }));
+        if (beyond > 0) {
+            add(effect, count(beyond, "device") + (beyond == 1 ? " has" : " have") +
+                            " more sessions than that: they run on, and new ones are refused until "
+                            "there are fewer.");
+        }
+    }
+    const auto filtering = [](const engine::nat::NatConfig& nat) {
+        return std::array{nat.tcp.filtering, nat.udp.filtering, nat.icmp.filtering};
+    };
+    if (filtering(was) != filtering(is) || was.exceptions != is.exceptions)
+        add(effect, "Who may answer changes at once, for live sessions, too.");
+    const std::uint32_t stay = live.sessions - std::min(concerned, live.sessions);
+    if (stay > 0) {
+        add(effect,
+            count(stay, "live session") + (stay == 1 ? " keeps" : " keep") +
+                (stay == 1 ? " the external port it has;" : " the external ports they have;") +
+                " new ones follow the new rules.");
     }
 }
 
@@ -140,12 +216,11 @@ std::string liveEffect(const Rules& before, const engine::Snapshot& live,
     if (const auto* passthrough = std::get_if<engine::SetPassthrough>(&command)) {
         forPassthrough(effect, live, *passthrough);
     } else if (const auto* forwards = std::get_if<engine::SetPortForwards>(&command)) {
-        forForwards(effect, before, live, *forwards);
+        forForwards(effect, before, live, *forwards, concerned);
     } else if (const auto* devices = std::get_if<engine::SetDeviceRules>(&command)) {
-        forDevices(effect, before, live, *devices);
-    } else if (std::holds_alternative<engine::SetNat>(command) && live.sessions > 0) {
-        effect = count(live.sessions, "live session") + " keep" + (live.sessions == 1 ? "s" : "") +
-                 " what they have; new ones follow the new rules.";
+        forDevices(effect, before, live, *devices, concerned);
+    } else if (const auto* nat = std::get_if<engine::SetNat>(&command)) {
+        forNat(effect, before, live, *nat, concerned);
     } else if (const auto* exposed = std::get_if<engine::SetExposedHost>(&command)) {
         forExposedHost(effect, before, live, *exposed, concerned);
     } else if (const auto* pairs = std::get_if<engine::SetOneToOnes>(&command);

@@ -725,7 +725,7 @@ def forward_to_c1(bed):
     """Port 8443 outside is c1's."""
     rt, router = bed.world.nodes["rt"], bed.world.router
     if isinstance(router, Underpass):
-        router.ctl(rt, "rules", "forwards", "add", "tcp", "--port", "8443", "--to", C1)
+        router.ctl(rt, "rules", "forwards", "add", "tcp", "--port", "8443", "--to", C1, "--on-live", "drop")
     else:
         rt.sh(f"""nft -f - <<'RULES'
 table ip forwards {{

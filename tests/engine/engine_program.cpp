@@ -772,7 +772,7 @@ private:
     void apply(const Command& wish)
     {
         const EngineConfig before = m_engine->config();
-        const std::uint32_t told = m_engine->sessionsEndedBy(wish);
+        const std::uint32_t told = m_engine->sessionsEndedBy(m_now, wish);
         const std::uint64_t endedBefore = m_engine->snapshot(m_now).counters.sessionsEnded;
         Output output;
         const auto answer = m_engine->apply(m_now, wish, output);

@@ -150,7 +150,10 @@ def main():
             listed = json.loads(rules("rules", "forwards", "list", "--json")[1])
             check("the hits are counted", listed[0]["hits"] >= 2, listed[0]["hits"])
             connection = live("srv", WAN_ROUTER, 8080)
-            text = says("switching it off says what ends", 0, "live session", "rules", "forwards", "disable", "1")
+            says("switching it off asks first", 1, "--on-live finish", "rules", "forwards", "disable", "1")
+            check("and has done nothing", asks("srv", WAN_ROUTER, 8080).startswith("hi"))
+            text = says("switching it off says what ends", 0, "live session", "rules", "forwards", "disable", "1",
+                        "--on-live", "drop")
             connection.wait(15)
             check("and ends it", "web" in text and connection.stdout.read().strip() != "data")
             check("and nobody gets in any more", not asks("srv", WAN_ROUTER, 8080).startswith("hi"))
@@ -158,7 +161,7 @@ def main():
             check("gives it back", asks("srv", WAN_ROUTER, 8080).startswith("hi"))
 
             # What lives may outlive its forward, though the port is of those that the host draws from.
-            rules("rules", "forwards", "remove", "1")
+            rules("rules", "forwards", "remove", "1", "--on-live", "drop")
             rules("rules", "forwards", "add", "tcp", "--port", "40000", "--to", LAN_HOST, "--to-port", "80")
             connection = talks("srv", WAN_ROUTER, 40000)
             check("a connection through it moves data", connection and moves(connection))
@@ -188,7 +191,7 @@ def main():
                   "--from", "203.0.113.99")
             check("a forward for one remote alone is closed for others",
                   run("srv", SEEN, WAN_ROUTER, "6000", "5000") == ["-"])
-            rules("rules", "forwards", "remove", "1")
+            rules("rules", "forwards", "remove", "1", "--on-live", "drop")
 
             # NAT types.
             check("one mapping for all remotes", len(set(run("lan", SEEN, WAN_HOST, "4100", "9,10"))) == 1)
@@ -219,9 +222,10 @@ def main():
 
             # Devices.
             connection = live("lan", WAN_HOST, 7)
-            says("blocking a device says what ends", 0, "live session", "rules", "devices", "block", LAN_HOST)
+            says("blocking a device asks first", 1, "live session", "rules", "devices", "block", LAN_HOST)
+            says("and says what ends", 0, "live session", "rules", "devices", "block", LAN_HOST, "--on-live", "drop")
             check("and ends it, and refuses it", not asks("lan", WAN_HOST, 7).startswith("hi"))
-            rules("rules", "devices", "vpn-only", LAN_HOST)
+            rules("rules", "devices", "vpn-only", LAN_HOST, "--on-live", "drop")
             check("a device that may only use tunnels has no others", not asks("lan", WAN_HOST, 7).startswith("hi"))
             rules("rules", "devices", "allow", LAN_HOST)
             check("and is free again", asks("lan", WAN_HOST, 7).startswith("hi"))
@@ -231,7 +235,7 @@ def main():
             says("an address that is not ours: refused", 1, "not one of ours", "rules", "one-to-one", "add", LAN_HOST,
                  "203.0.113.200")
             lab.sh("rt", f"ip addr add {OWN}/24 dev ext0")
-            made = wait_for(lambda: rules("rules", "one-to-one", "add", LAN_HOST, OWN)[0] == 0, 5, 0.5)
+            made = wait_for(lambda: rules("rules", "one-to-one", "add", LAN_HOST, OWN, "--on-live", "drop")[0] == 0, 5, 0.5)
             check("1:1 NAT is made", made)
             check("the device shows its own address, with its own port",
                   run("lan", SEEN, WAN_HOST, "4600", "9") == [f"{OWN}:4600"])
@@ -247,7 +251,7 @@ def main():
             rules("rules", "undo")
             connection = talks("srv", OWN, 80)
             check("with the rule given back a new one moves data", connection and moves(connection))
-            says("removing it may end that", 0, "ends now", "rules", "one-to-one", "remove", "1", "--on-live", "drop")
+            says("removing it may end that", 0, " now.", "rules", "one-to-one", "remove", "1", "--on-live", "drop")
             check("and does", not moves(connection))
             stop(connection)
             lab.sh("rt", f"ip addr del {OWN}/24 dev ext0")
@@ -255,7 +259,7 @@ def main():
 
             # Exposed host.
             check("nobody is exposed", not asks("srv", WAN_ROUTER, 9999).startswith("hi"))
-            says("a device is exposed", 0, "", "rules", "exposed-host", "set", LAN_HOST)
+            says("a device is exposed", 0, "", "rules", "exposed-host", "set", LAN_HOST, "--on-live", "drop")
             check("and is reached", asks("srv", WAN_ROUTER, 9999).startswith("hi"))
             check("while the host keeps its own", asks("srv", WAN_ROUTER, 8022).startswith("hi"))
             connection = talks("srv", WAN_ROUTER, 9999)
@@ -266,7 +270,7 @@ def main():
             check("it goes on moving data", all(moves(connection) for _ in range(5)))
             check("and a new one is refused", not asks("srv", WAN_ROUTER, 9999).startswith("hi"))
             stop(connection)
-            rules("rules", "exposed-host", "set", LAN_HOST)
+            rules("rules", "exposed-host", "set", LAN_HOST, "--on-live", "drop")
             connection = talks("srv", WAN_ROUTER, 9999)
             check("exposed again, a new one moves data", connection and moves(connection))
             says("or may end that", 0, "with it", "rules", "exposed-host", "clear", "--on-live", "drop")

@@ -148,6 +148,12 @@ private Q_SLOTS:
         QVERIFY(rules.portForwards.empty());
         record(rules, *back);
         QVERIFY(rules.portForwards == before.portForwards);
+        // Undo and redo end nothing.
+        using engine::policy::OnLive;
+        QVERIFY(std::get<engine::SetPortForwards>(*back).onLive == OnLive::Drop);
+        QVERIFY(std::get<engine::SetPortForwards>(sparing(*back)).onLive == OnLive::Finish);
+        QVERIFY(std::get<engine::SetExposedHost>(sparing(engine::SetExposedHost{})).onLive ==
+                OnLive::Finish);
     }
 };
 

@@ -170,8 +170,10 @@ private Q_SLOTS:
             const auto own = at(kSecondExternal, 5000);
             QVERIFY(bed.udpOut(at(kAnna, 5000), at(kServer, 53)).source() == own);
             QVERIFY(bed.outbound(wire::buildIpv4(kAnna, kServer, IpProtocol::Gre, gre)).outside());
-            QCOMPARE(bed.engine().sessionsEndedBy(engine::SetOneToOnes{{pair(kAnna)}}), 0U);
-            QCOMPARE(bed.engine().sessionsEndedBy(engine::SetOneToOnes{{pair(kBert)}}), 2U);
+            QCOMPARE(bed.engine().sessionsEndedBy(bed.now, engine::SetOneToOnes{{pair(kAnna)}}),
+                     0U);
+            QCOMPARE(bed.engine().sessionsEndedBy(bed.now, engine::SetOneToOnes{{pair(kBert)}}),
+                     2U);
             QVERIFY(bed.apply(engine::SetOneToOnes{{pair(kBert)}, onLive}).has_value());
             const bool stays = onLive == OnLive::Finish;
             QCOMPARE(bed.sessions(), std::size_t{stays ? 2U : 0U});
@@ -241,7 +243,7 @@ private Q_SLOTS:
             QVERIFY(bed.udpIn(at(kServer, 4000), at(kExternal, 9999)).inside());
             const auto before = bed.engine().snapshot(bed.now).sessions;
             QCOMPARE(before, 10U);
-            const std::uint32_t expected = bed.engine().sessionsEndedBy(change);
+            const std::uint32_t expected = bed.engine().sessionsEndedBy(bed.now, change);
             QVERIFY(bed.apply(change).has_value());
             QCOMPARE(before - bed.engine().snapshot(bed.now).sessions, expected);
             ended += expected;
@@ -322,8 +324,8 @@ private Q_SLOTS:
             QCOMPARE(bed.engine().snapshot(bed.now).exposedSessions, 1U);
             // No forward's change is its concern.
             QVERIFY(bed.apply(engine::SetPortForwards{{}}).has_value());
-            QCOMPARE(bed.engine().sessionsEndedBy(engine::SetExposedHost{kBert}), 0U);
-            QCOMPARE(bed.engine().sessionsEndedBy(engine::SetExposedHost{kAnna}), 1U);
+            QCOMPARE(bed.engine().sessionsEndedBy(bed.now, engine::SetExposedHost{kBert}), 0U);
+            QCOMPARE(bed.engine().sessionsEndedBy(bed.now, engine::SetExposedHost{kAnna}), 1U);
             QVERIFY(bed.apply(engine::SetExposedHost{kAnna, onLive}).has_value());
             const bool stays = onLive == OnLive::Finish;
             QCOMPARE(bed.engine().snapshot(bed.now).exposedSessions, stays ? 1U : 0U);
@@ -374,7 +376,7 @@ private Q_SLOTS:
         const unsigned port = external.port.hostOrder();
         const std::vector<PortForward> forwards{
             forward(1, IpProtocol::Udp, port, port, kBert, 7000)};
-        QCOMPARE(bed.engine().sessionsEndedBy(engine::SetPortForwards{forwards}), 2U);
+        QCOMPARE(bed.engine().sessionsEndedBy(bed.now, engine::SetPortForwards{forwards}), 2U);
         QVERIFY(bed.apply(engine::SetPortForwards{forwards, OnLive::Finish}).has_value());
         QCOMPARE(bed.sessions(), std::size_t{2});
         const auto isAsItWas = [&](unsigned remotePort) {
@@ -402,7 +404,7 @@ private Q_SLOTS:
         for (const auto& change : {more, {}, forwards}) {
             const engine::SetPortForwards command{change};
             const std::size_t before = bed.sessions();
-            const std::uint32_t lost = bed.engine().sessionsEndedBy(command);
+            const std::uint32_t lost = bed.engine().sessionsEndedBy(bed.now, command);
             QVERIFY(bed.apply(command).has_value());
             QCOMPARE(before - bed.sessions(), std::size_t{lost});
             QVERIFY(isAsItWas(53));
@@ -472,9 +474,9 @@ private Q_SLOTS:
             QVERIFY(bed.udpOut(at(kBert, 443), at(kDistant, 53)).outside());
             auto fewer = rule;
             fewer.allowedRemotes = Prefix{kServer, 32};
-            QCOMPARE(bed.engine().sessionsEndedBy(engine::SetPortForwards{{fewer}}), 1U);
+            QCOMPARE(bed.engine().sessionsEndedBy(bed.now, engine::SetPortForwards{{fewer}}), 1U);
             fewer.hairpin = false;
-            QCOMPARE(bed.engine().sessionsEndedBy(engine::SetPortForwards{{fewer}}), 2U);
+            QCOMPARE(bed.engine().sessionsEndedBy(bed.now, engine::SetPortForwards{{fewer}}), 2U);
             const std::size_t before = bed.sessions();
             QVERIFY(bed.apply(engine::SetPortForwards{{fewer}, onLive}).has_value());
             const bool stays = onLive == OnLive::Finish;
