@@ -82,7 +82,7 @@ void Engine::State::walkAll(Instant now, PortId ingress, std::span<wire::Packet>
         lookAhead(direction, packets.subspan(start, count), {batchAhead.data(), count});
         for (std::size_t i = 0; i < count; ++i) {
             if (i + kInFlight < count) {
-                const nat::FlatIndex::Guess& later = batchAhead[i + kInFlight].session;
+                const nat::FlatIndex::Place& later = batchAhead[i + kInFlight].session;
                 if (later.reference != nat::FlatIndex::kNone) {
                     __builtin_prefetch(sessions.sessionAhead(later), 1);
                 }
@@ -93,12 +93,14 @@ void Engine::State::walkAll(Instant now, PortId ingress, std::span<wire::Packet>
             case ShortCut::Forwarded: verdict = through; break;
             case ShortCut::OutOfWindow: verdict = missed(DropReason::TcpOutOfWindow); break;
             case ShortCut::InexactReset: verdict = missed(DropReason::TcpInexactReset); break;
-            case ShortCut::NotTaken:
+            case ShortCut::NotTaken: {
                 // Without a hash the rest of it is of an earlier batch.
-                verdict = walk(now, ingress, packet, output, true,
-                               batchAhead[i].hash != 0 ? &batchAhead[i] : nullptr);
-                if (verdict.kind == Verdict::Kind::Forward) verdict = cut(verdict, packet, output);
+                const Verdict walked = walk(now, ingress, packet, output, true,
+                                            batchAhead[i].hash != 0 ? &batchAhead[i] : nullptr);
+                verdict =
+                    walked.kind == Verdict::Kind::Forward ? cut(walked, packet, output) : walked;
                 break;
+            }
             }
         }
     }
@@ -165,6 +167,9 @@ void Engine::State::lookAheadOfSetUp(std::span<Ahead> guesses) const
             one.permissionHash = permissions.hashOf(one.mapping, one.key.remote());
             permissions.prefetchIndex(one.permissionHash);
         }
+    }
+    for (Ahead& one : guesses) {
+        if (one.answerHash != 0) one.answer = sessions.guess(one.answerHash);
     }
 }
 

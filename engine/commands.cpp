@@ -214,7 +214,7 @@ Result<void, CommandError> Engine::State::applyCommand(Instant now, const Comman
                 return {};
             },
             [&](const CloseSession& wish) -> Answer {
-                std::optional<std::uint32_t> found;
+                nat::MaybeIndex found;
                 forEachSession([&](std::uint32_t index) {
                     if (sessions.detail(index).serial() == wish.serial) found = index;
                 });

@@ -35,12 +35,13 @@ inline constexpr std::size_t kBatch = 32;
 struct Ahead {
     nat::SessionKey key;     ///< what transport() will look up
     std::uint32_t hash = 0;  ///< of `key`; zero: no ordinary packet, nothing here means anything
-    nat::FlatIndex::Guess session;
+    nat::FlatIndex::Place session;
     // Of a flow that seems to begin: the mapping it would use, and how its answers would be found.
     std::uint32_t mappingHash = 0;  ///< zero: not worked out
     std::uint32_t mapping = nat::FlatIndex::kNone;
     nat::SessionKey answerKey;
-    std::uint32_t answerHash = 0;      ///< zero: not worked out
+    std::uint32_t answerHash = 0;  ///< zero: not worked out
+    nat::FlatIndex::Place answer;
     std::uint32_t permissionHash = 0;  ///< of `mapping` and the remote address; zero: likewise
 };
 
@@ -85,9 +86,8 @@ struct Engine::State {
     Verdict emit(Walk& walk, std::uint32_t index, net::Direction direction);
     [[nodiscard]] bool repeatsTooOften(std::uint32_t index) const;
     Verdict fits(Walk& walk, PortId egress);
-    std::optional<Verdict> attend(Walk& walk, std::uint32_t index, net::Direction direction,
-                                  wire::ConstBytes payload, std::uint32_t sequence,
-                                  std::uint8_t tcpFlags);
+    MaybeVerdict attend(Walk& walk, std::uint32_t index, net::Direction direction,
+                        wire::ConstBytes payload, std::uint32_t sequence, std::uint8_t tcpFlags);
     void rewrite(Walk& walk, std::uint32_t index, net::Direction direction);
     /// Counts one packet, or `packets` in one, for its session, its device and in all.
     void tally(std::uint32_t index, net::Direction direction, std::uint32_t bytes,
@@ -128,7 +128,17 @@ struct Engine::State {
 
     Verdict fragment(Walk& walk);
     /// An oversized packet that may be cut goes out in pieces (RFC 4787 REQ-13a).
-    Verdict cut(const Verdict& verdict, wire::Packet& packet, Output& output);
+    Verdict cut(const Verdict& verdict, wire::Packet& packet, Output& output)
+    {
+        const std::uint16_t mtu = mtuToward(verdict.egress);
+        if (packet.segmentPayload != 0 || packet.bytes.size() <= mtu) return verdict;
+        return cutTo(mtu, verdict, packet, output);
+    }
+    Verdict cutTo(std::uint16_t mtu, const Verdict& verdict, wire::Packet& packet, Output& output);
+    [[nodiscard]] std::uint16_t mtuToward(PortId egress) const
+    {
+        return egress == PortId::External ? config.external.mtu : config.internal.mtu;
+    }
 
     // portless_walk.cpp: protocols without ports.
     Verdict portless(Walk& walk, net::Direction direction);
@@ -164,8 +174,7 @@ struct Engine::State {
 
     // icmp_walk.cpp: queries' errors, and what the router says itself.
     Verdict icmpError(Walk& walk, net::Direction direction);
-    void hearRefusal(Walk& walk, const nat::EmbeddedPacket& quoted,
-                     std::optional<std::uint32_t>& session);
+    void hearRefusal(Walk& walk, const nat::EmbeddedPacket& quoted, nat::MaybeIndex& session);
     void sendIcmp(Walk& walk, wire::IcmpType type, std::uint8_t code, std::uint32_t rest = 0);
 
     // syn_walk.cpp: callers of a flooded server.
@@ -203,7 +212,7 @@ struct Engine::State {
 
     // sessions.cpp: making and ending.
     struct Opened {
-        std::optional<std::uint32_t> session;
+        nat::MaybeIndex session;
         DropReason reason = DropReason::SessionTableFull;
     };
     struct Wish {
@@ -213,18 +222,18 @@ struct Engine::State {
         net::Port external;     ///< inbound: where it came to
         std::uint8_t slot = 0;  ///< inbound: which address
         net::Direction initiator = net::Direction::Outbound;
-        std::optional<std::uint32_t> mapping;
+        nat::MaybeIndex mapping;
         std::uint32_t forward = 0;
         bool hairpin = false;
-        bool holds = true;  ///< keeps its mapping alive
-        const Ahead* ahead = nullptr;
+        bool holds = true;             ///< keeps its mapping alive
+        const Ahead* ahead = nullptr;  ///< of the packet that begins it, from inside
     };
-    Opened openOutbound(Instant now, const Wish& wish, Output& output);
+    /// Fills in what the wish leaves open.
+    Opened openOutbound(Instant now, Wish& wish, Output& output);
     Opened open(Instant now, const Wish& wish, std::uint16_t device, Output& output);
-    std::optional<DropReason> admit(Instant now, std::uint16_t device, Output& output,
-                                    std::optional<net::Port>* reuse, net::IpProtocol protocol,
-                                    bool needsPort);
-    std::optional<DropReason> admitUninvited(Instant now, std::uint16_t device, Output& output);
+    MaybeReason admit(Instant now, std::uint16_t device, Output& output,
+                      std::optional<net::Port>* reuse, net::IpProtocol protocol, bool needsPort);
+    MaybeReason admitUninvited(Instant now, std::uint16_t device, Output& output);
     void join(std::uint32_t index, std::uint32_t mapping, bool holds, const Ahead* ahead = nullptr);
     void confine(std::uint32_t index);
     void close(Instant now, std::uint32_t index, passthrough::FlowEnd end, Output& output);
@@ -242,9 +251,9 @@ struct Engine::State {
     }
     [[nodiscard]] Duration idleOf(std::uint32_t index, const nat::Timers& timers) const;
     [[nodiscard]] bool expired(Instant now, std::uint32_t index) const;
-    std::optional<std::uint32_t> findLive(Instant now, const nat::SessionKey& key,
-                                          std::uint32_t hash, Output& output);
-    std::optional<std::uint32_t> findLive(Instant now, const nat::SessionKey& key, Output& output)
+    nat::MaybeIndex findLive(Instant now, const nat::SessionKey& key, std::uint32_t hash,
+                             Output& output);
+    nat::MaybeIndex findLive(Instant now, const nat::SessionKey& key, Output& output)
     {
         return findLive(now, key, sessions.hashOf(key), output);
     }
@@ -254,7 +263,7 @@ struct Engine::State {
     /// RFC 6888 REQ-6: whether this remote endpoint is reached without translation.
     [[nodiscard]] bool isUntranslated(net::Endpoint remote) const;
     /// The record of this device, made when it is new; none if there are too many.
-    std::optional<std::uint16_t> meet(Instant now, net::Ipv4Address address, Output* output);
+    nat::MaybeDevice meet(Instant now, net::Ipv4Address address, Output* output);
     std::uint8_t pair(std::uint16_t device);
     /// The first of these that takes this external port.
     [[nodiscard]] static const policy::PortForward* forwardTo(
@@ -309,17 +318,21 @@ struct Engine::State {
         std::optional<nat::ShiftedConnection> shifted;
     };
     [[nodiscard]] bool restore(Instant now, std::span<const std::uint8_t> body);
-    std::optional<std::uint32_t> restore(Instant now, const SavedSession& one,
-                                         const passthrough::RestoredFlows& flows);
+    nat::MaybeIndex restore(Instant now, const SavedSession& one,
+                            const passthrough::RestoredFlows& flows);
 
     // What passthrough has asked for.
     struct Shown {
-        std::optional<std::uint32_t> session;  ///< of a TCP or UDP flow
-        net::Ipv4Address client;               ///< zero: at a timeout
+        nat::MaybeIndex session;  ///< of a TCP or UDP flow
+        net::Ipv4Address client;  ///< zero: at a timeout
         net::Ipv4Address server;
     };
     void refuseFlow(Instant now, std::uint32_t index, Output& output);
-    void perform(Instant now, const Shown& shown, Output& output);
+    void perform(Instant now, const Shown& shown, Output& output)
+    {
+        if (actions.wantsSomething()) carryOut(now, shown, output);
+    }
+    void carryOut(Instant now, const Shown& shown, Output& output);
     void hold(Walk& walk, std::uint32_t token, bool showAgain = false);
     void releaseHeld(Instant now, std::uint32_t token, bool travel, Output& output);
 

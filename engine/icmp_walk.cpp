@@ -60,7 +60,7 @@ Verdict Engine::State::icmpError(Walk& walk, Direction direction)
     const net::Port ourPort = outward ? quoted.destination.port : quoted.source.port;
     const net::Port remotePort = outward ? quoted.source.port : quoted.destination.port;
     if (!outward && ours != walk.ip.destination()) return drop(walk, DropReason::IcmpForged);
-    std::optional<std::uint32_t> index;
+    nat::MaybeIndex index;
     if (net::hasPorts(quoted.protocol)) {
         index = findLive(walk.now,
                          SessionKey::make(direction, quoted.protocol, 0, ours, remote,
@@ -81,7 +81,7 @@ Verdict Engine::State::icmpError(Walk& walk, Direction direction)
         // read is for the only device that it can be about.
         const bool isUnread =
             !discriminator || discriminator->variant == passthrough::Discriminator::Variant::None;
-        std::optional<std::uint32_t> only;
+        nat::MaybeIndex only;
         net::Ipv4Address owner;
         bool isShared = false;
         for (const auto& [session, binding] : bindings) {
@@ -190,7 +190,7 @@ Verdict Engine::State::icmpError(Walk& walk, Direction direction)
 /// A device that has no ESP at all, or none from there, says whose the packet is not. The session
 /// that brought it may end by that; nobody outside needs to hear then.
 void Engine::State::hearRefusal(Walk& walk, const nat::EmbeddedPacket& quoted,
-                                std::optional<std::uint32_t>& session)
+                                nat::MaybeIndex& session)
 {
     const auto icmp = wire::IcmpView::parse(walk.ip.payload());
     if (quoted.protocol != IpProtocol::Esp || icmp->type() != wire::IcmpType::Unreachable ||
@@ -315,11 +315,9 @@ Verdict Engine::State::fragment(Walk& walk)
     return Verdict{Verdict::Kind::Consumed};
 }
 
-Verdict Engine::State::cut(const Verdict& verdict, wire::Packet& packet, Output& output)
+Verdict Engine::State::cutTo(std::uint16_t mtu, const Verdict& verdict, wire::Packet& packet,
+                             Output& output)
 {
-    const std::uint16_t mtu =
-        verdict.egress == PortId::External ? config.external.mtu : config.internal.mtu;
-    if (packet.segmentPayload != 0 || packet.bytes.size() <= mtu) return verdict;
     auto ip = wire::Ipv4View::parse(packet.bytes);
     if (!ip || ip->dontFragment()) return verdict;
     if (packet.checksum == wire::ChecksumState::Partial) wire::completeTransportChecksum(*ip);

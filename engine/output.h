@@ -1,5 +1,6 @@
 #pragma once
 
+#include "engine/base/compact_optional.h"
 #include "engine/base/drop_reason.h"
 #include "engine/config.h"
 #include "engine/event.h"
@@ -32,7 +33,10 @@ struct alignas(4) Verdict {
     {
         return {Kind::Drop, reason, PortId::External};
     }
+    friend constexpr bool operator==(const Verdict&, const Verdict&) = default;
 };
+/// What happened to a packet whose walk has ended; none while it goes on.
+using MaybeVerdict = CompactOptional<Verdict, Verdict{static_cast<Verdict::Kind>(0xff)}>;
 
 /// A packet that the engine made or had held: the shell sends it.
 struct OutgoingPacket {

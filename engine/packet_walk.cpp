@@ -135,16 +135,18 @@ Verdict Engine::State::transport(Walk& walk, Direction direction)
     }
     const SessionKey key = SessionKey::make(direction, protocol, 0, ours, remote, id);
     if (walk.ahead != nullptr && walk.ahead->key != key) walk.ahead = nullptr;
-    const std::uint32_t hash = walk.ahead != nullptr ? walk.ahead->hash : sessions.hashOf(key);
-    const auto found = findLive(walk.now, key, hash, walk.output);
-    if (found) return translate(walk, *found, direction);
+    if (walk.ahead == nullptr || !sessions.isStillAbsent(walk.ahead->session)) {
+        const std::uint32_t hash = walk.ahead != nullptr ? walk.ahead->hash : sessions.hashOf(key);
+        const auto found = findLive(walk.now, key, hash, walk.output);
+        if (found) return translate(walk, *found, direction);
+    }
     const net::Endpoint here{ours, ourPort};
     const net::Endpoint there{remote, remotePort};
     return outward ? missOutbound(walk, here, there) : missInbound(walk, here, there);
 }
 
-std::optional<std::uint32_t> Engine::State::findLive(Instant now, const SessionKey& key,
-                                                     std::uint32_t hash, Output& output)
+nat::MaybeIndex Engine::State::findLive(Instant now, const SessionKey& key, std::uint32_t hash,
+                                        Output& output)
 {
     const nat::SessionRef found = sessions.find(key, hash);
     if (found.isNone()) return std::nullopt;
@@ -387,9 +389,9 @@ void Engine::State::rewrite(Walk& walk, std::uint32_t index, Direction direction
 }
 
 /// Somebody looks at this packet before it goes on; a verdict ends the walk.
-std::optional<Verdict> Engine::State::attend(Walk& walk, std::uint32_t index, Direction direction,
-                                             wire::ConstBytes payload, std::uint32_t sequence,
-                                             std::uint8_t tcpFlags)
+MaybeVerdict Engine::State::attend(Walk& walk, std::uint32_t index, Direction direction,
+                                   wire::ConstBytes payload, std::uint32_t sequence,
+                                   std::uint8_t tcpFlags)
 {
     nat::SessionDetail& rest = sessions.detail(index);
     if (rest.has(df::kHeld)) return drop(walk, DropReason::HeldBySwitch);
@@ -505,13 +507,12 @@ Verdict Engine::State::missOutbound(Walk& walk, net::Endpoint internal, net::End
         const auto icmp = wire::IcmpView::parse(walk.ip.payload());
         if (!icmp->isQueryRequest()) return drop(walk, DropReason::IcmpNoMatch);
     }
-    const Opened opened = openOutbound(walk.now,
-                                       {.protocol = protocol,
-                                        .internal = internal,
-                                        .remote = remote,
-                                        .hairpin = loops,
-                                        .ahead = walk.ahead},
-                                       walk.output);
+    Wish wish{.protocol = protocol,
+              .internal = internal,
+              .remote = remote,
+              .hairpin = loops,
+              .ahead = walk.ahead};
+    const Opened opened = openOutbound(walk.now, wish, walk.output);
     if (!opened.session) return refuse(walk, opened.reason);
     return translate(walk, *opened.session, Direction::Outbound);
 }
@@ -677,8 +678,7 @@ Verdict Engine::State::secondHalf(Walk& walk)
 /// The link must be able to carry it (RFC 4787 REQ-13).
 Verdict Engine::State::fits(Walk& walk, PortId egress)
 {
-    const std::uint16_t mtu =
-        egress == PortId::External ? config.external.mtu : config.internal.mtu;
+    const std::uint16_t mtu = mtuToward(egress);
     std::size_t largest = walk.ip.totalLength();
     if (walk.packet.segmentPayload != 0) {
         // Cut by the device: only the size of one segment counts.

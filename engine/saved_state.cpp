@@ -236,8 +236,8 @@ bool Engine::State::restore(Instant now, std::span<const std::uint8_t> body)
 }
 
 /// One session; nothing if there is no room for it, or its place is taken.
-std::optional<std::uint32_t> Engine::State::restore(Instant now, const SavedSession& one,
-                                                    const passthrough::RestoredFlows& flows)
+nat::MaybeIndex Engine::State::restore(Instant now, const SavedSession& one,
+                                       const passthrough::RestoredFlows& flows)
 {
     const nat::Session& saved = one.session;
     const bool translated = one.external != saved.internal;
@@ -268,7 +268,7 @@ std::optional<std::uint32_t> Engine::State::restore(Instant now, const SavedSess
         devices[*device].paired = true;
         devices[*device].externalSlot = slot;
     }
-    std::optional<std::uint32_t> mapping;
+    nat::MaybeIndex mapping;
     if (one.kind == 0) {
         mapping = mappings.ownerOf(saved.protocol, slot, saved.externalPort());
         if (!mapping) {

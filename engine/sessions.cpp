@@ -98,8 +98,7 @@ std::uint32_t Engine::State::portLimit() const
     return std::max(1U, config.nat.ports.size() * shared / 4);
 }
 
-std::optional<std::uint16_t> Engine::State::meet(Instant now, net::Ipv4Address address,
-                                                 Output* output)
+nat::MaybeDevice Engine::State::meet(Instant now, net::Ipv4Address address, Output* output)
 {
     const auto device = devices.findOrMake(now, address);
     if (!device || devices[*device].met) return device;
@@ -164,9 +163,9 @@ void Engine::State::noteCaller(Instant now, std::uint16_t device, net::Ipv4Addre
 
 /// Whether this device may have one more session (and a port for it). Makes room among the device's
 /// own unanswered sessions if it must, never among anybody else's.
-std::optional<DropReason> Engine::State::admit(Instant now, std::uint16_t device, Output& output,
-                                               std::optional<net::Port>* reuse, IpProtocol protocol,
-                                               bool needsPort)
+MaybeReason Engine::State::admit(Instant now, std::uint16_t device, Output& output,
+                                 std::optional<net::Port>* reuse, IpProtocol protocol,
+                                 bool needsPort)
 {
     nat::Device& owner = devices[device];
     owner.lastSeen = now;
@@ -213,8 +212,7 @@ std::optional<DropReason> Engine::State::admit(Instant now, std::uint16_t device
 
 /// The same for a session that begins outside. Strangers make room among themselves, so that they
 /// take neither the device's own sessions nor more than a part of its share.
-std::optional<DropReason> Engine::State::admitUninvited(Instant now, std::uint16_t device,
-                                                        Output& output)
+MaybeReason Engine::State::admitUninvited(Instant now, std::uint16_t device, Output& output)
 {
     nat::Device& owner = devices[device];
     owner.lastSeen = now;
@@ -229,9 +227,8 @@ std::optional<DropReason> Engine::State::admitUninvited(Instant now, std::uint16
     return std::nullopt;
 }
 
-Engine::State::Opened Engine::State::openOutbound(Instant now, const Wish& given, Output& output)
+Engine::State::Opened Engine::State::openOutbound(Instant now, Wish& wish, Output& output)
 {
-    Wish wish = given;
     if (slotsEnd == 0) {
         return {std::nullopt, DropReason::ExternalDown};
     }
@@ -270,7 +267,7 @@ Engine::State::Opened Engine::State::openOutbound(Instant now, const Wish& given
                                  .externalSlot = wish.slot,
                                  .device = *device};
     const bool dynamic = !owned && forward == nullptr;
-    std::optional<std::uint32_t> mapping;
+    nat::MaybeIndex mapping;
     if (dynamic) {
         mapping = wish.ahead != nullptr && wish.ahead->mappingHash != 0
                       ? mappings.find(mappingWish, wish.ahead->mappingHash)
@@ -318,25 +315,34 @@ Engine::State::Opened Engine::State::open(Instant now, const Wish& wish, std::ui
     const bool translated = wish.slot != nat::kUntranslatedSlot;
     const net::Ipv4Address external = translated ? slots[wish.slot].address : wish.internal.address;
     // Both keys must be free: an alias or a second rule may already own one of them.
+    const Ahead* const ahead = wish.ahead;
     const auto outboundKey =
-        nat::SessionKey::make(Direction::Outbound, wish.protocol, 0, wish.internal.address,
-                              wish.remote.address, outboundId);
+        ahead != nullptr
+            ? ahead->key
+            : nat::SessionKey::make(Direction::Outbound, wish.protocol, 0, wish.internal.address,
+                                    wish.remote.address, outboundId);
     const auto inboundKey = nat::SessionKey::make(Direction::Inbound, wish.protocol, 0, external,
                                                   wish.remote.address, inboundId);
-    const Ahead* const ahead = wish.ahead;
+    const bool answerKnown =
+        ahead != nullptr && ahead->answerHash != 0 && ahead->answerKey == inboundKey;
+    const nat::FlatIndex::Place unknown;
+    const nat::FlatIndex::Place& outboundPlace = ahead != nullptr ? ahead->session : unknown;
+    const nat::FlatIndex::Place& inboundPlace = answerKnown ? ahead->answer : unknown;
     const std::uint32_t outboundHash =
-        ahead != nullptr && ahead->key == outboundKey ? ahead->hash : sessions.hashOf(outboundKey);
-    const std::uint32_t inboundHash =
-        ahead != nullptr && ahead->answerHash != 0 && ahead->answerKey == inboundKey
-            ? ahead->answerHash
-            : sessions.hashOf(inboundKey);
-    if (findLive(now, inboundKey, inboundHash, output) ||
-        findLive(now, outboundKey, outboundHash, output)) {
+        ahead != nullptr ? ahead->hash : sessions.hashOf(outboundKey);
+    const std::uint32_t inboundHash = answerKnown ? ahead->answerHash : sessions.hashOf(inboundKey);
+    const auto isTaken = [&](const nat::SessionKey& key, std::uint32_t hash,
+                             const nat::FlatIndex::Place& place) {
+        return !sessions.isStillAbsent(place) && findLive(now, key, hash, output);
+    };
+    if (isTaken(inboundKey, inboundHash, inboundPlace) ||
+        isTaken(outboundKey, outboundHash, outboundPlace)) {
         return {std::nullopt, DropReason::PortExhausted};
     }
     const auto index = sessions.allocate(now);
     if (!index) return {std::nullopt, DropReason::SessionTableFull};
-    __builtin_prefetch(passthrough.entryAhead(sessions.flowId(*index)), 1);
+    // Of the session after this one: this one's was asked for when the one before was made.
+    __builtin_prefetch(passthrough.entryAhead(sessions.nextFlowId()), 1);
     nat::Session& session = sessions[*index];
     nat::SessionDetail& rest = sessions.detail(*index);
     session.internal = wish.internal.address;
@@ -357,8 +363,8 @@ Engine::State::Opened Engine::State::open(Instant now, const Wish& wish, std::ui
     }
     confine(*index);
     if (wish.mapping) join(*index, *wish.mapping, wish.holds, ahead);
-    sessions.link(*index, Direction::Outbound, outboundHash);
-    sessions.link(*index, Direction::Inbound, inboundHash);
+    sessions.link(*index, Direction::Outbound, outboundHash, outboundPlace);
+    sessions.link(*index, Direction::Inbound, inboundHash, inboundPlace);
     ++devices[device].sessions;
     putOnProbation(*index);
     if (wish.forward != 0) {
@@ -725,13 +731,8 @@ void Engine::State::refuseFlow(Instant now, std::uint32_t index, Output& output)
 
 /// Does what passthrough has asked for. An expectation can name nobody but the client and the
 /// server of what was just shown; anything else is our own mistake and is not done.
-void Engine::State::perform(Instant now, const Shown& shown, Output& output)
+void Engine::State::carryOut(Instant now, const Shown& shown, Output& output)
 {
-    if (actions.bindings.empty() && actions.unbindings.empty() && actions.aliases.empty() &&
-        actions.attachments.empty() && actions.observations.empty() && actions.refusals.empty() &&
-        actions.releases.empty() && actions.discards.empty()) {
-        return;
-    }
     // Closing and releasing call passthrough again, which fills `actions` anew.
     passthrough::Actions wanted;
     std::swap(wanted, actions);

@@ -1,5 +1,7 @@
 #pragma once
 
+#include "engine/base/compact_optional.h"
+
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -148,6 +150,10 @@ static_assert([] {
     }
     return true;
 }());
+
+/// Why not, if not.
+using MaybeReason = CompactOptional<DropReason, static_cast<DropReason>(0xff)>;
+static_assert(kDropReasonCount < 0xff);
 
 [[nodiscard]] constexpr std::string_view nameOf(DropReason reason)
 {

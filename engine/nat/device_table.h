@@ -7,7 +7,6 @@
 
 #include <array>
 #include <cstdint>
-#include <optional>
 #include <vector>
 
 namespace engine::nat {
@@ -43,12 +42,15 @@ struct Device {
     Instant refusalReported;
 };
 
+/// Which record of the device table, if any.
+using MaybeDevice = CompactOptional<std::uint16_t, std::uint16_t{0xffff}>;
+
 /// Devices by address. Bounded: a /16 of devices fits. One more takes the record of a device that
 /// holds nothing and has been silent for kForgottenAfter; without one near it is refused
 /// (DropReason::QuotaDevice).
 class DeviceTable {
 public:
-    static constexpr std::uint32_t kMost = 65535;
+    static constexpr std::uint32_t kMost = 65535;  ///< 0xffff is none of them
     /// Ours: whoever makes up addresses would else keep real devices out for good.
     static constexpr Duration kForgottenAfter = std::chrono::minutes(5);
     /// Ours: records that one search for a forgotten device looks at.
@@ -58,7 +60,7 @@ public:
         : m_key(key), m_most(most), m_index(most)
     {}
 
-    [[nodiscard]] std::optional<std::uint16_t> find(net::Ipv4Address address) const
+    [[nodiscard]] MaybeDevice find(net::Ipv4Address address) const
     {
         // What begins a flow often begins several.
         if (m_last < m_devices.size() && m_devices[m_last].address == address) return m_last;
@@ -69,10 +71,10 @@ public:
         m_last = static_cast<std::uint16_t>(found);
         return m_last;
     }
-    [[nodiscard]] std::optional<std::uint16_t> findOrMake(Instant now, net::Ipv4Address address)
+    [[nodiscard]] MaybeDevice findOrMake(Instant now, net::Ipv4Address address)
     {
         if (const auto found = find(address)) return found;
-        std::optional<std::uint16_t> index;
+        MaybeDevice index;
         if (m_devices.size() < m_most) {
             index = static_cast<std::uint16_t>(m_devices.size());
             m_devices.emplace_back();
@@ -97,7 +99,7 @@ public:
 
 private:
     /// A device whose record nobody needs; each search goes on where the last one stopped.
-    [[nodiscard]] std::optional<std::uint16_t> forgotten(Instant now)
+    [[nodiscard]] MaybeDevice forgotten(Instant now)
     {
         for (std::uint32_t looked = 0; looked < kLookedAt; ++looked) {
             m_hand = (m_hand + 1) % m_devices.size();

@@ -1,9 +1,11 @@
 #pragma once
 
+#include "engine/base/compact_optional.h"
 #include "engine/base/lazy_array.h"
 
 #include <bit>
 #include <cstdint>
+#include <utility>
 
 namespace engine::nat {
 
@@ -25,44 +27,55 @@ public:
         __builtin_prefetch(m_slots.data() + (hash & m_mask));
     }
 
-    /// The first reference with this hash for which `matches(reference)` holds, or kNone.
+    /// Where a search ended: at a reference, or (kNone) at an empty slot.
+    struct Place {
+        std::uint32_t reference = kNone;
+        std::uint32_t at = 0;
+        std::uint64_t epoch = 0;  ///< of the index then
+    };
+    /// The first reference with this hash for which `matches(reference)` holds.
+    template <typename Matches>
+    [[nodiscard]] Place search(std::uint32_t hash, Matches&& matches) const
+    {
+        for (std::uint32_t at = hash & m_mask;; at = (at + 1) & m_mask) {
+            const Slot& slot = m_slots[at];
+            if (slot.reference == 0) return {kNone, at, m_epoch};
+            if (slot.hash == hash && matches(slot.reference - 1)) {
+                return {slot.reference - 1, at, m_epoch};
+            }
+        }
+    }
     template <typename Matches>
     [[nodiscard]] std::uint32_t find(std::uint32_t hash, Matches&& matches) const
     {
-        for (std::uint32_t at = hash & m_mask;; at = (at + 1) & m_mask) {
-            const Slot& slot = m_slots[at];
-            if (slot.reference == 0) return kNone;
-            if (slot.hash == hash && matches(slot.reference - 1)) return slot.reference - 1;
-        }
+        return search(hash, std::forward<Matches>(matches)).reference;
     }
     /// What find() would probably answer, without looking at the record: for prefetching it.
-    struct Guess {
-        std::uint32_t reference = kNone;
-        std::uint32_t at = 0;
-    };
-    [[nodiscard]] Guess guess(std::uint32_t hash) const
+    [[nodiscard]] Place guess(std::uint32_t hash) const
     {
-        for (std::uint32_t at = hash & m_mask;; at = (at + 1) & m_mask) {
-            const Slot& slot = m_slots[at];
-            if (slot.reference == 0) return {};
-            if (slot.hash == hash) return {slot.reference - 1, at};
-        }
+        return search(hash, [](std::uint32_t) { return true; });
+    }
+    /// Whether a search that found nothing would find nothing now, known without another one; false
+    /// when it is not known. What came since then stands in that very slot, as long as none before
+    /// it became free.
+    [[nodiscard]] bool isStillAbsent(const Place& place) const
+    {
+        return place.reference == kNone && place.epoch == m_epoch &&
+               m_slots[place.at].reference == 0;
     }
     /// Whether the index still has this reference where it was guessed.
-    [[nodiscard]] bool has(const Guess& guess, std::uint32_t hash) const
+    [[nodiscard]] bool has(const Place& guess, std::uint32_t hash) const
     {
         const Slot& slot = m_slots[guess.at];
         return slot.reference == guess.reference + 1 && slot.hash == hash &&
                guess.reference != kNone;
     }
 
-    void insert(std::uint32_t hash, std::uint32_t reference)
+    void insert(std::uint32_t hash, std::uint32_t reference) { insertFrom(hash, hash, reference); }
+    /// The same for a caller who has searched for this hash and found nothing.
+    void insert(std::uint32_t hash, std::uint32_t reference, const Place& searched)
     {
-        std::uint32_t at = hash & m_mask;
-        while (m_slots[at].reference != 0)
-            at = (at + 1) & m_mask;
-        m_slots[at] = {hash, reference + 1};
-        ++m_used;
+        insertFrom(isStillAbsent(searched) ? searched.at : hash, hash, reference);
     }
 
     /// Removes one reference that is there; the slots behind it move up.
@@ -84,6 +97,7 @@ public:
         }
         m_slots[hole] = {};
         --m_used;
+        ++m_epoch;
     }
 
     [[nodiscard]] std::size_t bytes() const { return m_slots.bytes(); }
@@ -94,9 +108,23 @@ private:
         std::uint32_t hash = 0;
         std::uint32_t reference = 0;  ///< one more than what it refers to; zero: empty
     };
+
+    void insertFrom(std::uint32_t from, std::uint32_t hash, std::uint32_t reference)
+    {
+        std::uint32_t at = from & m_mask;
+        while (m_slots[at].reference != 0)
+            at = (at + 1) & m_mask;
+        m_slots[at] = {hash, reference + 1};
+        ++m_used;
+    }
+
     LazyArray<Slot> m_slots;
     std::uint32_t m_mask;
     std::uint32_t m_used = 0;
+    std::uint64_t m_epoch = 1;  ///< changes when a slot may have become free; a Place begins with 0
 };
+
+/// Which record of a table, if any.
+using MaybeIndex = CompactOptional<std::uint32_t, FlatIndex::kNone>;
 
 }  // namespace engine::nat

@@ -50,7 +50,7 @@ MappingWish MappingTable::keyOf(const Mapping& mapping)
             .device = mapping.device};
 }
 
-std::optional<std::uint32_t> MappingTable::find(const MappingWish& wish, std::uint32_t hash) const
+MaybeIndex MappingTable::find(const MappingWish& wish, std::uint32_t hash) const
 {
     const net::Endpoint remote = dependent(wish.behaviour, wish.remote);
     const std::uint32_t found = m_index.find(hash, [&](std::uint32_t candidate) {
@@ -201,9 +201,9 @@ PermissionTable::PermissionTable(std::uint32_t capacity, HashKey key, MemoryAdvi
 
 void PermissionTable::add(std::uint32_t mapping, net::Ipv4Address remote, std::uint32_t hash)
 {
-    const std::uint32_t found = find(mapping, remote, hash);
-    if (found != FlatIndex::kNone) {
-        ++m_entries[found].sessions;
+    const FlatIndex::Place found = find(mapping, remote, hash);
+    if (found.reference != FlatIndex::kNone) {
+        ++m_entries[found.reference].sessions;
         return;
     }
     std::uint32_t index = m_free;
@@ -214,13 +214,13 @@ void PermissionTable::add(std::uint32_t mapping, net::Ipv4Address remote, std::u
         index = m_touched++;
     }
     m_entries[index] = {mapping, remote, 1};
-    m_index.insert(hash, index);
+    m_index.insert(hash, index, found);
 }
 
 void PermissionTable::remove(std::uint32_t mapping, net::Ipv4Address remote)
 {
     const std::uint32_t hash = hashOf(mapping, remote);
-    const std::uint32_t found = find(mapping, remote, hash);
+    const std::uint32_t found = find(mapping, remote, hash).reference;
     if (found == FlatIndex::kNone) return;
     Entry& entry = m_entries[found];
     if (--entry.sessions > 0) return;

@@ -52,12 +52,11 @@ public:
     MappingTable(std::uint32_t capacity, HashKey key, MemoryAdvice advice = nullptr);
 
     /// The mapping that RFC 4787 REQ-1 says must be used again; none if there is none.
-    [[nodiscard]] std::optional<std::uint32_t> find(const MappingWish& wish) const
+    [[nodiscard]] MaybeIndex find(const MappingWish& wish) const
     {
         return find(wish, hashOf(wish));
     }
-    [[nodiscard]] std::optional<std::uint32_t> find(const MappingWish& wish,
-                                                    std::uint32_t hash) const;
+    [[nodiscard]] MaybeIndex find(const MappingWish& wish, std::uint32_t hash) const;
     [[nodiscard]] std::uint32_t hashOf(const MappingWish& wish) const;
     void prefetchIndex(std::uint32_t hash) const { m_index.prefetch(hash); }
     /// What find() will probably answer, kNone for nothing. See SessionTable::sessionAhead().
@@ -70,15 +69,15 @@ public:
         return m_mappings.data() + index;
     }
     /// The mapping that may use what comes to this external port and belongs to no session yet.
-    [[nodiscard]] std::optional<std::uint32_t> byExternal(net::IpProtocol protocol,
-                                                          std::uint8_t slot, net::Port port) const
+    [[nodiscard]] MaybeIndex byExternal(net::IpProtocol protocol, std::uint8_t slot,
+                                        net::Port port) const
     {
-        const auto owner = ownerOf(protocol, slot, port);
+        const MaybeIndex owner = ownerOf(protocol, slot, port);
         return owner && m_mappings[*owner].displaced == 0 ? owner : std::nullopt;
     }
     /// The mapping that has this external port, be it displaced or not.
-    [[nodiscard]] std::optional<std::uint32_t> ownerOf(net::IpProtocol protocol, std::uint8_t slot,
-                                                       net::Port port) const
+    [[nodiscard]] MaybeIndex ownerOf(net::IpProtocol protocol, std::uint8_t slot,
+                                     net::Port port) const
     {
         const Pool* pool = poolOf(protocol, slot);
         if (pool == nullptr) return std::nullopt;
@@ -89,7 +88,7 @@ public:
 
     enum class Refusal : std::uint8_t { PortExhausted, TableFull };
     struct Made {
-        std::optional<std::uint32_t> mapping;
+        MaybeIndex mapping;
         Refusal refusal = Refusal::PortExhausted;
     };
     /// Makes a mapping on a free port. `reuse` names a port to take over from a mapping of the same
@@ -208,7 +207,7 @@ public:
     void remove(std::uint32_t mapping, net::Ipv4Address remote);
     [[nodiscard]] bool has(std::uint32_t mapping, net::Ipv4Address remote) const
     {
-        return find(mapping, remote, hashOf(mapping, remote)) != FlatIndex::kNone;
+        return find(mapping, remote, hashOf(mapping, remote)).reference != FlatIndex::kNone;
     }
     [[nodiscard]] std::size_t memory() const { return m_index.bytes() + m_touched * sizeof(Entry); }
 
@@ -218,10 +217,10 @@ private:
         net::Ipv4Address remote;
         std::uint32_t sessions = 0;  ///< or the next free entry
     };
-    [[nodiscard]] std::uint32_t find(std::uint32_t mapping, net::Ipv4Address remote,
-                                     std::uint32_t hash) const
+    [[nodiscard]] FlatIndex::Place find(std::uint32_t mapping, net::Ipv4Address remote,
+                                        std::uint32_t hash) const
     {
-        return m_index.find(hash, [&](std::uint32_t candidate) {
+        return m_index.search(hash, [&](std::uint32_t candidate) {
             return m_entries[candidate].mapping == mapping && m_entries[candidate].remote == remote;
         });
     }

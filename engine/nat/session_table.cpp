@@ -17,7 +17,7 @@ SessionTable::SessionTable(std::uint32_t capacity, HashKey key, MemoryAdvice adv
     m_wheel.fill(FlatIndex::kNone);
 }
 
-std::optional<std::uint32_t> SessionTable::allocate(Instant now)
+MaybeIndex SessionTable::allocate(Instant now)
 {
     std::uint32_t index = m_free;
     if (index != FlatIndex::kNone) {
@@ -41,9 +41,10 @@ std::optional<std::uint32_t> SessionTable::allocate(Instant now)
     return index;
 }
 
-void SessionTable::link(std::uint32_t index, net::Direction direction, std::uint32_t hash)
+void SessionTable::link(std::uint32_t index, net::Direction direction, std::uint32_t hash,
+                        const FlatIndex::Place& guess)
 {
-    m_index.insert(hash, (index << 1) | static_cast<std::uint32_t>(direction));
+    m_index.insert(hash, (index << 1) | static_cast<std::uint32_t>(direction), guess);
     m_details[index].flags |= direction == net::Direction::Outbound ? detail_flag::kHasOutbound
                                                                     : detail_flag::kHasInbound;
 }
@@ -119,7 +120,7 @@ void SessionTable::disarm(std::uint32_t index)
     rest.wheelNext = rest.wheelPrevious = FlatIndex::kNone;
 }
 
-std::optional<std::uint32_t> SessionTable::takeDue(Instant now)
+MaybeIndex SessionTable::takeDue(Instant now)
 {
     const auto due = nextDue();
     if (!due || *due > now) {

@@ -244,10 +244,10 @@ public:
         return static_cast<std::uint32_t>(sipHash(m_key, key.addresses, key.rest));
     }
     void prefetchIndex(std::uint32_t hash) const { m_index.prefetch(hash); }
-    [[nodiscard]] FlatIndex::Guess guess(std::uint32_t hash) const { return m_index.guess(hash); }
+    [[nodiscard]] FlatIndex::Place guess(std::uint32_t hash) const { return m_index.guess(hash); }
     /// The records of a session that was guessed, to be prefetched by the caller (a function that
     /// did nothing else would be taken for pure by GCC 12, and its calls left out).
-    [[nodiscard]] const Session* sessionAhead(const FlatIndex::Guess& guess) const
+    [[nodiscard]] const Session* sessionAhead(const FlatIndex::Place& guess) const
     {
         return m_sessions.data() + (guess.reference >> 1);
     }
@@ -257,12 +257,16 @@ public:
     }
     /// The session that was guessed, if the guess was right and still is; else find() must be
     /// asked.
-    [[nodiscard]] std::optional<std::uint32_t> confirm(const FlatIndex::Guess& guess,
-                                                       const SessionKey& key,
-                                                       std::uint32_t hash) const
+    [[nodiscard]] MaybeIndex confirm(const FlatIndex::Place& guess, const SessionKey& key,
+                                     std::uint32_t hash) const
     {
         if (!m_index.has(guess, hash) || keyOf(guess.reference) != key) return std::nullopt;
         return guess.reference >> 1;
+    }
+    /// Whether there is still no session of that hash; false when that is not known.
+    [[nodiscard]] bool isStillAbsent(const FlatIndex::Place& guess) const
+    {
+        return m_index.isStillAbsent(guess);
     }
     [[nodiscard]] SessionRef find(const SessionKey& key, std::uint32_t hash) const
     {
@@ -274,14 +278,15 @@ public:
     [[nodiscard]] SessionRef find(const SessionKey& key) const { return find(key, hashOf(key)); }
 
     /// A fresh record, in no index and on no timer; none when the table is full.
-    [[nodiscard]] std::optional<std::uint32_t> allocate(Instant now);
+    [[nodiscard]] MaybeIndex allocate(Instant now);
     /// Makes it findable in one direction; its key fields must not change while it is.
     void link(std::uint32_t index, net::Direction direction)
     {
         link(index, direction, hashOf(keyOf((index << 1) | static_cast<std::uint32_t>(direction))));
     }
-    /// The same for a caller who knows the hash of its key.
-    void link(std::uint32_t index, net::Direction direction, std::uint32_t hash);
+    /// The same for a caller who knows the hash of its key, and perhaps where it will stand.
+    void link(std::uint32_t index, net::Direction direction, std::uint32_t hash,
+              const FlatIndex::Place& guess = {});
     void unlink(std::uint32_t index, net::Direction direction);
     /// Takes it out of everything and frees the record.
     void release(std::uint32_t index);
@@ -302,7 +307,12 @@ public:
     {
         return (m_details[index].serial() << 24) | index;
     }
-    [[nodiscard]] std::optional<std::uint32_t> byFlowId(std::uint64_t id) const
+    /// The name of the session that allocate() will make next.
+    [[nodiscard]] std::uint64_t nextFlowId() const
+    {
+        return (m_nextSerial << 24) | (m_free != FlatIndex::kNone ? m_free : m_touched);
+    }
+    [[nodiscard]] MaybeIndex byFlowId(std::uint64_t id) const
     {
         const auto index = static_cast<std::uint32_t>(id & 0xffffffU);
         if (index >= m_touched || !m_details[index].has(detail_flag::kUsed) ||
@@ -315,7 +325,7 @@ public:
     // The timer wheel: a session is asked about at or after its deadline, never before.
     void arm(std::uint32_t index, Instant deadline);
     /// The next session whose deadline may have come, taken off the wheel; none if nothing is due.
-    [[nodiscard]] std::optional<std::uint32_t> takeDue(Instant now);
+    [[nodiscard]] MaybeIndex takeDue(Instant now);
     [[nodiscard]] std::optional<Instant> nextDue() const;
 
     [[nodiscard]] std::uint32_t size() const { return m_used; }

@@ -156,6 +156,12 @@ struct Actions {
     std::vector<std::uint32_t> releases;  ///< held packets that may travel now, by hold token
     std::vector<std::uint32_t> discards;  ///< held packets that must not travel any more
 
+    /// Something beside edits.
+    [[nodiscard]] bool wantsSomething() const
+    {
+        return !(bindings.empty() && unbindings.empty() && aliases.empty() && attachments.empty() &&
+                 observations.empty() && refusals.empty() && releases.empty() && discards.empty());
+    }
     void clear()
     {
         edits.clear();
