@@ -388,6 +388,8 @@ void MainWindow::setSettings(const WindowSettings& settings)
 void MainWindow::setConcerned(quint64 question, quint32 sessions)
 {
     m_parts->portForwards->setConcerned(question, sessions);
+    m_parts->devicesPage->setConcerned(question, sessions);
+    m_parts->network->setConcerned(question, sessions);
 }
 
 void MainWindow::setHost(const HostHoldings& holdings)

@@ -191,6 +191,8 @@ void MainWindow::buildPages()
     connect(p.portForwards, &PortForwardsPage::exposedHostChanged, this,
             &MainWindow::exposedHostChanged);
     connect(p.portForwards, &PortForwardsPage::concernAsked, this, &MainWindow::concernRequested);
+    connect(p.devicesPage, &DevicesPage::concernAsked, this, &MainWindow::concernRequested);
+    connect(p.network, &NetworkPage::concernAsked, this, &MainWindow::concernRequested);
     connect(p.network, &NetworkPage::saved, this, &MainWindow::applyNat);
     connect(p.network, &NetworkPage::sessionCloseAsked, this, &MainWindow::sessionCloseRequested);
     connect(p.lab, &LabPage::playAsked, this, &MainWindow::scenarioRequested);

@@ -394,6 +394,7 @@ void MainWindowTest::forwardEditor_portFortySeven_saysGreIsAProtocol()
 void MainWindowTest::forwardEditor_goodForward_isSaved()
 {
     const auto window = office();
+    fake::answerConcern(*window, 0);
     std::optional<engine::policy::PortForward> saved;
     connect(window.get(), &ui::MainWindow::portForwardSaved, this,
             [&](const engine::policy::PortForward& forward) { saved = forward; });
@@ -428,6 +429,7 @@ void MainWindowTest::forwardEditor_goodForward_isSaved()
 void MainWindowTest::deviceAccess_isAsked()
 {
     const auto window = office();
+    fake::answerConcern(*window, 3);
     window->showPage(ui::Page::Devices);
     auto* page = window->findChild<ui::DevicesPage*>();
     page->showDevice({192, 0, 2, 22});

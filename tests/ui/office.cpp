@@ -77,6 +77,14 @@ std::unique_ptr<ui::MainWindow> office()
     return window;
 }
 
+void answerConcern(ui::MainWindow& window, quint32 sessions)
+{
+    QObject::connect(&window, &ui::MainWindow::concernRequested, &window,
+                     [&window, sessions](quint64 question, const engine::Command&) {
+                         window.setConcerned(question, sessions);
+                     });
+}
+
 QPushButton* buttonNamed(const QWidget& root, const QString& name)
 {
     for (QPushButton* button : root.findChildren<QPushButton*>()) {

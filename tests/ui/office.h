@@ -38,6 +38,8 @@ inline constexpr ui::Page kPages[] = {
 [[nodiscard]] std::shared_ptr<const engine::Snapshot> crowded(int step);
 /// Shown, active and fed for ten steps.
 [[nodiscard]] std::unique_ptr<ui::MainWindow> office();
+/// Every question how many sessions a change would end is answered so from now on.
+void answerConcern(ui::MainWindow& window, quint32 sessions);
 
 // Null if there is none.
 [[nodiscard]] QPushButton* buttonNamed(const QWidget& root, const QString& name);

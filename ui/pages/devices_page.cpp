@@ -43,6 +43,7 @@ DevicesPage::DevicesPage(const Presentation& presentation, DeviceModel& model, Q
     });
     column()->addLayout(bar);
     m_question = new LiveQuestion(this);
+    connect(m_question, &LiveQuestion::concernAsked, this, &DevicesPage::concernAsked);
     column()->addWidget(m_question);
 
     m_table = new Table(tr("Devices"), CellDelegate::Lines::Two, this);
@@ -98,7 +99,10 @@ DevicesPage::DevicesPage(const Presentation& presentation, DeviceModel& model, Q
     m_limit->setSingleStep(100);
     m_limit->setSpecialValueText(tr("as for everybody"));
     m_limit->setAccessibleName(tr("Most sessions of this device"));
-    m_limit->setKeyboardTracking(false);
+    m_limitWords = new SafeLabel(m_card);
+    m_limitWords->muted().wrapping();
+    m_limitWords->hide();
+    connect(m_limit, &QSpinBox::valueChanged, this, &DevicesPage::sayLimit);
     connect(m_limit, &QSpinBox::editingFinished, this, [this] {
         if (m_shown.isUnspecified()) return;
         const DeviceRow* row = m_model.find(m_shown.hostOrder());
@@ -120,6 +124,7 @@ DevicesPage::DevicesPage(const Presentation& presentation, DeviceModel& model, Q
     body->addSpacing(kGap);
     body->addWidget(new SafeLabel(tr("Most sessions"), m_card, TextSize::Strong));
     body->addWidget(m_limit);
+    body->addWidget(m_limitWords);
     body->addSpacing(kGap);
     body->addWidget(new SafeLabel(tr("So far"), m_card, TextSize::Strong));
     body->addWidget(m_facts);
@@ -196,6 +201,7 @@ void DevicesPage::showSelected()
     m_accessWords->setText(sentenceFor(row->access));
     if (!m_limit->hasFocus())
         m_limit->setValue(row->sessionLimit ? static_cast<int>(*row->sessionLimit) : 0);
+    sayLimit();
     const Format& format = m_presentation.format;
     m_facts->setText(tr("Received %1, sent %2\nSeen for %3\nRefused: %4")
                          .arg(format.bytes(status.inbound.bytes),
@@ -218,21 +224,39 @@ void DevicesPage::saveRule(DeviceAccess access)
     const auto act = [this, rule](OnLive onLive) {
         Q_EMIT ruleSaved(rule, onLive);
     };
-    m_question->close();
+    std::vector<engine::policy::DeviceRule> rules = m_rules;
+    std::erase_if(rules, [&](const auto& one) { return one.address == rule.address; });
+    rules.push_back(rule);
+    m_question->askExactly(
+        engine::SetDeviceRules{std::move(rules)},
+        [name = m_presentation.deviceName(m_shown), access](int number) {
+            const QString words =
+                tr("This ends %n live session(s) of %1. What becomes of them?", nullptr, number)
+                    .arg(name);
+            return access == DeviceAccess::VpnOnly
+                       ? words + QLatin1Char(' ') + tr("Its VPN tunnels run on in any case.")
+                       : words;
+        },
+        act);
+}
+
+void DevicesPage::setConcerned(quint64 question, quint32 sessions)
+{
+    m_question->setConcerned(question, sessions);
+}
+
+/// What a limit means for what the device has now; nothing is saved yet.
+void DevicesPage::sayLimit()
+{
     const DeviceRow* row = m_model.find(m_shown.hostOrder());
-    if (row == nullptr || row->status.sessions == 0 || access == DeviceAccess::Allow ||
-        access == row->access) {
-        act(OnLive::Drop);
-        return;
+    const bool beyond = row != nullptr && m_limit->value() > 0 &&
+                        row->status.sessions > static_cast<std::uint32_t>(m_limit->value());
+    m_limitWords->setVisible(beyond);
+    if (beyond) {
+        m_limitWords->setText(tr("It has %1 now: they run on, and it gets no new ones until it has "
+                                 "fewer.")
+                                  .arg(m_presentation.format.count(row->status.sessions)));
     }
-    const QString words =
-        tr("%1 has %2.")
-            .arg(m_presentation.deviceName(m_shown),
-                 tr("%n live session(s)", nullptr, static_cast<int>(row->status.sessions)));
-    m_question->ask(access == DeviceAccess::VpnOnly
-                        ? words + QLatin1Char(' ') + tr("Its VPN tunnels run on in any case.")
-                        : words,
-                    act);
 }
 
 }  // namespace ui

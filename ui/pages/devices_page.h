@@ -1,6 +1,6 @@
 #pragma once
 
-#include "engine/policy/passthrough_policy.h"
+#include "engine/command.h"
 #include "ui/models/device_model.h"
 #include "ui/pages/page_frame.h"
 
@@ -23,16 +23,21 @@ public:
     void setRules(const std::vector<engine::policy::DeviceRule>& rules);
     void setInternalInterface(const QString& name) { m_interface = name; }
     void showDevice(engine::net::Ipv4Address address);
+    /// The answer to concernAsked().
+    void setConcerned(quint64 question, quint32 sessions);
     [[nodiscard]] Table* table() { return m_table; }
 
 Q_SIGNALS:
     void ruleSaved(const engine::policy::DeviceRule& rule, engine::policy::OnLive onLive);
+    /// How many live sessions would this end?
+    void concernAsked(quint64 question, const engine::Command& command);
     void renamed(engine::net::Ipv4Address address, const QString& name);
     void connectionsAsked(engine::net::Ipv4Address device);
     void tunnelsAsked(engine::net::Ipv4Address device);
 
 private:
     void showSelected();
+    void sayLimit();
     void saveRule(engine::policy::DeviceAccess access);
 
     const Presentation& m_presentation;
@@ -51,6 +56,7 @@ private:
     SegmentedSwitch* m_access;
     SafeLabel* m_accessWords;
     QSpinBox* m_limit;
+    SafeLabel* m_limitWords;
 };
 
 }  // namespace ui

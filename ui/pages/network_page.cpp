@@ -3,6 +3,7 @@
 #include "ui/models/nat_rule_models.h"
 #include "ui/pages/nat_rule_cards.h"
 #include "ui/text/words.h"
+#include "ui/widgets/live_question.h"
 
 #include <QCheckBox>
 #include <QComboBox>
@@ -10,6 +11,7 @@
 #include <QResizeEvent>
 #include <QScrollArea>
 #include <QSpinBox>
+#include <QTimer>
 
 #include <algorithm>
 #include <limits>
@@ -97,6 +99,8 @@ bool sessionsBeginAlike(const NatConfig& a, const NatConfig& b)
            a.untranslated == b.untranslated;
 }
 
+/// Ours: so long after the last key a form is looked at as what the user means.
+constexpr int kStandsStill = 250;
 /// Floors of the RFCs; ours where they set none.
 constexpr std::array<int, 8> kTimerFloors{7440, 30, 240, 120, 120, 60, 60, 60};
 
@@ -133,6 +137,10 @@ NetworkPage::NetworkPage(const Presentation& presentation, QWidget* parent)
     connect(m_endTouched, &QPushButton::clicked, this, &NetworkPage::endTouched);
     m_live->hide();
     page->addWidget(m_live);
+    m_asking = new QTimer(this);
+    m_asking->setSingleShot(true);
+    m_asking->setInterval(kStandsStill);
+    connect(m_asking, &QTimer::timeout, this, &NetworkPage::askExpiry);
 
     auto* facts = new Card(body);
     m_facts = new SafeLabel(facts);
@@ -375,7 +383,27 @@ void NetworkPage::check()
     m_apply->setEnabled(changed && problem.isEmpty());
     m_revert->setEnabled(changed);
     m_changed->setText(changed ? tr("Not applied yet") : QString());
-    if (!wantsSessions()) m_live->hide();
+    if (!wantsSessions()) m_touched.clear();
+    m_asked = 0;
+    m_expiring = 0;
+    if (problem.isEmpty() && now.timers != m_config.timers) m_asking->start();
+    sayLive();
+}
+
+void NetworkPage::askExpiry()
+{
+    const NatConfig now = edited();
+    if (now.timers == m_config.timers) return;
+    m_asked = LiveQuestion::nextNumber();
+    Q_EMIT concernAsked(m_asked, engine::SetNat{now});
+}
+
+void NetworkPage::setConcerned(quint64 question, quint32 sessions)
+{
+    if (question != m_asked || question == 0) return;
+    m_asked = 0;
+    m_expiring = static_cast<int>(sessions);
+    sayLive();
 }
 
 void NetworkPage::apply()
@@ -401,21 +429,49 @@ void NetworkPage::setSessions(const std::vector<engine::SessionRecord>& sessions
         if (isTouched(session, applied ? *m_former : m_config, now))
             m_touched.push_back(session.serial);
     }
-    const auto count = static_cast<int>(m_touched.size());
-    m_live->setVisible(count > 0);
-    m_endTouched->setVisible(applied);
-    if (count > 0) {
-        m_live->say(Meaning::Neutral,
-                    applied
-                        ? tr("%n live session(s) began under the former rules and run on with the "
+    if (m_touched.empty() && applied && *m_former != m_config) m_former.reset();
+    sayLive();
+}
+
+/// What Apply means for live sessions, before it is pressed; what it has meant, after it.
+void NetworkPage::sayLive()
+{
+    const NatConfig now = edited();
+    const bool applied = m_former && now == m_config;
+    QStringList sentences;
+    const auto touched = static_cast<int>(m_touched.size());
+    if (touched > 0) {
+        sentences
+            << (applied ? tr("%n live session(s) began under the former rules and run on with the "
                              "external ports they have.",
-                             nullptr, count)
-                        : tr("%n live session(s) would begin otherwise under these rules. They run "
-                             "on with the external ports they have; who may answer changes at "
-                             "once. After Apply you can end them.",
-                             nullptr, count));
-    } else if (applied && *m_former != m_config) {
-        m_former.reset();
+                             nullptr, touched)
+                        : tr("%n live session(s) would begin otherwise under these rules. They "
+                             "run on with the external ports they have; who may answer changes "
+                             "at once. After Apply you can end them.",
+                             nullptr, touched));
+    }
+    if (m_expiring > 0) {
+        sentences << tr(
+            "Apply ends %n live session(s) that nothing has used for longer than the "
+            "new timers allow.",
+            nullptr, m_expiring);
+    }
+    const std::uint32_t limit = now.limits.sessionsPerDevice;
+    if (limit != 0 && limit != m_config.limits.sessionsPerDevice) {
+        const auto beyond = static_cast<int>(
+            std::ranges::count_if(m_held, [limit](std::uint32_t held) { return held > limit; }));
+        if (beyond > 0) {
+            sentences << tr(
+                "%n device(s) would be over the new limit of sessions: what they have "
+                "runs on, and new ones are refused until there are fewer.",
+                nullptr, beyond);
+        }
+    }
+    m_live->setVisible(!sentences.isEmpty());
+    m_endTouched->setVisible(applied && touched > 0);
+    if (!sentences.isEmpty()) {
+        m_live->say(m_expiring > 0 ? Meaning::Warning : Meaning::Neutral,
+                    sentences.join(QLatin1Char(' ')));
     }
 }
 
@@ -423,7 +479,7 @@ void NetworkPage::endTouched()
 {
     const std::vector<quint64> touched = std::exchange(m_touched, {});
     m_former.reset();
-    m_live->hide();
+    sayLive();
     for (const quint64 serial : touched)
         Q_EMIT sessionCloseAsked(serial);
 }
@@ -450,6 +506,9 @@ void NetworkPage::setSnapshot(const engine::Snapshot& snapshot)
 {
     const Format& format = m_presentation.format;
     m_rules->setInternal(snapshot.internal.prefix);
+    m_held.clear();
+    for (const engine::DeviceStatus& device : snapshot.devices)
+        m_held.push_back(device.sessions);
     QStringList external;
     for (const auto address : snapshot.external.addresses)
         external << textOf(address);

@@ -14,6 +14,18 @@ using engine::policy::PassthroughMode;
 
 namespace {
 
+/// What blocking does to live tunnels, as the settings have it.
+QString liveSentence(OnLive onLive)
+{
+    switch (onLive) {
+    case OnLive::Hold:
+        return PassthroughCard::tr("Live ones are held for ten seconds; Undo gives them back.");
+    case OnLive::Finish: return PassthroughCard::tr("Live ones run on until they end.");
+    case OnLive::Drop: return PassthroughCard::tr("Live ones end at once.");
+    }
+    return {};
+}
+
 QString blockSentence(RefusedFrom from)
 {
     switch (from) {
@@ -21,17 +33,15 @@ QString blockSentence(RefusedFrom from)
     case RefusedFrom::Recognition:
         return PassthroughCard::tr(
             "New tunnels end, with all their connections, at the packet that shows what they are; "
-            "what came before has passed. Live ones are held for ten seconds.");
+            "what came before has passed.");
     case RefusedFrom::NamedServer:
         return PassthroughCard::tr(
-            "It looks like any web page: only servers named in an exception are refused. Live "
-            "ones are held for ten seconds.");
+            "It looks like any web page: only servers named in an exception are refused.");
     }
-    return PassthroughCard::tr(
-        "New tunnels are refused at once; live ones are held for ten seconds.");
+    return PassthroughCard::tr("New tunnels are refused at once.");
 }
 
-QString modeSentence(VpnProtocol protocol, PassthroughMode mode)
+QString modeSentence(VpnProtocol protocol, PassthroughMode mode, OnLive onLive)
 {
     const bool needsHelp = engine::net::textOf(protocol).needsHelp;
     switch (mode) {
@@ -43,7 +53,9 @@ QString modeSentence(VpnProtocol protocol, PassthroughMode mode)
         return needsHelp ? PassthroughCard::tr(
                                "Ordinary translation without help: usually one device per server.")
                          : PassthroughCard::tr("Passes as ordinary traffic; still shown.");
-    case PassthroughMode::Block: return blockSentence(engine::net::textOf(protocol).refusedFrom);
+    case PassthroughMode::Block:
+        return blockSentence(engine::net::textOf(protocol).refusedFrom) + QLatin1Char(' ') +
+               liveSentence(onLive);
     }
     return {};
 }
@@ -88,8 +100,7 @@ PassthroughCard::PassthroughCard(const Presentation& presentation, VpnProtocol p
                                     wordOf(PassthroughMode::Block)},
                                    nameOf(protocol), this);
     m_switch->setDanger(2);
-    for (int i = 0; i < 3; ++i)
-        m_switch->setToolTipOf(i, modeSentence(protocol, static_cast<PassthroughMode>(i)));
+    setOnLive(m_onLive);
     connect(m_switch, &SegmentedSwitch::asked, this,
             [this](int position) { ask(static_cast<PassthroughMode>(position)); });
     head->addWidget(m_switch, 0, Qt::AlignTop);
@@ -207,6 +218,15 @@ PassthroughCard::PassthroughCard(const Presentation& presentation, VpnProtocol p
     details->addWidget(m_newException);
     m_details->hide();
     body->addWidget(m_details);
+}
+
+void PassthroughCard::setOnLive(OnLive onLive)
+{
+    m_onLive = onLive;
+    for (int i = 0; i < 3; ++i) {
+        m_switch->setToolTipOf(i,
+                               modeSentence(m_protocol, static_cast<PassthroughMode>(i), onLive));
+    }
 }
 
 void PassthroughCard::ask(PassthroughMode mode)

@@ -31,7 +31,7 @@ public:
     /// Blocks at that time, as long as the card lives; invalid: not at all.
     void blockAt(const QDateTime& at);
     [[nodiscard]] SegmentedSwitch* modeSwitch() { return m_switch; }
-    void setOnLive(engine::policy::OnLive onLive) { m_onLive = onLive; }
+    void setOnLive(engine::policy::OnLive onLive);
     void setExpanded(bool expanded);
 
 Q_SIGNALS:

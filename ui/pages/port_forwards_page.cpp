@@ -19,12 +19,18 @@ using engine::policy::PortForward;
 
 namespace {
 
-QString liveWords(const PortForwardRow& row)
+QString titleOf(const PortForward& forward)
 {
-    const QString name = safeText(row.forward.name, 48);
-    return PortForwardsPage::tr("%n live session(s) came in through “%1”.", nullptr,
-                                static_cast<int>(row.liveSessions))
-        .arg(name.isEmpty() ? PortForwardsPage::tr("this forward") : name);
+    const QString name = safeText(forward.name, 48);
+    return name.isEmpty() ? PortForwardsPage::tr("this forward") : name;
+}
+
+/// Whether a forward takes external ports that it has not had before.
+bool takesPorts(const PortForward& forward, const PortForward* old)
+{
+    return forward.enabled && engine::net::hasPorts(forward.protocol) &&
+           (old == nullptr || !old->enabled || old->protocol != forward.protocol ||
+            old->externalPorts != forward.externalPorts);
 }
 
 }  // namespace
@@ -59,6 +65,7 @@ PortForwardsPage::PortForwardsPage(const Presentation& presentation, QWidget* pa
     });
     connect(m_remove, &QPushButton::clicked, this, &PortForwardsPage::remove);
     m_question = new LiveQuestion(this);
+    connect(m_question, &LiveQuestion::concernAsked, this, &PortForwardsPage::concernAsked);
     column()->addWidget(m_question);
 
     m_table = new Table(tr("Port forwards"), CellDelegate::Lines::Two, this);
@@ -163,7 +170,6 @@ void PortForwardsPage::setRules(const RuleSet& rules)
 {
     if (rules != m_rules) {
         m_question->close();
-        m_counting = {};
     }
     m_rules = rules;
     m_model->setForwards(rules.portForwards);
@@ -224,59 +230,65 @@ void PortForwardsPage::edit(const PortForward& forward)
     editor->open();
 }
 
-/// Asks first where live sessions would lose their forward.
+/// Asks first where live sessions would lose their forward, or the port that it gets.
 void PortForwardsPage::save(const PortForward& forward)
 {
-    const auto act = [this, forward](OnLive onLive) {
-        Q_EMIT forwardSaved(forward, onLive);
-    };
+    std::vector<PortForward> forwards = m_rules.portForwards;
+    const auto found = std::ranges::find(forwards, forward.id, &PortForward::id);
     const PortForwardRow* row = forward.id == 0 ? nullptr : m_model->find(forward.id);
-    const auto stays = [&](const PortForward& old) {
-        return forward.enabled && forward.protocol == old.protocol &&
-               forward.externalPorts == old.externalPorts &&
-               forward.internalAddress == old.internalAddress &&
-               forward.internalFirst == old.internalFirst;
-    };
-    const bool loses = row != nullptr && row->liveSessions > 0 && !stays(row->forward);
-    askFirst(loses ? liveWords(*row) : QString(), act);
+    const bool through = row != nullptr && row->liveSessions > 0;
+    const bool takes = takesPorts(forward, row == nullptr ? nullptr : &row->forward);
+    if (found != forwards.end()) {
+        *found = forward;
+    } else {
+        forwards.push_back(forward);
+        if (forward.id == 0) {
+            forwards.back().id = std::ranges::max(forwards, {}, &PortForward::id).id + 1;
+        }
+    }
+    const QString name = titleOf(row == nullptr ? forward : row->forward);
+    const QString ports = tr("%1 %2").arg(nameOf(forward.protocol), textOf(forward.externalPorts));
+    m_question->askExactly(
+        engine::SetPortForwards{std::move(forwards)},
+        [through, takes, name, ports](int number) {
+            if (!takes) {
+                return tr("%n live session(s) came in through “%1”. What becomes of them?", nullptr,
+                          number)
+                    .arg(name);
+            }
+            if (!through) {
+                return tr("This takes %1 from %n live session(s) of devices inside. What becomes "
+                          "of them?",
+                          nullptr, number)
+                    .arg(ports);
+            }
+            return tr("This ends %n live session(s) that came in through “%1” or use %2. What "
+                      "becomes of them?",
+                      nullptr, number)
+                .arg(name, ports);
+        },
+        [this, forward](OnLive onLive) { Q_EMIT forwardSaved(forward, onLive); });
 }
 
 void PortForwardsPage::remove()
 {
     const PortForwardRow* row = m_model->find(m_table->currentId());
     if (row == nullptr) return;
-    const auto act = [this, id = row->forward.id](OnLive onLive) {
-        Q_EMIT forwardRemoved(id, onLive);
-    };
-    askFirst(row->liveSessions > 0 ? liveWords(*row) : QString(), act);
-}
-
-void PortForwardsPage::askFirst(const QString& loss, const std::function<void(OnLive)>& act)
-{
-    m_question->close();
-    m_counting = {};
-    if (loss.isEmpty()) {
-        act(OnLive::Drop);
-    } else {
-        m_question->ask(loss, act);
-    }
-}
-
-/// The engine counts whom the change concerns: an address that changes hands may be that of
-/// anybody's sessions.
-void PortForwardsPage::askExactly(const engine::Command& command, std::function<QString(int)> words,
-                                  std::function<void(OnLive)> act)
-{
-    m_question->close();
-    m_counting = {++m_counted, std::move(words), std::move(act)};
-    Q_EMIT concernAsked(m_counted, command);
+    std::vector<PortForward> forwards = m_rules.portForwards;
+    std::erase_if(forwards, [id = row->forward.id](const auto& one) { return one.id == id; });
+    m_question->askExactly(
+        engine::SetPortForwards{std::move(forwards)},
+        [name = titleOf(row->forward)](int number) {
+            return tr("%n live session(s) came in through “%1”. What becomes of them?", nullptr,
+                      number)
+                .arg(name);
+        },
+        [this, id = row->forward.id](OnLive onLive) { Q_EMIT forwardRemoved(id, onLive); });
 }
 
 void PortForwardsPage::setConcerned(quint64 question, quint32 sessions)
 {
-    if (question != m_counting.number) return;
-    const Counting asked = std::exchange(m_counting, {});
-    askFirst(sessions == 0 ? QString() : asked.words(static_cast<int>(sessions)), asked.act);
+    m_question->setConcerned(question, sessions);
 }
 
 void PortForwardsPage::saveOneToOne(const OneToOne& rule)
@@ -288,7 +300,7 @@ void PortForwardsPage::saveOneToOne(const OneToOne& rule)
     } else {
         rules.push_back(rule);
     }
-    askExactly(
+    m_question->askExactly(
         engine::SetOneToOnes{std::move(rules)},
         [rule](int number) {
             return tr("This changes the external address of %n live session(s), those of the "
@@ -305,7 +317,7 @@ void PortForwardsPage::removeOneToOne()
     if (rule == nullptr) return;
     std::vector<OneToOne> rules = m_rules.oneToOnes;
     std::erase_if(rules, [id = rule->id](const OneToOne& one) { return one.id == id; });
-    askExactly(
+    m_question->askExactly(
         engine::SetOneToOnes{std::move(rules)},
         [this, rule = *rule](int number) {
             return tr("This takes from %n live session(s) of %1 the address %2. What becomes of "
@@ -319,7 +331,7 @@ void PortForwardsPage::removeOneToOne()
 
 void PortForwardsPage::expose(Ipv4Address address)
 {
-    askExactly(
+    m_question->askExactly(
         engine::SetExposedHost{address},
         [this, former = m_rules.exposedHost](int number) {
             return former.isUnspecified()

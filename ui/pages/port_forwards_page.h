@@ -46,12 +46,6 @@ private:
     void saveOneToOne(const engine::policy::OneToOne& rule);
     void removeOneToOne();
     void expose(engine::net::Ipv4Address address);
-    /// Acts at once where no live session would lose anything (`loss` is empty), and asks first
-    /// where one would.
-    void askFirst(const QString& loss, const std::function<void(engine::policy::OnLive)>& act);
-    /// The same, where only the engine can tell how many they are; `words` is told the number.
-    void askExactly(const engine::Command& command, std::function<QString(int)> words,
-                    std::function<void(engine::policy::OnLive)> act);
     void editOneToOne(const engine::policy::OneToOne& rule);
 
     const Presentation& m_presentation;
@@ -59,14 +53,6 @@ private:
     LiveQuestion* m_question;
     OneToOneModel* m_oneToOnes;
     RuleSet m_rules;
-    /// A change that waits for the number of those it concerns; number 0: none does.
-    struct Counting {
-        quint64 number = 0;
-        std::function<QString(int)> words;
-        std::function<void(engine::policy::OnLive)> act;
-    };
-    Counting m_counting;
-    quint64 m_counted = 0;
     std::optional<engine::net::Prefix> m_internal;
     std::vector<engine::net::Ipv4Address> m_externalAddresses;
     QStackedWidget* m_stack;

@@ -25,14 +25,41 @@ LiveQuestion::LiveQuestion(QWidget* parent) : QWidget(parent), m_message(new Inl
 
 void LiveQuestion::ask(const QString& text, std::function<void(OnLive)> act)
 {
+    m_counting = {};
     m_act = std::move(act);
     m_message->say(Meaning::Warning, text);
     show();
     m_finish->setFocus(Qt::OtherFocusReason);
 }
 
+void LiveQuestion::askExactly(const engine::Command& command, std::function<QString(int)> words,
+                              std::function<void(OnLive)> act)
+{
+    close();
+    m_counting = {nextNumber(), std::move(words), std::move(act)};
+    Q_EMIT concernAsked(m_counting.number, command);
+}
+
+void LiveQuestion::setConcerned(quint64 question, quint32 sessions)
+{
+    if (question != m_counting.number || question == 0) return;
+    const Counting asked = std::exchange(m_counting, {});
+    if (sessions == 0) {
+        asked.act(OnLive::Drop);
+    } else {
+        ask(asked.words(static_cast<int>(sessions)), asked.act);
+    }
+}
+
+quint64 LiveQuestion::nextNumber()
+{
+    static quint64 last = 0;
+    return ++last;
+}
+
 void LiveQuestion::close()
 {
+    m_counting = {};
     m_act = nullptr;
     hide();
 }

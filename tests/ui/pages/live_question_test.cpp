@@ -2,13 +2,18 @@
 #include "ui/widgets/live_question.h"
 
 #include "ui/pages/devices_page.h"
+#include "ui/pages/network_page.h"
+#include "ui/pages/passthrough_page.h"
 #include "ui/pages/port_forwards_page.h"
+#include "ui/pages/rule_editors.h"
 #include "ui/widgets/table.h"
 
 #include <QApplication>
 #include <QPushButton>
+#include <QSpinBox>
 #include <QtTest>
 
+#include <algorithm>
 #include <optional>
 #include <utility>
 
@@ -33,7 +38,15 @@ private Q_SLOTS:
                 [&](quint32 id, OnLive onLive) {
                     removed = {id, onLive};
                 });
-        // The fake office's first forward has three live sessions, its second none.
+        connect(window.get(), &ui::MainWindow::concernRequested, this,
+                [&](quint64 number, const engine::Command& command) {
+                    const auto& wish = std::get<engine::SetPortForwards>(command);
+                    QCOMPARE(wish.forwards.size(), fake::rules().portForwards.size() - 1);
+                    const bool first =
+                        std::ranges::find(wish.forwards, 1U, &engine::policy::PortForward::id) ==
+                        wish.forwards.end();
+                    window->setConcerned(number, first ? 3 : 0);
+                });
         QVERIFY(page->table()->selectId(1));
         QTest::keyClick(page->table(), Qt::Key_Delete);
         QVERIFY(!removed);
@@ -63,6 +76,7 @@ private Q_SLOTS:
     void forward_switchedOff_asks_andRulesThatChangedCloseTheQuestion()
     {
         const auto window = fake::office();
+        fake::answerConcern(*window, 3);
         window->showPage(ui::Page::PortForwards);
         auto* page = window->findChild<ui::PortForwardsPage*>();
         auto* question = page->findChild<ui::LiveQuestion*>();
@@ -74,6 +88,7 @@ private Q_SLOTS:
         QVERIFY(page->table()->selectId(1));
         fake::buttonNamed(*page, QStringLiteral("Switch off"))->click();
         QVERIFY(question->isVisible() && !saved);
+        QVERIFY(fake::labelSaying(*question, QStringLiteral("3 live sessions came in through")));
         fake::buttonNamed(*question, QStringLiteral("Let them finish"))->click();
         QVERIFY(saved && !saved->first.enabled && saved->second == OnLive::Finish);
         // Somebody else has changed the rules: what was asked is no longer the question.
@@ -83,6 +98,68 @@ private Q_SLOTS:
         rules.portForwards[1].name = "other";
         window->setRules(rules);
         QVERIFY(!question->isVisible());
+    }
+
+    void forward_overPortsInUse_asksBeforeItComes()
+    {
+        const auto window = fake::office();
+        window->showPage(ui::Page::PortForwards);
+        auto* page = window->findChild<ui::PortForwardsPage*>();
+        auto* question = page->findChild<ui::LiveQuestion*>();
+        std::optional<std::pair<engine::policy::PortForward, OnLive>> saved;
+        connect(window.get(), &ui::MainWindow::portForwardSaved, this,
+                [&](const engine::policy::PortForward& forward, OnLive onLive) {
+                    saved = {forward, onLive};
+                });
+        quint32 concerned = 5;
+        std::vector<engine::policy::PortForward> wished;
+        connect(window.get(), &ui::MainWindow::concernRequested, this,
+                [&](quint64 number, const engine::Command& command) {
+                    wished = std::get<engine::SetPortForwards>(command).forwards;
+                    window->setConcerned(number, concerned);
+                });
+        engine::policy::PortForward forward;
+        forward.protocol = engine::net::IpProtocol::Udp;
+        forward.externalPorts = {engine::net::Port{50000}, engine::net::Port{50010}};
+        forward.internalFirst = engine::net::Port{50000};
+        forward.internalAddress = {192, 0, 2, 22};
+        const auto save = [&] {
+            page->edit(forward);
+            auto* editor = page->findChild<ui::PortForwardEditor*>();
+            QVERIFY(editor != nullptr);
+            Q_EMIT editor->saved(forward);
+            editor->close();
+            delete editor;
+        };
+        save();
+        QVERIFY(!saved && question->isVisible());
+        QVERIFY(fake::labelSaying(
+            *question, QStringLiteral("This takes UDP 50000–50010 from 5 live sessions of devices "
+                                      "inside.")));
+        // What is counted is what would be saved, as a rule of its own.
+        QCOMPARE(wished.size(), fake::rules().portForwards.size() + 1);
+        QCOMPARE(wished.back().externalPorts, forward.externalPorts);
+        for (std::size_t i = 0; i + 1 < wished.size(); ++i)
+            QVERIFY(wished[i].id != wished.back().id);
+        fake::buttonNamed(*question, QStringLiteral("Let them finish"))->click();
+        QVERIFY(saved && saved->second == OnLive::Finish && !question->isVisible());
+        QCOMPARE(saved->first.id, 0U);
+
+        // One that has callers of its own and gets other ports.
+        saved.reset();
+        forward = fake::rules().portForwards[0];
+        forward.externalPorts.last = forward.externalPorts.first = engine::net::Port{50000};
+        save();
+        QVERIFY(!saved && question->isVisible());
+        QVERIFY(fake::labelSaying(
+            *question, QStringLiteral("This ends 5 live sessions that came in through")));
+        QCOMPARE(wished.size(), fake::rules().portForwards.size());
+        fake::buttonNamed(*question, QStringLiteral("Change nothing"))->click();
+        QVERIFY(!saved);
+
+        concerned = 0;
+        save();
+        QVERIFY(saved && saved->second == OnLive::Drop && !question->isVisible());
     }
 
     void oneToOne_ofADeviceWithLiveSessions_asksBeforeItGoes()
@@ -170,13 +247,105 @@ private Q_SLOTS:
                 [&](const engine::policy::DeviceRule& rule, OnLive onLive) {
                     saved = {rule, onLive};
                 });
+        std::optional<engine::policy::DeviceRule> wished;
+        quint32 concerned = 7;
+        connect(window.get(), &ui::MainWindow::concernRequested, this,
+                [&](quint64 number, const engine::Command& command) {
+                    wished = std::get<engine::SetDeviceRules>(command).rules.back();
+                    window->setConcerned(number, concerned);
+                });
         page->showDevice({192, 0, 2, 22});
         fake::buttonNamed(*page, QStringLiteral("Access: Block"))->click();
-        QVERIFY(!saved);
-        QVERIFY(fake::labelSaying(*question, QStringLiteral("live session")));
+        QVERIFY(!saved && question->isVisible());
+        QVERIFY(fake::labelSaying(*question, QStringLiteral("This ends 7 live sessions of")));
+        QVERIFY(wished && wished->access == engine::policy::DeviceAccess::Block);
+        QCOMPARE(wished->address, (Ipv4Address{192, 0, 2, 22}));
         fake::buttonNamed(*question, QStringLiteral("End them now"))->click();
         QVERIFY(saved && saved->second == OnLive::Drop);
         QCOMPARE(saved->first.access, engine::policy::DeviceAccess::Block);
+
+        saved.reset();
+        concerned = 0;
+        fake::buttonNamed(*page, QStringLiteral("Access: VPN only"))->click();
+        QVERIFY(saved && !question->isVisible());
+    }
+
+    void device_withMoreThanANewLimit_isToldSoBefore()
+    {
+        const auto window = fake::office();
+        window->showPage(ui::Page::Devices);
+        auto* page = window->findChild<ui::DevicesPage*>();
+        page->showDevice({192, 0, 2, 22});
+        QSpinBox* limit = nullptr;
+        for (QSpinBox* box : page->findChildren<QSpinBox*>())
+            if (box->accessibleName() == QStringLiteral("Most sessions of this device"))
+                limit = box;
+        QVERIFY(limit != nullptr);
+        const QString words = QStringLiteral("they run on, and it gets no new ones");
+        QVERIFY(fake::labelSaying(*page, words) == nullptr);
+        limit->setValue(1);
+        QVERIFY(fake::labelSaying(*page, words) != nullptr);
+        limit->setValue(100000);
+        QVERIFY(fake::labelSaying(*page, words) == nullptr);
+    }
+
+    void natSettings_sayBeforeApplyWhatTheyEnd()
+    {
+        const auto window = fake::office();
+        window->showPage(ui::Page::Network);
+        auto* page = window->findChild<ui::NetworkPage*>();
+        quint32 concerned = 6;
+        std::optional<engine::nat::NatConfig> wished;
+        connect(window.get(), &ui::MainWindow::concernRequested, this,
+                [&](quint64 number, const engine::Command& command) {
+                    wished = std::get<engine::SetNat>(command).config;
+                    window->setConcerned(number + 1, 9);
+                    window->setConcerned(number, concerned);
+                });
+        const auto box = [&](const char* name) {
+            for (QSpinBox* one : page->findChildren<QSpinBox*>())
+                if (one->accessibleName() == QLatin1String(name)) return one;
+            qFatal("no such field");
+        };
+        const auto says = [&](const char* words) {
+            for (const ui::InlineMessage* message : page->findChildren<ui::InlineMessage*>())
+                if (message->isVisible() && message->text().contains(QLatin1String(words)))
+                    return true;
+            return false;
+        };
+        auto* timer = box("UDP, both ways");
+        const int before = timer->value();
+        timer->setValue(130);
+        QTRY_VERIFY(says("Apply ends 6 live sessions that nothing has used"));
+        QVERIFY(wished && wished->timers.udpTwoWay == std::chrono::seconds(130));
+        concerned = 0;
+        timer->setValue(140);
+        QVERIFY(!says("Apply ends"));  // what was counted was for another time
+        timer->setValue(before);
+        QVERIFY(!says("live session"));
+        // A limit below what devices have.
+        box("Sessions")->setValue(1);
+        QVERIFY(says("would be over the new limit of sessions"));
+        box("Sessions")->setValue(1'000'000);
+        QVERIFY(!says("new limit"));
+    }
+
+    void passthroughSwitch_saysWhatBlockingDoesToLiveTunnels()
+    {
+        const auto window = fake::office();
+        window->showPage(ui::Page::Passthrough);
+        auto* page = window->findChild<ui::PassthroughPage*>();
+        auto* block = fake::buttonNamed(*page, QStringLiteral("PPTP: Block"));
+        QVERIFY(block != nullptr);
+        QVERIFY(block->toolTip().contains(QStringLiteral("held for ten seconds")));
+        ui::WindowSettings settings;
+        settings.onLive = OnLive::Drop;
+        window->setSettings(settings);
+        QVERIFY(block->toolTip().contains(QStringLiteral("Live ones end at once.")));
+        QCOMPARE(block->accessibleDescription(), block->toolTip());
+        settings.onLive = OnLive::Finish;
+        window->setSettings(settings);
+        QVERIFY(block->toolTip().contains(QStringLiteral("run on until they end")));
     }
 };
 
