@@ -63,7 +63,8 @@ struct SetPortForwards {
     policy::OnLive onLive = policy::OnLive::Drop;  ///< Hold is Drop here
 };
 /// Sessions whose external address has got another owner, or whose device another address, end or
-/// run on with the address they have (Finish); what nobody has asked for follows the rule at once.
+/// run on with the address they have (Finish), and so do hairpinned ones without ports that lead
+/// to such an address; what nobody has asked for follows the rule at once.
 struct SetOneToOnes {
     std::vector<policy::OneToOne> oneToOnes;
     policy::OnLive onLive = policy::OnLive::Drop;  ///< Hold is Drop here

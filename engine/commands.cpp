@@ -502,6 +502,7 @@ Result<void, CommandError> Engine::State::setForwards(
     const auto loses = losersOf(SetPortForwards{wished, onLive});
     config.portForwards = wished;
     rebuildReserved();
+    rebuildHomes();
     endSessions(now, onLive, output, loses);
     // What is new on a port that is forwarded now is the forward's, whoever had the port.
     mappings.forEach([&](std::uint32_t index, const nat::Mapping& mapping) {

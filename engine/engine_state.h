@@ -55,6 +55,9 @@ struct Walk {
     bool inspect = true;      ///< false: passthrough has seen it already and let it go
     bool hairpin = false;     ///< second half of a hairpinned packet
     net::Ipv4Address sender;  ///< with hairpin: the device that it came from
+    bool answers = false;     ///< with hairpin: the sender is at home where it seems to come from
+    bool asks = false;        ///< with answers: what is nobody's is not dropped, but is marked
+    bool isNobodys = false;
     const Ahead* ahead = nullptr;
     bool own = false;  ///< made by the router in a client's name
     /// Its numbers are the server's by now; the window as it came.
@@ -146,20 +149,46 @@ struct Engine::State {
     Verdict decidePortless(Walk& walk, net::Direction direction);
     void deliverPortless(Walk& walk, net::Ipv4Address recipient,
                          const std::optional<passthrough::PortlessBinding::Rewrite>& rewrite);
-    /// The forward whose device answers to a port-less protocol at our external addresses when a
-    /// device inside calls; null without one, and
-    /// while hairpinning is off.
-    [[nodiscard]] const policy::PortForward* homeForward(net::IpProtocol protocol) const;
-    Verdict loopPortless(Walk& walk, net::Ipv4Address external);
-    /// Whether the second half of a hairpinned packet is meant for this session.
-    [[nodiscard]] bool mayTake(const Walk& walk, std::uint32_t index) const;
-    Verdict deliverToForward(Walk& walk, const policy::PortForward& forward);
-    /// What is for a 1:1 address and belongs to no tunnel is its owner's; none if nobody owns it.
-    std::optional<Verdict> deliverToOwner(Walk& walk, DropReason reason);
-    /// Without a session, to a device that has a rule for it.
-    Verdict deliverUninvited(Walk& walk, net::Ipv4Address device);
+    Verdict fanOut(Walk& walk, const passthrough::PortlessDecision& decision);
     void bind(Instant now, const passthrough::PortlessBinding& binding);
     void unbind(Instant now, const passthrough::PortlessUnbinding& unbinding, Output& output);
+
+    // portless_homes.cpp: who answers at our addresses over protocols without ports.
+    struct Home {
+        net::Ipv4Address device;  ///< unspecified: nobody answers
+        /// By which rule; null: the address is the device's own (1:1).
+        const policy::PortForward* forward = nullptr;
+        [[nodiscard]] bool isNobody() const { return device.isUnspecified(); }
+        [[nodiscard]] bool isOther(net::Ipv4Address than) const
+        {
+            return !isNobody() && device != than;
+        }
+    };
+    enum class CallFrom : std::uint8_t { Inside, Outside };
+    /// The owner of a 1:1 address; at a shared one the device of the protocol's forward, and for
+    /// ESP that devices inside send that of IKE's. For callers inside, nobody while hairpinning is
+    /// off.
+    [[nodiscard]] Home homeOf(net::Ipv4Address external, net::IpProtocol protocol,
+                              CallFrom from) const;
+    /// Whether this device is what callers inside find there.
+    [[nodiscard]] bool isHome(net::Ipv4Address device, net::Ipv4Address external,
+                              net::IpProtocol protocol) const;
+    /// Whether what this device sends to one of our addresses may be another device's.
+    [[nodiscard]] bool mayLoop(net::Ipv4Address device, net::Ipv4Address external,
+                               net::IpProtocol protocol) const;
+    /// Whether the second half of a hairpinned packet is meant for this session.
+    [[nodiscard]] bool mayTake(const Walk& walk, std::uint32_t index) const;
+    /// What a device sends to those that have called it, by the address that they have called;
+    /// `own` is the one it has toward them. None, and the packet as it was: nobody has.
+    std::optional<Verdict> answer(Walk& walk, net::Ipv4Address own);
+    Verdict loopPortless(Walk& walk, net::Ipv4Address external);
+    /// What no tunnel has claimed, for this reason, goes to whoever is at home, if anybody is.
+    Verdict deliverHome(Walk& walk, const Home& home, DropReason reason);
+    /// Without a session, to a device that has a rule for it.
+    Verdict deliverUninvited(Walk& walk, net::Ipv4Address device);
+    /// Nobody inside is known to have a part in it; it is not forged or switched off either.
+    [[nodiscard]] static bool isUnclaimed(DropReason reason);
+    void rebuildHomes();
 
     // batch_walk.cpp: many packets at once.
     void walkAll(Instant now, PortId ingress, std::span<wire::Packet> packets,
@@ -174,6 +203,16 @@ struct Engine::State {
 
     // icmp_walk.cpp: queries' errors, and what the router says itself.
     Verdict icmpError(Walk& walk, net::Direction direction);
+    Verdict loopError(Walk& walk, net::Ipv4Address external, net::Ipv4Address reporter);
+    /// Whose the packet is that an error quotes.
+    struct Quoted {
+        nat::MaybeIndex session;
+        std::optional<net::Ipv4Address> sender;  ///< inside, without a session
+        std::optional<net::Ipv4Address> called;  ///< a caller inside has sent it, by this address
+    };
+    [[nodiscard]] Quoted portlessQuoted(const Walk& walk, net::Direction direction,
+                                        const nat::EmbeddedPacket& quoted,
+                                        wire::ConstBytes quote) const;
     void hearRefusal(Walk& walk, const nat::EmbeddedPacket& quoted, nat::MaybeIndex& session);
     void sendIcmp(Walk& walk, wire::IcmpType type, std::uint8_t code, std::uint32_t rest = 0);
 
@@ -427,6 +466,9 @@ struct Engine::State {
     tunnel::TunnelTable tunnels;
     passthrough::Actions actions;
     Counters counters;
+    /// Those of `config` that say who answers over protocols without ports: a few at most, so that
+    /// no packet goes through all.
+    std::vector<policy::PortForward> portlessForwards;
     std::array<ExternalSlot, nat::kExternalSlots> slots{};
     std::size_t slotsEnd = 0;  ///< those from here on are not used
     std::size_t sharedSlots = 0;

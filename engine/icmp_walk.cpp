@@ -72,33 +72,20 @@ Verdict Engine::State::icmpError(Walk& walk, Direction direction)
                                           nat::portsId(ourPort, net::Port{})),
                          walk.output);
     } else {
-        // A port-less packet names the other side's discriminator: look for the session among those
-        // that packets of that direction find.
-        const Direction other = net::opposite(direction);
-        const wire::ConstBytes quote = transportOf(icmp->payload(), quoted.totalLength);
-        const auto discriminator = passthrough::discriminatorOf(quoted.protocol, other, quote);
-        // Inner addresses stand far behind the eight octets that have to be quoted. What cannot be
-        // read is for the only device that it can be about.
-        const bool isUnread =
-            !discriminator || discriminator->variant == passthrough::Discriminator::Variant::None;
-        nat::MaybeIndex only;
-        net::Ipv4Address owner;
-        bool isShared = false;
-        for (const auto& [session, binding] : bindings) {
-            const auto& wanted = other == Direction::Outbound ? binding.outbound : binding.inbound;
-            const net::Ipv4Address side = outward ? binding.client : binding.external;
-            if (binding.protocol != quoted.protocol || binding.server != remote || side != ours) {
-                continue;
-            }
-            if (discriminator && wanted == *discriminator) {
-                index = session;
-                break;
-            }
-            isShared = isShared || (only && binding.client != owner);
-            only = session;
-            owner = binding.client;
+        const Quoted about = portlessQuoted(walk, direction, quoted,
+                                            transportOf(icmp->payload(), quoted.totalLength));
+        index = about.session;
+        if (!index && about.sender) {
+            // It has no session: it has answered.
+            error->translate({{*about.sender, net::Port{}}, quoted.destination});
+            walk.ip.rewriteDestination(*about.sender);
+            return Verdict::forward(PortId::Internal);
         }
-        if (!index && isUnread && !isShared) index = only;
+        if (!index && about.called) {
+            if (walk.ip.ttl() <= 1) return drop(walk, DropReason::TtlExpired);
+            error->translate({quoted.source, {*about.called, net::Port{}}});
+            return loopError(walk, *about.called, ours);
+        }
     }
     if (outward && ours == walk.ip.source()) hearRefusal(walk, quoted, index);
     if (!index) {
@@ -155,18 +142,13 @@ Verdict Engine::State::icmpError(Walk& walk, Direction direction)
                                    static_cast<std::uint16_t>(session.inboundId)};
         }
         error->translate(translation);
+        if (session.has(sf::kHairpin)) {
+            walk.answers = portless;
+            return loopError(walk, external.address, session.internal);
+        }
         // RFC 5508 REQ-5: a device behind NAPT reports with the router's own address.
         walk.ip.rewriteSource(external.address);
         walk.ip.decrementTtl();
-        if (session.has(sf::kHairpin)) {
-            walk.hairpin = true;
-            const Verdict verdict = icmpError(walk, Direction::Inbound);
-            if (verdict.kind == Verdict::Kind::Forward) {
-                counters.hairpinned.bytes += walk.ip.totalLength();
-                ++counters.hairpinned.packets;
-            }
-            return verdict;
-        }
         counters.outbound.bytes += walk.ip.totalLength();
         ++counters.outbound.packets;
         return Verdict::forward(PortId::External);
@@ -185,6 +167,74 @@ Verdict Engine::State::icmpError(Walk& walk, Direction direction)
         ++counters.inbound.packets;
     }
     return Verdict::forward(PortId::Internal);
+}
+
+/// The second half of an error: it has left by our address and comes back in (RFC 5508 REQ-7).
+Verdict Engine::State::loopError(Walk& walk, net::Ipv4Address external, net::Ipv4Address reporter)
+{
+    walk.ip.rewriteSource(external);
+    walk.ip.decrementTtl();
+    walk.hairpin = true;
+    walk.sender = reporter;
+    const Verdict verdict = icmpError(walk, Direction::Inbound);
+    if (verdict.kind == Verdict::Kind::Forward) {
+        counters.hairpinned.bytes += walk.ip.totalLength();
+        ++counters.hairpinned.packets;
+    }
+    return verdict;
+}
+
+/// A port-less packet names the other side's discriminator: the session is among those that packets
+/// of that direction find.
+Engine::State::Quoted Engine::State::portlessQuoted(const Walk& walk, Direction direction,
+                                                    const nat::EmbeddedPacket& quoted,
+                                                    wire::ConstBytes quote) const
+{
+    const bool outward = direction == Direction::Outbound;
+    const net::Ipv4Address ours = outward ? quoted.destination.address : quoted.source.address;
+    const net::Ipv4Address remote = outward ? quoted.source.address : quoted.destination.address;
+    const Direction other = net::opposite(direction);
+    const auto discriminator = passthrough::discriminatorOf(quoted.protocol, other, quote);
+    // Inner addresses stand far behind the eight octets that have to be quoted. What cannot be
+    // read is for the only device that it can be about.
+    const bool isUnread =
+        !discriminator || discriminator->variant == passthrough::Discriminator::Variant::None;
+    const bool loops = config.nat.hairpinning && isExternal(remote);
+    Quoted about;
+    nat::MaybeIndex only;
+    net::Ipv4Address owner;
+    bool isShared = false;
+    for (const auto& [session, binding] : bindings) {
+        if (binding.protocol != quoted.protocol) continue;
+        if (outward && loops && !about.called && binding.external == remote &&
+            binding.client != ours && isHome(ours, binding.server, quoted.protocol)) {
+            about.called = binding.server;
+        }
+        const auto& wanted = other == Direction::Outbound ? binding.outbound : binding.inbound;
+        const net::Ipv4Address side = outward ? binding.client : binding.external;
+        if (binding.server != remote || side != ours) continue;
+        // Whoever reports has not sent it.
+        if (walk.hairpin && binding.client == walk.sender) continue;
+        if (discriminator && wanted == *discriminator) {
+            about.session = session;
+            return about;
+        }
+        isShared = isShared || (only && binding.client != owner);
+        only = session;
+        owner = binding.client;
+    }
+    if (walk.hairpin && walk.answers) {
+        // About what a caller was answered, so it is for whoever answers there.
+        const Home home = homeOf(ours, quoted.protocol, CallFrom::Inside);
+        if (home.isOther(walk.sender)) about.sender = home.device;
+    }
+    if (isUnread && !about.sender) {
+        // It may be about a call of its own or about a caller's: nobody can tell.
+        isShared = isShared || (only && about.called);
+        if (isShared) about.called = std::nullopt;
+        if (!isShared) about.session = only;
+    }
+    return about;
 }
 
 /// A device that has no ESP at all, or none from there, says whose the packet is not. The session

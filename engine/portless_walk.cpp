@@ -3,7 +3,7 @@
 #include <algorithm>
 
 /// Protocols without ports: GRE, ESP, AH, L2TPv3, 6in4, IPIP, EtherIP. Sessions of these are made
-/// by passthrough's bindings and found by discriminator.
+/// by passthrough's bindings and found by discriminator. Where none is, portless_homes.cpp decides.
 namespace engine {
 
 using nat::SessionKey;
@@ -22,34 +22,18 @@ DropReason malformed(IpProtocol protocol)
     return DropReason::UnsupportedProtocol;
 }
 
+using Variant = passthrough::Discriminator::Variant;
+
+/// What tells this inbound packet's session apart from others.
+Variant kindOf(IpProtocol protocol, wire::ConstBytes payload)
+{
+    const auto id = passthrough::discriminatorOf(protocol, Direction::Inbound, payload);
+    return id ? id->variant : Variant::None;
+}
+
 std::uint8_t variantOf(const passthrough::Discriminator& discriminator)
 {
     return static_cast<std::uint8_t>(discriminator.variant);
-}
-
-/// Whose switch a packet of this protocol obeys when no tunnel has claimed it.
-std::optional<net::VpnProtocol> tunnelOf(IpProtocol protocol, wire::ConstBytes payload)
-{
-    switch (protocol) {
-    case IpProtocol::Gre: {
-        const bool enhanced = payload.size() > 1 && (payload[1] & 7U) == 1;
-        return enhanced ? net::VpnProtocol::Pptp : net::VpnProtocol::Gre;
-    }
-    case IpProtocol::Esp: return net::VpnProtocol::IpsecEsp;
-    case IpProtocol::IpIp: return net::VpnProtocol::IpIp;
-    case IpProtocol::SixInFour: return net::VpnProtocol::SixInFour;
-    case IpProtocol::EtherIp: return net::VpnProtocol::EtherIp;
-    case IpProtocol::L2tpV3: return net::VpnProtocol::L2tpV3;
-    case IpProtocol::Tcp:
-    case IpProtocol::Udp:
-    case IpProtocol::Icmp:
-    case IpProtocol::Dccp:
-    case IpProtocol::Ah:
-    case IpProtocol::IpComp:
-    case IpProtocol::Sctp:
-    case IpProtocol::UdpLite: return std::nullopt;
-    }
-    return std::nullopt;
 }
 
 }  // namespace
@@ -70,7 +54,7 @@ Verdict Engine::State::portless(Walk& walk, Direction direction)
     }
     if (outward && (remote == config.internal.address || remote.hostOrder() >= 0xe0000000U ||
                     config.internal.prefix.contains(remote) ||
-                    (isExternal(remote) && homeForward(protocol) == nullptr))) {
+                    (isExternal(remote) && !mayLoop(ours, remote, protocol)))) {
         ++counters.consumed;
         return {Verdict::Kind::ToHost};
     }
@@ -136,6 +120,7 @@ Verdict Engine::State::decidePortless(Walk& walk, Direction direction)
                                        .remote = walk.ip.source(),
                                        .payload = walk.ip.payload(),
                                        .packet = walk.ip.bytes()};
+    Home home;  // of the destination, if that is ours
     if (outward) {
         const net::Ipv4Address source = walk.ip.source();
         if (!mayBeDevice(source)) return drop(walk, DropReason::SpoofedInternalSource);
@@ -153,29 +138,39 @@ Verdict Engine::State::decidePortless(Walk& walk, Direction direction)
         packet.external = slots[slot].address;
         packet.remote = walk.ip.destination();
     } else if (walk.hairpin) {
-        // Toward other devices inside, the one that answers is what a server outside would be.
-        const policy::PortForward* const home = homeForward(protocol);
-        if (home != nullptr && home->internalAddress != walk.sender) {
-            return deliverToForward(walk, *home);
+        home = homeOf(packet.external, protocol, CallFrom::Inside);
+        // Toward other devices inside, the one that answers is what a server outside would be: what
+        // it sends may be an answer to a caller, and is a call only if it is none.
+        walk.answers = walk.answers || isHome(walk.sender, packet.remote, protocol);
+        const Variant kind = kindOf(protocol, packet.payload);
+        // A tunnel with a number has the same both ways, and this one has no caller.
+        const bool isNumbered = kind == Variant::GreKey || kind == Variant::EoipTunnel;
+        const bool calls = !walk.answers || (isNumbered && home.forward != nullptr);
+        if (calls && home.isOther(walk.sender)) {
+            return deliverHome(walk, home, DropReason::NoMapping);
         }
-        // Calls are found without a forward; nothing else is, once the user has taken it away.
-        if (home == nullptr && protocol != IpProtocol::Gre) {
-            return drop(walk, DropReason::NoMapping);
-        }
+        // PPTP's calls are found without anybody at home; nothing else is.
+        if (!walk.answers && kind != Variant::GreCall) return drop(walk, DropReason::NoMapping);
     } else if (isBogon(packet.remote) || config.internal.prefix.contains(packet.remote) ||
                isExternal(packet.remote)) {
         return drop(walk, DropReason::Bogon);
+    } else {
+        home = homeOf(packet.external, protocol, CallFrom::Outside);
+    }
+    const bool loops = outward && isExternal(packet.remote);
+    if (loops) {
+        home = homeOf(packet.remote, protocol, CallFrom::Inside);
+        if (!home.isOther(packet.internal)) {
+            // Nobody there to call, so it can only answer.
+            if (const auto verdict = answer(walk, packet.external)) return *verdict;
+            if (!home.isNobody()) return drop(walk, DropReason::HairpinLoop);
+            ++counters.consumed;
+            return {Verdict::Kind::ToHost};
+        }
     }
     if (walk.ip.ttl() <= 1 && !walk.hairpin) {
         sendIcmp(walk, wire::IcmpType::TimeExceeded, 0);
         return drop(walk, DropReason::TtlExpired);
-    }
-    const bool loops = outward && isExternal(packet.remote);
-    if (loops) {
-        const policy::PortForward* const home = homeForward(protocol);
-        // Its session has ended under this very packet, and nobody else answers here.
-        if (home == nullptr) return drop(walk, DropReason::NoMapping);
-        if (home->internalAddress == packet.internal) return loopPortless(walk, packet.external);
     }
     actions.clear();
     const passthrough::PortlessDecision decision =
@@ -185,34 +180,17 @@ Verdict Engine::State::decidePortless(Walk& walk, Direction direction)
     case passthrough::PortlessDecision::Kind::Hold:
         hold(walk, decision.holdToken);
         return Verdict{Verdict::Kind::Hold};
-    case passthrough::PortlessDecision::Kind::Drop: {
-        // A forward of the whole protocol serves what no tunnel has claimed.
-        if (!outward && !walk.hairpin) {
-            if (const auto verdict = deliverToOwner(walk, decision.reason)) return *verdict;
-            for (const policy::PortForward& forward : config.portForwards) {
-                if (forward.enabled && forward.protocol == protocol &&
-                    forward.allowedRemotes.contains(packet.remote)) {
-                    return deliverToForward(walk, forward);
-                }
-            }
+    case passthrough::PortlessDecision::Kind::Drop:
+        if (outward) {
+            return decision.told ? drop(walk, decision.reason) : refuse(walk, decision.reason);
         }
-        return outward && !decision.told ? refuse(walk, decision.reason)
-                                         : drop(walk, decision.reason);
-    }
-    case passthrough::PortlessDecision::Kind::FanOut:
-        for (std::uint8_t i = 1; i < decision.recipientCount; ++i) {
-            if (walk.hairpin && decision.recipients[i] == walk.sender) continue;
-            const wire::MutableBytes bytes = walk.ip.bytes();
-            std::vector<std::uint8_t> copy(bytes.begin(), bytes.end());
-            auto ip = wire::Ipv4View::parse(copy);
-            ip->rewriteDestination(decision.recipients[i]);
-            if (!walk.hairpin) ip->decrementTtl();
-            counters.inbound.bytes += copy.size();
-            ++counters.inbound.packets;
-            walk.output.packets.push_back({PortId::Internal, std::move(copy)});
+        if (walk.asks && isUnclaimed(decision.reason)) {
+            walk.isNobodys = true;
+            return Verdict::drop(decision.reason);
         }
-        deliverPortless(walk, decision.recipients[0], std::nullopt);
-        return Verdict::forward(PortId::Internal);
+        // Whoever is at home serves what no tunnel has claimed.
+        return deliverHome(walk, home, decision.reason);
+    case passthrough::PortlessDecision::Kind::FanOut: return fanOut(walk, decision);
     case passthrough::PortlessDecision::Kind::Deliver: break;
     }
     // Most decisions come with a binding: then the session does the rest.
@@ -258,82 +236,28 @@ void Engine::State::deliverPortless(
     ++counters.inbound.packets;
 }
 
-Verdict Engine::State::deliverUninvited(Walk& walk, net::Ipv4Address recipient)
+/// To each of those that it may be for.
+Verdict Engine::State::fanOut(Walk& walk, const passthrough::PortlessDecision& decision)
 {
-    if (const auto* rule = ruleOf(recipient);
-        rule != nullptr && rule->access == policy::DeviceAccess::Block) {
-        return drop(walk, DropReason::DeniedByPolicy);
+    std::optional<net::Ipv4Address> first;
+    for (std::uint8_t i = 0; i < decision.recipientCount; ++i) {
+        if (walk.hairpin && decision.recipients[i] == walk.sender) continue;
+        if (!first) {
+            first = decision.recipients[i];
+            continue;
+        }
+        const wire::MutableBytes bytes = walk.ip.bytes();
+        std::vector<std::uint8_t> copy(bytes.begin(), bytes.end());
+        auto ip = wire::Ipv4View::parse(copy);
+        ip->rewriteDestination(decision.recipients[i]);
+        if (!walk.hairpin) ip->decrementTtl();
+        counters.inbound.bytes += copy.size();
+        ++counters.inbound.packets;
+        walk.output.packets.push_back({PortId::Internal, std::move(copy)});
     }
-    const auto slot = slotOf(walk.ip.destination());
-    const auto device = meet(walk.now, recipient, &walk.output);
-    if (slot && device && !walk.hairpin) {
-        noteCaller(walk.now, *device, walk.ip.source(), *slot);
-    }
-    deliverPortless(walk, recipient, std::nullopt);
+    if (!first) return drop(walk, DropReason::HairpinLoop);
+    deliverPortless(walk, *first, std::nullopt);
     return Verdict::forward(PortId::Internal);
-}
-
-Verdict Engine::State::deliverToForward(Walk& walk, const policy::PortForward& forward)
-{
-    const Verdict verdict = deliverUninvited(walk, forward.internalAddress);
-    if (verdict.kind == Verdict::Kind::Forward) ++forwards[forward.id].hits;
-    return verdict;
-}
-
-std::optional<Verdict> Engine::State::deliverToOwner(Walk& walk, DropReason reason)
-{
-    // Not what somebody has forged, nor what the user has switched off.
-    const bool unclaimed = reason == DropReason::EspNoOwner || reason == DropReason::GreNoCall ||
-                           reason == DropReason::NoMapping;
-    const auto slot = slotOf(walk.ip.destination());
-    if (!unclaimed || !slot || slots[*slot].oneToOne.isUnspecified()) return std::nullopt;
-    const auto kind = tunnelOf(walk.ip.protocol(), walk.ip.payload());
-    if (!kind || config.passthrough.modeFor(*kind, slots[*slot].oneToOne, walk.ip.source()) ==
-                     policy::PassthroughMode::Block) {
-        return std::nullopt;
-    }
-    return deliverUninvited(walk, slots[*slot].oneToOne);
-}
-
-/// The first half of a packet that no session knows: it leaves by our address and comes back in.
-Verdict Engine::State::loopPortless(Walk& walk, net::Ipv4Address external)
-{
-    const net::Ipv4Address sender = walk.ip.source();
-    walk.ip.rewriteSource(external);
-    walk.ip.decrementTtl();
-    const Verdict verdict = hairpin(walk, sender);
-    if (verdict.kind == Verdict::Kind::Forward) {
-        counters.hairpinned.bytes += walk.ip.totalLength();
-        ++counters.hairpinned.packets;
-    }
-    return verdict;
-}
-
-const policy::PortForward* Engine::State::homeForward(IpProtocol protocol) const
-{
-    if (!config.nat.hairpinning) return nullptr;
-    for (const policy::PortForward& forward : config.portForwards) {
-        if (forward.enabled && forward.hairpin && forward.protocol == protocol) return &forward;
-    }
-    // Whoever answers IKE here answers its ESP.
-    if (protocol != IpProtocol::Esp) return nullptr;
-    const policy::PortForward* const ike = forwardTo(IpProtocol::Udp, net::Port{500});
-    return ike != nullptr && ike->hairpin ? ike : nullptr;
-}
-
-bool Engine::State::mayTake(const Walk& walk, std::uint32_t index) const
-{
-    if (!walk.hairpin) return true;
-    const nat::Session& session = sessions[index];
-    if (session.internal == walk.sender) return false;
-    // A call has its number from us, and so it is the receiver's whoever sends.
-    if (session.rewrite.inboundVariant ==
-        static_cast<std::uint8_t>(passthrough::Discriminator::Variant::GreCall)) {
-        return true;
-    }
-    const policy::PortForward* const home = homeForward(session.protocol);
-    return home != nullptr &&
-           (home->internalAddress == walk.sender || home->internalAddress == session.internal);
 }
 
 void Engine::State::bind(Instant now, const passthrough::PortlessBinding& binding)

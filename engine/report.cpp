@@ -99,8 +99,9 @@ void Engine::State::emitEvent(Instant now, Output& output, Event event)
 void Engine::State::reportRefusal(Walk& walk, DropReason reason)
 {
     if (!worthTelling(reason, walk.ingress)) return;
-    const net::Ipv4Address device =
+    net::Ipv4Address device =
         walk.ingress == PortId::Internal ? walk.ip.source() : walk.ip.destination();
+    if (walk.hairpin) device = walk.sender;
     const auto known = devices.find(device);
     if (known) ++devices[*known].refused;
     const std::uint16_t slot = known ? *known : std::uint16_t{0xffff};

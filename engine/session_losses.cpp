@@ -76,9 +76,16 @@ Engine::State::Loses Engine::State::losersOf(const SetOneToOnes& wish) const
     }
     return [this, before, after, moves = std::move(moves)](std::uint32_t index) {
         const nat::Session& session = sessions[index];
+        const auto changesHands = [&](std::uint8_t slot) {
+            return before[slot] != after[slot];
+        };
+        // Without ports, a hairpinned one is all that there is of what leads to such an address.
+        const auto leadsTo = session.has(sf::kHairpin) && sessions.detail(index).has(df::kPortless)
+                                 ? slotOf(session.remote)
+                                 : std::optional<std::uint8_t>{};
         return session.isTranslated() &&
-               (before[session.externalSlot] != after[session.externalSlot] ||
-                moves[session.device]);
+               (changesHands(session.externalSlot) || moves[session.device] ||
+                (leadsTo && changesHands(*leadsTo)));
     };
 }
 

@@ -635,13 +635,13 @@ bool Engine::State::expired(Instant now, std::uint32_t index) const
 passthrough::Flow Engine::State::flowOf(std::uint32_t index) const
 {
     const nat::Session& session = sessions[index];
-    return {
-        .id = sessions.flowId(index),
-        .protocol = session.protocol,
-        .internal = {session.internal, session.internalPort()},
-        .external = {sessions.externalOf(session), session.externalPort()},
-        .remote = {session.remote, session.remotePort()},
-        .initiator = session.has(sf::kOutboundFirst) ? Direction::Outbound : Direction::Inbound};
+    return {.id = sessions.flowId(index),
+            .protocol = session.protocol,
+            .internal = {session.internal, session.internalPort()},
+            .external = {sessions.externalOf(session), session.externalPort()},
+            .remote = {session.remote, session.remotePort()},
+            .initiator = session.has(sf::kOutboundFirst) ? Direction::Outbound : Direction::Inbound,
+            .loops = session.has(sf::kHairpin)};
 }
 
 nat::Device::Probation& Engine::State::probationOf(std::uint32_t index)

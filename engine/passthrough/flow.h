@@ -28,6 +28,7 @@ struct Flow {
     net::Endpoint external;
     net::Endpoint remote;
     net::Direction initiator = net::Direction::Outbound;  ///< who sent the first packet
+    bool loops = false;  ///< hairpinned: the other end is a device inside, too
 };
 
 /// One packet of a flow, before translation when outbound, after address translation when inbound.

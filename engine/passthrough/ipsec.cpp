@@ -46,8 +46,8 @@ Inspector::Claim IpsecInspector::consider(Instant now, const Flow& flow, const S
     if (flow.protocol == net::IpProtocol::Tcp) return state.considerStream(now, flow, segment);
     if (flow.protocol != net::IpProtocol::Udp) return Claim::NotMine;
     // The receiver's half of a hairpinned flow: the caller's half is looked at already, and the
-    // same cookies and SPIs at the same pair of addresses would make the receiver a second client.
-    if (flow.initiator == Direction::Inbound && flow.remote.address == flow.external.address) {
+    // same cookies and SPIs would make the receiver a second client, or a second tunnel of it.
+    if (flow.initiator == Direction::Inbound && flow.loops) {
         return Claim::NotMine;
     }
     if (payload.empty()) return Claim::Undecided;

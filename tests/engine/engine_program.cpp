@@ -135,6 +135,14 @@ EngineConfig beginning(Decisions& decide)
     config.external = {
         .addresses = {kExternals[0]}, .prefix = net::Prefix{kExternals[0], 24}, .mtu = 1500};
     if (decide.once(4)) config.external.addresses.push_back(kExternals[1]);
+    if (decide.once(4)) {
+        config.external.addresses = {kExternals.begin(), kExternals.end()};
+        const std::uint32_t owners = 1 + decide.below(2);
+        for (std::uint32_t i = 1; i <= owners; ++i) {
+            config.oneToOnes.push_back(
+                {.id = i, .internalAddress = kDevices[i], .externalAddress = kExternals[i]});
+        }
+    }
     if (decide.once(4)) config.external.mtu = 576;
     // A pool so small that ports run out, are looked for and used again.
     if (decide.once(4)) config.nat.ports = {Port{2000}, Port{2015}};
@@ -147,7 +155,12 @@ public:
         : m_decide(octets),
           m_entrance(entrance),
           m_engine(std::make_unique<Engine>(m_now, beginning(m_decide)))
-    {}
+    {
+        for (const policy::OneToOne& rule : m_engine->config().oneToOnes) {
+            m_ruled.insert(rule.internalAddress);
+            m_owned.insert(rule.externalAddress);
+        }
+    }
 
     Ending live()
     {
@@ -526,10 +539,14 @@ private:
         case IpProtocol::Udp:
         case IpProtocol::Dccp:
         case IpProtocol::Ah:
-        case IpProtocol::EtherIp:
         case IpProtocol::IpComp:
         case IpProtocol::Sctp:
         case IpProtocol::UdpLite: break;
+        case IpProtocol::EtherIp: {
+            Bytes made = noise(40);
+            wire::store16(made, 0, 0x3000);
+            return made;
+        }
         }
         return noise(m_decide.octet());
     }
@@ -542,12 +559,29 @@ private:
             IpProtocol::IpComp};
         const IpProtocol protocol = m_decide.among(kProtocols);
         if (ingress == PortId::Internal) {
+            if (m_decide.once(3)) return answer();
             Flow& one = begin(protocol);
             one.internal.port = one.remote.port = Port{};
+            if (m_decide.once(3)) one.remote.address = m_decide.among(kExternals);
             return talkOut(one);
         }
         (void)outside(wire::buildIpv4(server(), m_decide.among(kExternals), protocol,
                                       portlessPayload(protocol)));
+    }
+    /// A device sends back what it has got without ports.
+    void answer()
+    {
+        if (m_arrived.empty()) return;
+        Bytes packet = m_decide.among(m_arrived);
+        const auto ip = wire::Ipv4View::parse(packet);
+        if (!ip || !net::isPortless(ip->protocol())) return;
+        Bytes payload{ip->payload().begin(), ip->payload().end()};
+        if (m_decide.once(3)) payload = portlessPayload(ip->protocol());
+        // The inner addresses, too.
+        if (ip->protocol() == IpProtocol::IpIp && payload.size() >= 20) {
+            std::swap_ranges(payload.begin() + 12, payload.begin() + 16, payload.begin() + 16);
+        }
+        (void)inside(wire::buildIpv4(ip->destination(), ip->source(), ip->protocol(), payload));
     }
     /// From outside, to an endpoint that is somebody's or nobody's.
     void stranger()
@@ -808,7 +842,7 @@ private:
             SetPortForwards wish{{}, m_decide.among(kOnLive)};
             for (std::uint32_t i = m_decide.below(3); i > 0; --i) {
                 constexpr std::array kProtocols{IpProtocol::Tcp, IpProtocol::Udp, IpProtocol::Gre,
-                                                IpProtocol::Esp};
+                                                IpProtocol::Esp, IpProtocol::IpIp};
                 policy::PortForward forward;
                 forward.id = i;
                 forward.protocol = m_decide.among(kProtocols);
@@ -1020,6 +1054,9 @@ private:
             // Hairpinned: it comes from an external endpoint, and goes to an owner of one.
             if (!isOurs(ip->source())) complain("a hairpinned packet shows its sender");
             if (!isOwner(ip->destination())) complain("hairpinned to nobody's mapping");
+            if (net::isPortless(ip->protocol()) && ip->destination() == before.source) {
+                complain("what a device has sent comes back to it");
+            }
             return;
         }
         ++m_ending.delivered;

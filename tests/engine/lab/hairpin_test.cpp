@@ -15,6 +15,7 @@ namespace {
 
 constexpr Instant kStart{1h};
 constexpr net::Ipv4Address kExternal{203, 0, 113, 2};
+constexpr net::Ipv4Address kOwn{203, 0, 113, 3};  ///< the server's own (1:1)
 constexpr net::Ipv4Address kServer{192, 168, 77, 10};
 constexpr net::Ipv4Address kVisitor{198, 51, 100, 21};
 constexpr int kClients = 3;
@@ -23,7 +24,7 @@ struct Kind {
     const char* name;
     std::vector<std::pair<net::IpProtocol, std::uint16_t>> forwards;
     std::function<void(Host&)> serve;
-    std::function<void(Host&, int)> call;
+    std::function<void(Host&, int, net::Ipv4Address)> call;
 };
 
 Kind ipsec(const char* name, ike::Version version, bool natTraversal)
@@ -33,8 +34,8 @@ Kind ipsec(const char* name, ike::Version version, bool natTraversal)
              {net::IpProtocol::Udp, std::uint16_t{4500}},
              {net::IpProtocol::Esp, std::uint16_t{0}}},
             [](Host& host) { host.run<IpsecGateway>(); },
-            [=](Host& host, int i) {
-                host.run<IpsecClient>(IpsecClient::Options{.gateway = kExternal,
+            [=](Host& host, int i, net::Ipv4Address server) {
+                host.run<IpsecClient>(IpsecClient::Options{.gateway = server,
                                                            .version = version,
                                                            .natTraversal = natTraversal,
                                                            .rekeyEvery = 30s,
@@ -47,9 +48,9 @@ Kind portless(const char* name, PortlessKind kind)
     return {name,
             {{protocolOf(kind), std::uint16_t{0}}},
             [=](Host& host) { host.run<PortlessServer>(kind); },
-            [=](Host& host, int i) {
+            [=](Host& host, int i, net::Ipv4Address server) {
                 host.run<PortlessClient>(
-                    PortlessClient::Options{.server = kExternal,
+                    PortlessClient::Options{.server = server,
                                             .kind = kind,
                                             .id = static_cast<std::uint16_t>(i + 1),
                                             .startAfter = i * 100ms});
@@ -64,8 +65,8 @@ const std::vector<Kind>& kinds()
          [](Host& host) {
              host.run<PptpServer>(PptpServer::Options{.segmentSize = 7, .sameCallIds = true});
          },
-         [](Host& host, int i) {
-             host.run<PptpClient>(PptpClient::Options{.server = kExternal,
+         [](Host& host, int i, net::Ipv4Address server) {
+             host.run<PptpClient>(PptpClient::Options{.server = server,
                                                       .callId = 1,
                                                       .calls = 2,
                                                       .segmentSize = 5,
@@ -77,8 +78,8 @@ const std::vector<Kind>& kinds()
         {"L2TP",
          {{net::IpProtocol::Udp, std::uint16_t{1701}}},
          [](Host& host) { host.run<L2tpServer>(L2tpServer::Options{}); },
-         [](Host& host, int i) {
-             host.run<L2tpClient>(L2tpClient::Options{.server = kExternal, .dialAfter = i * 300ms});
+         [](Host& host, int i, net::Ipv4Address server) {
+             host.run<L2tpClient>(L2tpClient::Options{.server = server, .dialAfter = i * 300ms});
          }},
         portless("keyed GRE", PortlessKind::GreKeyed),
         portless("plain GRE", PortlessKind::GreInner),
@@ -90,15 +91,28 @@ const std::vector<Kind>& kinds()
 }
 
 enum class Loops { Yes, NotThisForward, Never };
+/// By which address the server is called: the shared one with forwards, its own without any.
+enum class Called { Shared, Own };
 
-/// Three devices call a server inside by the router's external address.
-std::unique_ptr<Lab> play(const Kind& kind, Loops loops, bool visitor = false)
+net::Ipv4Address client(int i)
+{
+    return net::Ipv4Address{192, 168, 77, static_cast<std::uint8_t>(21 + i)};
+}
+
+/// Three devices call a server inside by an external address.
+std::unique_ptr<Lab> play(const Kind& kind, Loops loops, Called called = Called::Shared,
+                          bool visitor = false)
 {
     EngineConfig config = labConfig(HashKey{3, 4});
     config.nat.hairpinning = loops != Loops::Never;
+    if (called == Called::Own) {
+        config.external.addresses = {kExternal, kOwn};
+        config.oneToOnes = {{.id = 1, .internalAddress = kServer, .externalAddress = kOwn}};
+    }
     auto lab = std::make_unique<Lab>(config, kStart);
     std::vector<policy::PortForward> forwards;
     for (const auto& [protocol, port] : kind.forwards) {
+        if (called == Called::Own) break;
         policy::PortForward forward;
         forward.id = static_cast<std::uint32_t>(forwards.size() + 1);
         forward.protocol = protocol;
@@ -109,12 +123,15 @@ std::unique_ptr<Lab> play(const Kind& kind, Loops loops, bool visitor = false)
         forwards.push_back(forward);
     }
     if (!lab->apply(SetPortForwards{forwards})) return nullptr;
+    const net::Ipv4Address server = called == Called::Own ? kOwn : kExternal;
     kind.serve(lab->network().addInternal("server", kServer));
     for (int i = 0; i < kClients; ++i) {
-        const net::Ipv4Address address{192, 168, 77, static_cast<std::uint8_t>(21 + i)};
-        kind.call(lab->network().addInternal("client-" + std::to_string(i), address), i);
+        Host& host = lab->network().addInternal("client-" + std::to_string(i), client(i));
+        kind.call(host, i, server);
     }
-    if (visitor) kind.call(lab->network().addExternal("visitor", kVisitor), kClients);
+    if (visitor) {
+        kind.call(lab->network().addExternal("visitor", kVisitor), kClients, server);
+    }
     lab->advance(2min);
     return lab;
 }
@@ -123,7 +140,7 @@ PeerReport clientsOf(const Lab& lab)
 {
     PeerReport sum{.up = true};
     for (int i = 0; i < kClients; ++i) {
-        sum += lab.reportOf(net::Ipv4Address{192, 168, 77, static_cast<std::uint8_t>(21 + i)});
+        sum += lab.reportOf(client(i));
     }
     return sum;
 }
@@ -153,14 +170,22 @@ QByteArray dropsOf(Lab& lab)
 void addKinds()
 {
     QTest::addColumn<int>("index");
-    for (std::size_t i = 0; i < kinds().size(); ++i)
-        QTest::newRow(kinds()[i].name) << static_cast<int>(i);
+    QTest::addColumn<bool>("own");
+    for (std::size_t i = 0; i < kinds().size(); ++i) {
+        QTest::newRow(kinds()[i].name) << static_cast<int>(i) << false;
+        QTest::addRow("%s, 1:1", kinds()[i].name) << static_cast<int>(i) << true;
+    }
+}
+
+Called calledBy(bool own)
+{
+    return own ? Called::Own : Called::Shared;
 }
 
 }  // namespace
 
-/// A server inside that devices inside call by the router's external address, for every protocol
-/// that a helper looks after.
+/// A server inside that devices inside call by an external address, the router's or the server's
+/// own, for every protocol that a helper looks after (RFC 4787 REQ-9).
 class HairpinTest : public QObject {
     Q_OBJECT
 
@@ -169,7 +194,8 @@ private Q_SLOTS:
     void serverInside_calledByExternalAddress()
     {
         QFETCH(const int, index);
-        const auto lab = play(kinds()[static_cast<std::size_t>(index)], Loops::Yes);
+        QFETCH(const bool, own);
+        const auto lab = play(kinds()[static_cast<std::size_t>(index)], Loops::Yes, calledBy(own));
         QVERIFY(lab != nullptr);
         QCOMPARE(faults(*lab), QByteArray{});
         const PeerReport clients = clientsOf(*lab);
@@ -196,8 +222,11 @@ private Q_SLOTS:
     void switchedOff_noData()
     {
         QFETCH(const int, index);
+        QFETCH(const bool, own);
         for (const Loops loops : {Loops::Never, Loops::NotThisForward}) {
-            const auto lab = play(kinds()[static_cast<std::size_t>(index)], loops);
+            // Only forwards have a switch of their own.
+            if (own && loops == Loops::NotThisForward) continue;
+            const auto lab = play(kinds()[static_cast<std::size_t>(index)], loops, calledBy(own));
             QVERIFY(lab != nullptr);
             QCOMPARE(clientsOf(*lab).received, std::uint64_t{0});
             QCOMPARE(lab->snapshot().counters.hairpinned.packets, std::uint64_t{0});
@@ -209,7 +238,8 @@ private Q_SLOTS:
     void restart_ofTheRouter_theTunnelsGoOn()
     {
         QFETCH(const int, index);
-        const auto lab = play(kinds()[static_cast<std::size_t>(index)], Loops::Yes);
+        QFETCH(const bool, own);
+        const auto lab = play(kinds()[static_cast<std::size_t>(index)], Loops::Yes, calledBy(own));
         QVERIFY(lab != nullptr);
         const PeerReport before = clientsOf(*lab);
         QVERIFY(lab->restart());
@@ -228,7 +258,9 @@ private Q_SLOTS:
     void visitorFromOutside_isServedBesides()
     {
         QFETCH(const int, index);
-        const auto lab = play(kinds()[static_cast<std::size_t>(index)], Loops::Yes, true);
+        QFETCH(const bool, own);
+        const auto lab =
+            play(kinds()[static_cast<std::size_t>(index)], Loops::Yes, calledBy(own), true);
         QVERIFY(lab != nullptr);
         QCOMPARE(faults(*lab), QByteArray{});
         for (const PeerReport& report : {clientsOf(*lab), lab->reportOf(kVisitor)}) {
