@@ -31,6 +31,22 @@ Variant kindOf(IpProtocol protocol, wire::ConstBytes payload)
     return id ? id->variant : Variant::None;
 }
 
+/// Else each side gives the numbers of what it gets, and an answer has another than the call.
+bool isSameBothWays(Variant kind)
+{
+    switch (kind) {
+    case Variant::None:
+    case Variant::GreKey:
+    case Variant::EoipTunnel:
+    case Variant::InnerAddress: return true;
+    case Variant::GreCall:
+    case Variant::Spi:
+    case Variant::SessionId:
+    case Variant::ControlId: return false;
+    }
+    return true;
+}
+
 std::uint8_t variantOf(const passthrough::Discriminator& discriminator)
 {
     return static_cast<std::uint8_t>(discriminator.variant);
@@ -143,6 +159,11 @@ Verdict Engine::State::decidePortless(Walk& walk, Direction direction)
         // it sends may be an answer to a caller, and is a call only if it is none.
         walk.answers = walk.answers || isHome(walk.sender, packet.remote, protocol);
         const Variant kind = kindOf(protocol, packet.payload);
+        if (walk.asks && home.isOther(walk.sender) && isSameBothWays(kind)) {
+            // An answer would have had a session, so it is a call.
+            walk.isNobodys = true;
+            return Verdict::drop(DropReason::NoMapping);
+        }
         // A tunnel with a number has the same both ways, and this one has no caller.
         const bool isNumbered = kind == Variant::GreKey || kind == Variant::EoipTunnel;
         const bool calls = !walk.answers || (isNumbered && home.forward != nullptr);
@@ -160,10 +181,14 @@ Verdict Engine::State::decidePortless(Walk& walk, Direction direction)
     const bool loops = outward && isExternal(packet.remote);
     if (loops) {
         home = homeOf(packet.remote, protocol, CallFrom::Inside);
-        if (!home.isOther(packet.internal)) {
-            // Nobody there to call, so it can only answer.
+        // An answer needs no session, unless others share the address that it comes from: they
+        // would get what is said to it.
+        const bool canCall = home.isOther(packet.internal);
+        if (!canCall || slots[*slotOf(packet.external)].oneToOne == packet.internal) {
             if (const auto verdict = answer(walk, packet.external)) return *verdict;
-            if (!home.isNobody()) return drop(walk, DropReason::HairpinLoop);
+        }
+        if (!canCall && !home.isNobody()) return drop(walk, DropReason::HairpinLoop);
+        if (!canCall) {
             ++counters.consumed;
             return {Verdict::Kind::ToHost};
         }

@@ -2,6 +2,9 @@
 #include "engine/wire/fragmenter.h"
 
 #include <algorithm>
+#include <optional>
+#include <tuple>
+#include <utility>
 
 #include "tests/engine/compliance/bed.h"
 
@@ -94,6 +97,62 @@ std::uint16_t dial(Connection& control, std::uint16_t serversNumber)
     const Outcome reply = control.in(kData, pptp::outgoingCallReply(serversNumber, number, 1));
     return reply.inside() ? number : std::uint16_t{0};
 }
+
+/// A control connection of PPTP to an external address that leads to another device inside.
+struct LoopedControl {
+    Bed& bed;
+    Endpoint client;
+    Endpoint called;
+    Ipv4Address home;
+    Endpoint shownAs{};
+    std::uint32_t clients = 1000;  ///< the next sequence numbers
+    std::uint32_t homes = 9000;
+
+    Outcome out(std::uint8_t flags, const Bytes& payload)
+    {
+        const std::uint32_t sequence = clients;
+        clients += static_cast<std::uint32_t>(payload.size()) + (flags == flag::kSyn ? 1U : 0U);
+        return bed.outbound(wire::buildTcp({.source = client,
+                                            .destination = called,
+                                            .flags = flags,
+                                            .sequence = sequence,
+                                            .acknowledgement = flags == flag::kSyn ? 0U : homes},
+                                           payload));
+    }
+    Outcome in(std::uint8_t flags, const Bytes& payload)
+    {
+        const std::uint32_t sequence = homes;
+        homes += static_cast<std::uint32_t>(payload.size()) + ((flags & flag::kSyn) != 0 ? 1U : 0U);
+        return bed.outbound(wire::buildTcp({.source = at(home, 1723),
+                                            .destination = shownAs,
+                                            .flags = flags,
+                                            .sequence = sequence,
+                                            .acknowledgement = clients},
+                                           payload));
+    }
+    /// What each side has to send by: the caller's number at home, home's number at the caller.
+    std::optional<std::pair<std::uint16_t, std::uint16_t>> dial(std::uint16_t own,
+                                                                std::uint16_t theirs)
+    {
+        constexpr std::uint8_t kData = flag::kAck | flag::kPsh;
+        const Outcome syn = out(flag::kSyn, {});
+        if (!told(syn.inside() && syn.destination() == at(home, 1723), syn)) return std::nullopt;
+        shownAs = syn.source();
+        if (!in(flag::kSyn | flag::kAck, {}).inside() || !out(flag::kAck, {}).inside() ||
+            !out(kData, pptp::startRequest()).inside() ||
+            !in(kData, pptp::startReply(1)).inside()) {
+            return std::nullopt;
+        }
+        const Outcome request = out(kData, pptp::outgoingCallRequest(own, 0, ""));
+        if (!told(request.inside(), request)) return std::nullopt;
+        const std::uint16_t callers = wire::load16(request.packet, 40 + 12);
+        const Outcome reply = in(kData, pptp::outgoingCallReply(theirs, callers, 1));
+        if (!told(reply.inside() && wire::load16(reply.packet, 40 + 14) == own, reply)) {
+            return std::nullopt;
+        }
+        return std::pair{callers, wire::load16(reply.packet, 40 + 12)};
+    }
+};
 
 }  // namespace
 
@@ -296,6 +355,55 @@ private Q_SLOTS:
             QVERIFY(destinationOf(got).address == kBert);
             QVERIFY(payloadOf(got) == pptp::encode({.callId = 1, .sequence = 0, .payload = frame}));
         } while (std::next_permutation(order.begin(), order.end()));
+    }
+
+    // RFC 4787 REQ-9
+    void pptp_ownersOfAddressesCallEachOther_withTheSameNumbers()
+    {
+        constexpr Ipv4Address kOlga{192, 0, 2, 20};
+        constexpr Ipv4Address kDora{192, 0, 2, 21};
+        constexpr Ipv4Address kDoras{203, 0, 113, 3};
+        EngineConfig config = usual();
+        config.external.addresses = {kExternal, kSecondExternal, kDoras};
+        config.oneToOnes = {{.id = 1, .internalAddress = kOlga, .externalAddress = kSecondExternal},
+                            {.id = 2, .internalAddress = kDora, .externalAddress = kDoras}};
+        Bed bed(config);
+        struct Call {
+            LoopedControl control;
+            std::uint16_t caller;
+            std::uint16_t home;
+        };
+        std::vector<Call> calls;
+        for (const LoopedControl& control :
+             {LoopedControl{bed, at(kOlga, 5000), at(kDoras, 1723), kDora},
+              LoopedControl{bed, at(kDora, 5000), at(kSecondExternal, 1723), kOlga},
+              LoopedControl{bed, at(kAnna, 5000), at(kDoras, 1723), kDora},
+              LoopedControl{bed, at(kBert, 5000), at(kDoras, 1723), kDora}}) {
+            Call call{control, 0, 0};
+            const auto numbers = call.control.dial(1, static_cast<std::uint16_t>(1 + calls.size()));
+            QVERIFY(numbers.has_value());
+            std::tie(call.caller, call.home) = *numbers;
+            calls.push_back(call);
+        }
+        const auto frame = [](std::uint16_t call, std::uint32_t sequence) {
+            return pptp::encode({.callId = call, .sequence = sequence, .payload = Bytes(50, 0x21)});
+        };
+        for (std::uint32_t sequence = 0; sequence < 3; ++sequence) {
+            std::uint16_t theirs = 0;
+            for (const Call& call : calls) {
+                const Ipv4Address called = call.control.called.address;
+                const Ipv4Address shownAs = call.control.shownAs.address;
+                const Outcome there =
+                    bed.outbound(packet(call.control.client.address, called, IpProtocol::Gre,
+                                        frame(call.home, sequence)));
+                QVERIFY(isFromTo(there, shownAs, call.control.home));
+                QVERIFY(payloadOf(there.packet) == frame(++theirs, sequence));
+                const Outcome back = bed.outbound(packet(
+                    call.control.home, shownAs, IpProtocol::Gre, frame(call.caller, sequence)));
+                QVERIFY(isFromTo(back, called, call.control.client.address));
+                QVERIFY(payloadOf(back.packet) == frame(1, sequence));
+            }
+        }
     }
 
     // Only the server's half is helped: what comes too early waits behind the client's half.

@@ -15,7 +15,8 @@ namespace {
 
 constexpr Instant kStart{1h};
 constexpr net::Ipv4Address kExternal{203, 0, 113, 2};
-constexpr net::Ipv4Address kOwn{203, 0, 113, 3};  ///< the server's own (1:1)
+constexpr net::Ipv4Address kOwn{203, 0, 113, 3};      ///< the server's own (1:1)
+constexpr net::Ipv4Address kCallers{203, 0, 113, 4};  ///< the first client's, then
 constexpr net::Ipv4Address kServer{192, 168, 77, 10};
 constexpr net::Ipv4Address kVisitor{198, 51, 100, 21};
 constexpr int kClients = 3;
@@ -106,8 +107,9 @@ std::unique_ptr<Lab> play(const Kind& kind, Loops loops, Called called = Called:
     EngineConfig config = labConfig(HashKey{3, 4});
     config.nat.hairpinning = loops != Loops::Never;
     if (called == Called::Own) {
-        config.external.addresses = {kExternal, kOwn};
-        config.oneToOnes = {{.id = 1, .internalAddress = kServer, .externalAddress = kOwn}};
+        config.external.addresses = {kExternal, kOwn, kCallers};
+        config.oneToOnes = {{.id = 1, .internalAddress = kServer, .externalAddress = kOwn},
+                            {.id = 2, .internalAddress = client(0), .externalAddress = kCallers}};
     }
     auto lab = std::make_unique<Lab>(config, kStart);
     std::vector<policy::PortForward> forwards;
