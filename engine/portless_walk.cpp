@@ -164,9 +164,11 @@ Verdict Engine::State::decidePortless(Walk& walk, Direction direction)
             walk.isNobodys = true;
             return Verdict::drop(DropReason::NoMapping);
         }
-        // A tunnel with a number has the same both ways, and this one has no caller.
+        // An owner gets all that is sent to its address; of a forward's only what has a number that
+        // no caller has used is no answer for certain.
         const bool isNumbered = kind == Variant::GreKey || kind == Variant::EoipTunnel;
-        const bool calls = !walk.answers || (isNumbered && home.forward != nullptr);
+        const bool calls =
+            !walk.answers || (home.forward == nullptr ? isSameBothWays(kind) : isNumbered);
         if (calls && home.isOther(walk.sender)) {
             return deliverHome(walk, home, DropReason::NoMapping);
         }

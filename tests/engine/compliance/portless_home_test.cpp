@@ -217,6 +217,15 @@ private Q_SLOTS:
             QVERIFY(isAnswered(bed, kindOf(kind), kDoraToOlga));
             QVERIFY(isAnswered(bed, kindOf(kind), kOlgaToDora));
         }
+        if (!kindOf(kind).tellsApart) return;
+        // Each call is its caller's, who may see it and forbid it.
+        std::vector<std::pair<Ipv4Address, Ipv4Address>> callers;
+        for (const auto& session : bed.engine().sessions(bed.now, {}))
+            callers.emplace_back(session.internal.address, session.remote.address);
+        std::ranges::sort(callers);
+        const std::vector<std::pair<Ipv4Address, Ipv4Address>> both{{kOlga, kDoras},
+                                                                    {kDora, kOlgas}};
+        QVERIFY(callers == both);
     }
 
     void owner_callsTheForwardOfTheSharedAddress_whileItIsCalledItself_data() { addKinds(); }
