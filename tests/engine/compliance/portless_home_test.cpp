@@ -446,7 +446,7 @@ private Q_SLOTS:
             QVERIFY(bed.udpOut(at(kAnna, 5000), at(kOlgas, 5000)).inside());
             const auto before = bed.engine().sessions(bed.now, {}).size();
             const engine::SetOneToOnes wish{{doras}, onLive};
-            const auto told = bed.engine().sessionsEndedBy(wish);
+            const auto told = bed.engine().sessionsEndedBy(bed.now, wish);
             QVERIFY(told >= 3);
             QVERIFY(bed.apply(wish));
             const auto after = bed.engine().sessions(bed.now, {}).size();
