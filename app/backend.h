@@ -42,8 +42,10 @@ public:
     [[nodiscard]] virtual std::vector<engine::SessionRecord> sessions(
         const engine::SessionQuery& query) = 0;
     [[nodiscard]] virtual std::vector<Neighbour> neighbours() = 0;
-    /// How many sessions the command would end if it were applied now and nobody let them finish.
-    [[nodiscard]] virtual std::uint32_t sessionsEndedBy(const engine::Command& command) = 0;
+    /// Begins to count the sessions that the command would end if nobody let them finish. Among
+    /// the events, of this call or later, is a SessionsCounted for it, in the order of all that are
+    /// counted.
+    virtual void count(const engine::Command& command, std::vector<engine::Event>& events) = 0;
     /// What of this computer is held for it; nothing where everything is simulated.
     [[nodiscard]] virtual std::vector<engine::io::HeldSetting> held() { return {}; }
     /// Why no packet will ever travel again (the card is gone); empty while they do.

@@ -17,6 +17,13 @@ engine::Result<void, engine::CommandError> CardBackend::apply(const engine::Comm
     return result;
 }
 
+void CardBackend::count(const engine::Command& command, std::vector<engine::Event>& events)
+{
+    m_router->engine().count(m_router->now(), command, m_output);
+    m_router->deliver(m_output, events);
+    m_output.clear();
+}
+
 engine::Snapshot CardBackend::snapshot()
 {
     return m_router->engine().snapshot(m_router->now());

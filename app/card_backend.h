@@ -21,10 +21,7 @@ public:
     [[nodiscard]] std::vector<engine::SessionRecord> sessions(
         const engine::SessionQuery& query) override;
     [[nodiscard]] std::vector<Neighbour> neighbours() override;
-    [[nodiscard]] std::uint32_t sessionsEndedBy(const engine::Command& command) override
-    {
-        return m_router->engine().sessionsEndedBy(now(), command);
-    }
+    void count(const engine::Command& command, std::vector<engine::Event>& events) override;
     [[nodiscard]] std::vector<engine::io::HeldSetting> held() override { return m_router->held(); }
     void wake() override { m_router->wake(); }
 

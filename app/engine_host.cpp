@@ -2,6 +2,7 @@
 
 #include <QMetaObject>
 
+#include <algorithm>
 #include <utility>
 
 namespace app {
@@ -13,6 +14,8 @@ namespace {
 constexpr engine::Duration kSnapshotInterval = 250ms;
 /// Ours: how often neighbours and the cards' health are looked at.
 constexpr engine::Duration kLookInterval = 1s;
+/// Ours: how often it is looked whether sessions are counted by now.
+constexpr engine::Duration kCountInterval = 5ms;
 /// Ours: what a window that has stopped for some seconds may miss without losing any.
 constexpr std::size_t kMostEvents = 65536;
 }  // namespace
@@ -41,12 +44,16 @@ void EngineHost::post(Task task)
 
 void EngineHost::apply(engine::Command command, Applied applied)
 {
-    post([command = std::move(command), applied = std::move(applied)](
+    post([this, command = std::move(command), applied = std::move(applied)](
              Backend& backend, std::vector<engine::Event>& events) -> Answer {
-        const std::uint32_t concerned = backend.sessionsEndedBy(command);
-        return [applied, concerned, result = backend.apply(command, events)] {
-            if (applied) applied(result, concerned);
-        };
+        const auto result = backend.apply(command, events);
+        Waiting waiting{[applied, result](std::uint32_t concerned) {
+                            if (applied) applied(result, concerned);
+                        },
+                        std::nullopt};
+        if (!result || !engine::isCounted(command)) waiting.sessions = 0;
+        m_waiting.push_back(std::move(waiting));
+        return {};
     });
 }
 
@@ -71,12 +78,29 @@ void EngineHost::held(Held answer)
 
 void EngineHost::sessionsEndedBy(engine::Command command, std::function<void(std::uint32_t)> answer)
 {
-    post([command = std::move(command), answer = std::move(answer)](
-             Backend& backend, std::vector<engine::Event>&) -> Answer {
-        return [answer, number = backend.sessionsEndedBy(command)] {
-            answer(number);
-        };
+    post([this, command = std::move(command), answer = std::move(answer)](
+             Backend& backend, std::vector<engine::Event>& events) -> Answer {
+        backend.count(command, events);
+        m_waiting.push_back({answer, std::nullopt});
+        return {};
     });
+}
+
+void EngineHost::takeCounts(std::vector<engine::Event>& events, std::vector<Answer>& answers)
+{
+    std::erase_if(events, [this](const engine::Event& event) {
+        const auto* counted = std::get_if<engine::SessionsCounted>(&event);
+        if (counted == nullptr) return false;
+        const auto first = std::ranges::find_if(
+            m_waiting, [](const Waiting& waiting) { return !waiting.sessions; });
+        if (first != m_waiting.end()) first->sessions = counted->sessions;
+        return true;
+    });
+    while (!m_waiting.empty() && m_waiting.front().sessions) {
+        answers.emplace_back([answer = std::move(m_waiting.front().answer),
+                              sessions = *m_waiting.front().sessions] { answer(sessions); });
+        m_waiting.pop_front();
+    }
 }
 
 void EngineHost::refresh(std::function<void()> answer)
@@ -100,12 +124,13 @@ void EngineHost::work(const std::stop_token& stop)
             tasks.swap(m_tasks);
         }
         for (const Task& task : tasks) {
-            answers.push_back(task(*m_backend, events));
+            if (Answer answer = task(*m_backend, events)) answers.push_back(std::move(answer));
         }
+        takeCounts(events, answers);
         const engine::Instant now = m_backend->now();
         std::shared_ptr<const engine::Snapshot> snapshot;
         // A command's effect shows at once, not at the next quarter of a second.
-        if (now >= nextSnapshot || !tasks.empty()) {
+        if (now >= nextSnapshot || !tasks.empty() || !answers.empty()) {
             auto made = m_backend->snapshot();
             {
                 const std::lock_guard lock{m_mutex};
@@ -129,8 +154,9 @@ void EngineHost::work(const std::stop_token& stop)
         if (snapshot || !events.empty() || !answers.empty()) {
             publish(std::move(snapshot), events, answers);
         }
-        const engine::Duration wait = nextSnapshot - m_backend->now();
-        m_backend->run(wait > engine::Duration{0} ? wait : engine::Duration{0}, events);
+        engine::Duration wait = nextSnapshot - m_backend->now();
+        if (!m_waiting.empty()) wait = std::min(wait, kCountInterval);
+        m_backend->run(std::max(wait, engine::Duration{0}), events);
     }
 }
 

@@ -7,9 +7,11 @@
 #include <QString>
 
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <thread>
 #include <vector>
 
@@ -55,13 +57,22 @@ private:
     using Answer = std::function<void()>;
     using Task = std::function<Answer(Backend&, std::vector<engine::Event>&)>;
 
+    /// An answer that waits for its number of sessions. Answers to commands keep their order, so
+    /// one that has its number waits for those before it.
+    struct Waiting {
+        std::function<void(std::uint32_t)> answer;
+        std::optional<std::uint32_t> sessions;
+    };
+
     void post(Task task);
+    void takeCounts(std::vector<engine::Event>& events, std::vector<Answer>& answers);
     void work(const std::stop_token& stop);
     void publish(std::shared_ptr<const engine::Snapshot> snapshot,
                  std::vector<engine::Event>& events, std::vector<Answer>& answers);
     void fetch();
 
     std::unique_ptr<Backend> m_backend;
+    std::deque<Waiting> m_waiting;  ///< the engine thread's
 
     std::mutex m_mutex;
     std::vector<Task> m_tasks;

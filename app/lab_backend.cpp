@@ -129,6 +129,13 @@ engine::Result<void, engine::CommandError> LabBackend::apply(const engine::Comma
     return result;
 }
 
+void LabBackend::count(const engine::Command& command, std::vector<engine::Event>& events)
+{
+    catchUp(events);
+    m_lab->count(command);
+    catchUp(events);
+}
+
 engine::Snapshot LabBackend::snapshot()
 {
     if (m_dial && !m_over && Wall::now() - m_told >= kTellInterval) tell(false);

@@ -54,10 +54,7 @@ public:
     [[nodiscard]] std::vector<engine::SessionRecord> sessions(
         const engine::SessionQuery& query) override;
     [[nodiscard]] std::vector<Neighbour> neighbours() override;
-    [[nodiscard]] std::uint32_t sessionsEndedBy(const engine::Command& command) override
-    {
-        return m_lab->engine().sessionsEndedBy(now(), command);
-    }
+    void count(const engine::Command& command, std::vector<engine::Event>& events) override;
     void wake() override;
 
 private:

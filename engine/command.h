@@ -85,6 +85,8 @@ struct SetReservedPorts {
 struct CloseTunnel {
     std::uint64_t serial = 0;
 };
+/// Where there are very many, one that has ended already is not noticed, and the answer is no
+/// error.
 struct CloseSession {
     std::uint64_t serial = 0;
 };
@@ -97,6 +99,9 @@ struct RunSelfTest {
 using Command = std::variant<SetInternalSide, SetExternalSide, SetNat, SetPassthrough, ResolveHold,
                              SetPortForwards, SetOneToOnes, SetDeviceRules, SetExposedHost,
                              SetReservedPorts, CloseTunnel, CloseSession, RunSelfTest>;
+
+/// Whether SessionsCounted tells what this command does to live sessions.
+[[nodiscard]] bool isCounted(const Command& command);
 
 /// Stable, for scripts and the control socket.
 [[nodiscard]] std::string_view nameOf(CommandError error);

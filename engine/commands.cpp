@@ -2,7 +2,7 @@
 #include "engine/wire/builder.h"
 
 #include <algorithm>
-#include <limits>
+#include <unordered_set>
 #include <utility>
 
 /// Wishes: each is checked whole before anything changes.
@@ -53,6 +53,15 @@ std::string_view nameOf(CommandError error)
     return "Unknown";
 }
 
+bool isCounted(const Command& command)
+{
+    return std::holds_alternative<SetPortForwards>(command) ||
+           std::holds_alternative<SetOneToOnes>(command) ||
+           std::holds_alternative<SetNat>(command) ||
+           std::holds_alternative<SetDeviceRules>(command) ||
+           std::holds_alternative<SetExposedHost>(command);
+}
+
 void Engine::State::forEachSession(const std::function<void(std::uint32_t)>& visit) const
 {
     for (std::uint32_t i = 0; i < sessions.touched(); ++i) {
@@ -89,11 +98,10 @@ Result<void, CommandError> Engine::State::applyCommand(Instant now, const Comman
                 config.internal = wish.side;
                 passthrough.setInternalNetwork(config.internal.prefix);
                 if (moved) {
-                    forEachSession([&](std::uint32_t index) {
-                        if (!config.internal.prefix.contains(sessions[index].internal)) {
-                            close(now, index, FlowEnd::AddressLost, output);
-                        }
-                    });
+                    const auto isOutside = [this, prefix = wish.side.prefix](std::uint32_t index) {
+                        return !prefix.contains(sessions[index].internal);
+                    };
+                    begin(now, {.loses = isOutside, .cause = FlowEnd::AddressLost}, output);
                 }
                 return {};
             },
@@ -124,16 +132,20 @@ Result<void, CommandError> Engine::State::applyCommand(Instant now, const Comman
                         return Err{CommandError::NotInternal};
                     }
                 }
-                const bool refilter = wish.config.tcp.filtering != config.nat.tcp.filtering ||
-                                      wish.config.udp.filtering != config.nat.udp.filtering ||
-                                      wish.config.icmp.filtering != config.nat.icmp.filtering ||
-                                      wish.config.exceptions != config.nat.exceptions;
+                const bool isRetimed = timers != config.nat.timers;
+                const bool isRefiltered = wish.config.tcp.filtering != config.nat.tcp.filtering ||
+                                          wish.config.udp.filtering != config.nat.udp.filtering ||
+                                          wish.config.icmp.filtering != config.nat.icmp.filtering ||
+                                          wish.config.exceptions != config.nat.exceptions;
+                Loses loses = losersOf(now, Command{wish});
                 config.nat = wish.config;
                 if (!config.nat.synProxy) endFloods(now, output);
                 rebuildReserved();
-                if (refilter) rebuildPermissions();
-                rearmAt = 0;
-                rearm();
+                refreshTrust();
+                // Whom new timers have expired ends by itself.
+                settle(now, policy::OnLive::Finish, std::move(loses), output);
+                if (isRefiltered) begin(now, {.kind = Sweep::Kind::Refilter}, output);
+                if (isRetimed) begin(now, {.kind = Sweep::Kind::Rearm}, output);
                 return {};
             },
             [&](const SetPassthrough& wish) -> Answer { return setSwitch(now, wish, output); },
@@ -163,11 +175,11 @@ Result<void, CommandError> Engine::State::applyCommand(Instant now, const Comman
                         }
                     }
                 }
-                if (parked) unpark(now, std::numeric_limits<std::uint32_t>::max(), output);
-                const auto loses = losersOf(wish);
+                Loses loses = losersOf(wish);
                 config.oneToOnes = wish.oneToOnes;
-                rebuildSlots();
-                endSessions(now, wish.onLive, output, loses);
+                // Else it is done when the last session of an address that is gone has ended.
+                if (!parked) rebuildSlots();
+                settle(now, wish.onLive, std::move(loses), output);
                 return {};
             },
             [&](const SetDeviceRules& wish) -> Answer {
@@ -178,7 +190,7 @@ Result<void, CommandError> Engine::State::applyCommand(Instant now, const Comman
                 }
                 const auto loses = losersOf(wish);
                 config.deviceRules = wish.rules;
-                endSessions(now, wish.onLive, output, loses);
+                settle(now, wish.onLive, loses, output);
                 return {};
             },
             [&](const SetExposedHost& wish) -> Answer {
@@ -187,7 +199,7 @@ Result<void, CommandError> Engine::State::applyCommand(Instant now, const Comman
                     return Err{CommandError::NotInternal};
                 }
                 config.exposedHost = wish.address;
-                endSessions(now, wish.onLive, output, losersOf(wish));
+                settle(now, wish.onLive, losersOf(wish), output);
                 return {};
             },
             [&](const SetReservedPorts& wish) -> Answer {
@@ -204,24 +216,18 @@ Result<void, CommandError> Engine::State::applyCommand(Instant now, const Comman
                     return Err{CommandError::NoSuchTunnel};
                 tunnels.end(now, wish.serial, tunnel::Phase::Closed,
                             tunnel::EventKind::DroppedBySwitch);
+                std::vector<passthrough::FlowId> carriers;
                 forEachAttached([&](std::uint32_t index) {
                     if (tunnels.serialOf(attachmentOf(index)) == wish.serial) {
-                        tellReset(now, index, output);
-                        close(now, index, FlowEnd::Admin, output);
+                        carriers.push_back(sessions.flowId(index));
                     }
                 });
+                if (!carriers.empty()) begin(now, {.listed = std::move(carriers)}, output);
                 reportTunnels(now, output);
                 return {};
             },
             [&](const CloseSession& wish) -> Answer {
-                nat::MaybeIndex found;
-                forEachSession([&](std::uint32_t index) {
-                    if (sessions.detail(index).serial() == wish.serial) found = index;
-                });
-                if (!found) return Err{CommandError::NoSuchSession};
-                tellReset(now, *found, output);
-                close(now, *found, FlowEnd::Admin, output);
-                return {};
+                return closeSession(now, wish.serial, output);
             },
             [&](const RunSelfTest& wish) -> Answer {
                 if (!config.selfTest) return Err{CommandError::NoSelfTest};
@@ -230,6 +236,24 @@ Result<void, CommandError> Engine::State::applyCommand(Instant now, const Comman
             },
         },
         command);
+}
+
+/// Where it is in the table nobody knows.
+Result<void, CommandError> Engine::State::closeSession(Instant now, std::uint64_t serial,
+                                                       Output& output)
+{
+    if (serial == 0 || serial >= sessions.nextSerial()) return Err{CommandError::NoSuchSession};
+    const std::uint64_t before = counters.sessionsEnded;
+    begin(now,
+          {.loses =
+               [this, serial](std::uint32_t index) {
+                   return sessions.detail(index).serial() == serial;
+               }},
+          output);
+    // One that is not found before this call is over may be there, and will be gone.
+    const bool isSearched = sweeps.empty();
+    if (isSearched && counters.sessionsEnded == before) return Err{CommandError::NoSuchSession};
+    return {};
 }
 
 /// What a card shows is what two clashing clients have found, not what was wished for.
@@ -352,18 +376,6 @@ void Engine::State::tellChange(Output& output)
     if (changing) output.events.emplace_back(*std::exchange(changing, std::nullopt));
 }
 
-/// A part of the sessions gets the deadlines of new timers. Whoever looks one up judges it by the
-/// new ones already.
-void Engine::State::rearm()
-{
-    const std::uint32_t end = std::min(sessions.touched(), rearmAt + kRearmedPerCall);
-    for (; rearmAt < end; ++rearmAt) {
-        if (!sessions.detail(rearmAt).has(df::kUsed)) continue;
-        sessions.arm(rearmAt, sessions[rearmAt].lastPacket + idleOf(rearmAt));
-    }
-    if (rearmAt >= sessions.touched()) rearmAt = nat::FlatIndex::kNone;
-}
-
 void Engine::State::rebuildSlots()
 {
     callers.clear();
@@ -424,42 +436,56 @@ void Engine::State::rebuildReserved()
         if (forward.protocol == IpProtocol::Udp) udp.push_back(forward.externalPorts);
     }
     mappings.reserve(config.reservedPorts, tcp, udp);
-    const nat::Timers& timers = config.nat.timers;
-    shortestIdle = std::min({timers.udpOneWay, timers.udpTwoWay, timers.tcpEstablished,
-                             timers.tcpOpening, timers.tcpClosing, timers.icmpQuery,
-                             timers.portless, timers.esp, Duration{std::chrono::seconds(1)}});
 }
 
-void Engine::State::rebuildPermissions()
+bool Engine::State::permits(std::uint32_t index) const
 {
-    forEachSession([&](std::uint32_t index) {
-        nat::SessionDetail& rest = sessions.detail(index);
-        if (rest.mapping == nat::FlatIndex::kNone) return;
-        const bool wanted = behaviourOf(sessions[index].protocol,
-                                        {sessions[index].internal, sessions[index].internalPort()})
-                                    .filtering == nat::Behaviour::AddressDependent &&
-                            sessions[index].has(sf::kOutboundSeen);
-        if (wanted == rest.has(df::kPermits)) return;
-        if (wanted) {
-            permissions.add(rest.mapping, sessions[index].remote);
-            rest.flags |= df::kPermits;
-        } else {
-            permissions.remove(rest.mapping, sessions[index].remote);
-            rest.flags = static_cast<std::uint16_t>(rest.flags & ~df::kPermits);
-        }
-    });
+    const nat::Session& session = sessions[index];
+    return session.has(sf::kOutboundSeen) &&
+           behaviourOf(session.protocol, {session.internal, session.internalPort()}).filtering ==
+               nat::Behaviour::AddressDependent;
+}
+
+bool Engine::State::refilter(std::uint32_t index)
+{
+    nat::SessionDetail& rest = sessions.detail(index);
+    if (rest.mapping == nat::FlatIndex::kNone) return false;
+    const bool wanted = permits(index);
+    if (wanted == rest.has(df::kPermits)) return false;
+    if (wanted) {
+        permissions.add(rest.mapping, sessions[index].remote);
+        rest.flags |= df::kPermits;
+    } else {
+        permissions.remove(rest.mapping, sessions[index].remote);
+        rest.flags = static_cast<std::uint16_t>(rest.flags & ~df::kPermits);
+    }
+    return true;
+}
+
+bool Engine::State::hasSentTo(std::uint32_t mapping, net::Ipv4Address remote) const
+{
+    if (permissions.has(mapping, remote)) return true;
+    const bool isBeingMade = std::ranges::any_of(
+        sweeps, [](const Sweep& sweep) { return sweep.kind == Sweep::Kind::Refilter; });
+    if (!isBeingMade) return false;
+    std::uint32_t index = mappings[mapping].firstSession;
+    for (std::uint32_t looked = 0;
+         index != nat::FlatIndex::kNone && looked < kLookedAtForPermission; ++looked) {
+        if (sessions[index].remote == remote && permits(index)) return true;
+        index = sessions.detail(index).mappingNext;
+    }
+    return false;
 }
 
 /// A rule acts on what lives, too, unless that may finish.
-void Engine::State::endSessions(Instant now, policy::OnLive onLive, Output& output,
-                                const Loses& loses)
+void Engine::State::settle(Instant now, policy::OnLive onLive, Loses loses, Output& output)
 {
-    if (onLive == policy::OnLive::Finish) return;
-    forEachSession([&](std::uint32_t index) {
-        if (!loses(index)) return;
-        tellReset(now, index, output);
-        close(now, index, FlowEnd::Admin, output);
-    });
+    const bool finishes = onLive == policy::OnLive::Finish;
+    begin(now,
+          {.kind = finishes ? Sweep::Kind::Count : Sweep::Kind::End,
+           .loses = std::move(loses),
+           .told = true},
+          output);
 }
 
 Result<void, CommandError> Engine::State::setForwards(
@@ -499,18 +525,45 @@ Result<void, CommandError> Engine::State::setForwards(
             }
         }
     }
-    const auto loses = losersOf(SetPortForwards{wished, onLive});
+    Loses loses = losersOf(SetPortForwards{wished, onLive});
     config.portForwards = wished;
     rebuildReserved();
     rebuildHomes();
-    endSessions(now, onLive, output, loses);
     // What is new on a port that is forwarded now is the forward's, whoever had the port.
-    mappings.forEach([&](std::uint32_t index, const nat::Mapping& mapping) {
-        if (mapping.displaced == 0 && forwardTo(mapping.protocol, mapping.external) != nullptr) {
-            mappings.displace(index);
-        }
+    std::unordered_set<std::uint32_t> displaced;
+    forEachForwarded([&](std::uint32_t mapping) {
+        if (mappings[mapping].displaced != 0) return;
+        mappings.displace(mapping);
+        displaced.insert(mapping);
     });
+    // Asked one by one and later, when all of these look alike.
+    settle(
+        now, onLive,
+        [this, loses = std::move(loses), displaced = std::move(displaced)](std::uint32_t index) {
+            const std::uint32_t mapping = sessions.detail(index).mapping;
+            return mapping == nat::FlatIndex::kNone ? loses(index) : displaced.contains(mapping);
+        },
+        output);
     return {};
+}
+
+/// The mappings that have a port which is forwarded.
+void Engine::State::forEachForwarded(const std::function<void(std::uint32_t)>& visit) const
+{
+    for (const policy::PortForward& forward : config.portForwards) {
+        if (!forward.enabled || !net::hasPorts(forward.protocol)) continue;
+        const std::uint32_t last = forward.externalPorts.last.hostOrder();
+        for (std::size_t slot = 0; slot < slots.size(); ++slot) {
+            if (!slots[slot].used) continue;
+            for (std::uint32_t port = forward.externalPorts.first.hostOrder(); port <= last;
+                 ++port) {
+                const auto mapping =
+                    mappings.ownerOf(forward.protocol, static_cast<std::uint8_t>(slot),
+                                     net::Port{static_cast<std::uint16_t>(port)});
+                if (mapping) visit(*mapping);
+            }
+        }
+    }
 }
 
 Result<void, CommandError> Engine::State::setSwitch(Instant now, const SetPassthrough& wish,
@@ -554,20 +607,20 @@ void Engine::State::resolveHold(Instant now, net::VpnProtocol protocol, ResolveH
     Switch& position = switches[static_cast<std::size_t>(protocol)];
     position.held = false;
     if (how == ResolveHold::How::Drop) {
-        std::vector<std::uint32_t> doomed;
+        std::vector<std::pair<std::uint32_t, tunnel::AttachmentId>> heldOnes;
         forEachAttached([&](std::uint32_t index) {
             const tunnel::AttachmentId attachment = attachmentOf(index);
             if (sessions.detail(index).has(df::kHeld) && tunnels.isHeld(attachment)) {
-                const auto tunnel = tunnels.find(tunnels.serialOf(attachment));
-                if (tunnel && tunnel->protocol == protocol) doomed.push_back(index);
+                heldOnes.emplace_back(index, attachment);
             }
         });
         tunnels.drop(now, protocol);
-        for (const std::uint32_t index : doomed) {
-            if (!sessions.detail(index).has(df::kUsed)) continue;
-            tellReset(now, index, output);
-            close(now, index, FlowEnd::Admin, output);
+        // What is of another protocol is held as before.
+        std::vector<passthrough::FlowId> dropped;
+        for (const auto& [index, attachment] : heldOnes) {
+            if (!tunnels.isHeld(attachment)) dropped.push_back(sessions.flowId(index));
         }
+        if (!dropped.empty()) begin(now, {.listed = std::move(dropped)}, output);
     } else {
         if (how == ResolveHold::How::Release) {
             // Undo: the switch goes back, too.

@@ -42,6 +42,9 @@ struct SelfTestResult {
     std::string why;  ///< English, one sentence; empty when passed
 };
 
+/// Ours: what one call can look at, and end what it finds there, well within a millisecond.
+inline constexpr std::uint32_t kPlacesPerCall = 8192;
+
 /// What an engine is made with. Everything but capacity and seed can be changed by commands.
 struct EngineConfig {
     HashKey seed;                        ///< from the operating system's random source
@@ -58,6 +61,9 @@ struct EngineConfig {
     /// own local port range belongs here too).
     std::vector<net::PortRange> reservedPorts;
     MemoryAdvice memoryAdvice = nullptr;
+    /// How much of the session table one call walks through for a change that concerns all of it,
+    /// in places looked at. The outcome does not depend on it; tests make it small.
+    std::uint32_t placesPerCall = kPlacesPerCall;
     /// Runs the self-test of one protocol under this position of its switch (lab::selfTest, which
     /// the engine itself must not know). Takes milliseconds; empty: RunSelfTest is refused.
     std::function<SelfTestResult(net::VpnProtocol, const policy::PassthroughSwitch&)> selfTest;

@@ -53,6 +53,7 @@ Engine::State::State(Instant now, const EngineConfig& initial)
     }
     rebuildSlots();
     rebuildReserved();
+    refreshTrust();
     Output ignored;
     for (const policy::PortForward& forward : wished.portForwards) {
         auto forwardsSoFar = config.portForwards;
@@ -110,11 +111,8 @@ std::optional<Instant> Engine::nextTimeout() const
 Result<void, CommandError> Engine::apply(Instant now, const Command& command, Output& output)
 {
     auto answer = m_state->applyCommand(now, command, output);
-    // A wish is done when this returns, with all that it takes along; but for the sessions of an
-    // address that has gone, which may be all there are.
-    const bool changes = m_state->parked && !m_state->config.external.addresses.empty();
-    m_state->windUp(now, changes ? kExpiriesPerCall : std::numeric_limits<std::uint64_t>::max(),
-                    output);
+    // What a wish takes along, as far as one call may go.
+    m_state->windUp(now, kExpiriesPerCall, output);
     return answer;
 }
 

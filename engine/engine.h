@@ -64,6 +64,9 @@ public:
     /// or have been idle for longer than its timers allow; for any other command none. Looks at all
     /// of them.
     [[nodiscard]] std::uint32_t sessionsEndedBy(Instant now, const Command& command) const;
+    /// The same a part at a time: SessionsCounted tells, with few sessions at once, else some calls
+    /// of handleTimeout() later.
+    void count(Instant now, const Command& command, Output& output);
 
     /// Everything a new engine needs to keep all sessions, tunnels with their timelines and what
     /// helpers know of them, as one checksummed block of octets; what a switch holds is left out.

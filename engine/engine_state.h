@@ -317,6 +317,11 @@ struct Engine::State {
                                                          net::Endpoint internal) const;
     [[nodiscard]] static net::Port shifted(const policy::PortForward& forward, net::Port external);
     [[nodiscard]] const policy::DeviceRule* ruleOf(net::Ipv4Address device) const;
+    [[nodiscard]] bool isBlocked(net::Ipv4Address device) const
+    {
+        const policy::DeviceRule* const rule = ruleOf(device);
+        return rule != nullptr && rule->access == policy::DeviceAccess::Block;
+    }
     /// Which share of a tunnel its packets count for, if any.
     [[nodiscard]] tunnel::AttachmentId attachmentOf(std::uint32_t index) const;
     bool attach(Instant now, std::uint32_t index, const tunnel::TunnelKey& key,
@@ -383,23 +388,72 @@ struct Engine::State {
     [[nodiscard]] bool isStranded(std::uint32_t index) const;
     void unpark(Instant now, std::uint32_t most, Output& output);
     void tellChange(Output& output);
-    void rearm();
     Result<void, CommandError> setForwards(Instant now,
                                            const std::vector<policy::PortForward>& forwards,
                                            policy::OnLive onLive, Output& output);
     Result<void, CommandError> setSwitch(Instant now, const SetPassthrough& wish, Output& output);
+    Result<void, CommandError> closeSession(Instant now, std::uint64_t serial, Output& output);
     void resolveHold(Instant now, net::VpnProtocol protocol, ResolveHold::How how, Output& output);
     void runSelfTest(Instant now, net::VpnProtocol protocol, Output& output);
     void rebuildReserved();
     void rebuildSlots();
     [[nodiscard]] bool mayHave(net::Ipv4Address device, std::uint8_t slot) const;
-    void rebuildPermissions();
+    /// Makes the permission that a session gives its remote address what the filtering wants; true
+    /// if it was not.
+    bool refilter(std::uint32_t index);
+    [[nodiscard]] bool permits(std::uint32_t index) const;
+    /// Whether this mapping has sent to this address, for address-dependent filtering.
+    [[nodiscard]] bool hasSentTo(std::uint32_t mapping, net::Ipv4Address remote) const;
+    void forEachForwarded(const std::function<void(std::uint32_t)>& visit) const;
     void forEachSession(const std::function<void(std::uint32_t)>& visit) const;
     /// Those that count for a tunnel: a few thousand at most, however many sessions there are.
     void forEachAttached(const std::function<void(std::uint32_t)>& visit) const;
     void tellReset(Instant now, std::uint32_t index, Output& output);
     using Loses = std::function<bool(std::uint32_t)>;
-    void endSessions(Instant now, policy::OnLive onLive, Output& output, const Loses& loses);
+
+    // sweep.cpp
+    /// A change on its way through all sessions that were there when it was made.
+    struct Sweep {
+        enum class Kind : std::uint8_t {
+            End,       ///< ends those that lose
+            Count,     ///< counts those that lose, and what would end with them
+            Rearm,     ///< gives each the deadline of new timers; looked up, it has it already
+            Refilter,  ///< makes permissions what a new filtering wants
+        };
+        Kind kind = Kind::End;
+        Loses loses{};  ///< what it says of a session must not change
+        /// Only these, by name, instead of all; packets of them pass no more already.
+        std::optional<std::vector<passthrough::FlowId>> listed{};
+        passthrough::FlowEnd cause = passthrough::FlowEnd::Admin;
+        /// Count: what has been seen of each mapping.
+        struct Lost {
+            std::uint32_t holders;  ///< that lose
+            std::uint32_t losers;
+            std::uint32_t counted;  ///< of its sessions, in `concerned`
+        };
+        std::unique_ptr<LazyArray<Lost>> ofMappings{};
+        bool told = false;            ///< SessionsCounted is due at its end
+        std::uint32_t concerned = 0;  ///< those that lost and were ended, or finish
+        std::uint32_t at = 0;         ///< place of the table, or of the list
+        std::uint32_t end = 0;
+        std::uint64_t endsBefore = 0;  ///< sessions from this serial on have begun after the change
+    };
+    void begin(Instant now, Sweep sweep, Output& output);
+    /// A change of the rules takes from these what they came in by or go out with.
+    void settle(Instant now, policy::OnLive onLive, Loses loses, Output& output);
+    void goOn(Instant now, Output& output);
+    std::uint64_t advance(Instant now, Output& output);
+    std::uint64_t visit(Instant now, Sweep& sweep, std::uint32_t index, Output& output);
+    void endFor(Instant now, Sweep& sweep, std::uint32_t index, Output& output);
+    /// Ends a session that has been found, if a sweep is going to; true then.
+    bool endIfLost(Instant now, std::uint32_t index, Output& output);
+    [[nodiscard]] bool concerns(const Sweep& sweep, std::uint32_t index) const;
+    /// The sweep that will end this session, if any: it must not be used any more.
+    [[nodiscard]] const Sweep* sweepThatEnds(std::uint32_t index) const;
+    void countForSweeps(std::uint32_t index);
+    void countLoser(Sweep& sweep, std::uint32_t index);
+    [[nodiscard]] bool isEnding() const;
+    void refreshTrust();
 
     // session_losses.cpp
     /// Which sessions lose what they came in by or go out with, by the rules in force and those
@@ -408,6 +462,9 @@ struct Engine::State {
     [[nodiscard]] Loses losersOf(const SetOneToOnes& wish) const;
     [[nodiscard]] Loses losersOf(const SetDeviceRules& wish) const;
     [[nodiscard]] Loses losersOf(const SetExposedHost& wish) const;
+    [[nodiscard]] Loses losersOf(Instant now, const SetNat& wish) const;
+    /// Empty for a wish that takes nothing from anybody.
+    [[nodiscard]] Loses losersOf(Instant now, const Command& wish) const;
     /// How many sessions end with those that lose.
     [[nodiscard]] std::uint32_t countEnding(const Loses& loses) const;
 
@@ -478,7 +535,8 @@ struct Engine::State {
     Instant parkedUntil;
     std::uint32_t unparkAt = 0;                      ///< how far unpark() has come
     std::optional<ExternalAddressChanged> changing;  ///< told when the last session has ended
-    std::uint32_t rearmAt = nat::FlatIndex::kNone;   ///< how far rearm() has come; none: done
+    std::deque<Sweep> sweeps;                        ///< the oldest first, one after the other
+    std::uint64_t leftToWindUp = 0;  ///< sessions that letGo() has ever left to windUp()
     Duration shortestIdle{0};
     std::unordered_map<std::uint32_t, passthrough::PortlessBinding> bindings;  ///< by session
     std::unordered_multimap<passthrough::FlowId, std::uint32_t> children;      ///< by master
@@ -532,9 +590,14 @@ inline constexpr Duration kParkTime = std::chrono::seconds(30);
 /// them are of tunnels, which end more slowly.
 inline constexpr std::uint32_t kExpiriesPerCall = 128;
 /// Ours: places of the table that are looked at for each session that may end, where a few are
-/// sought among all; and sessions that get a new deadline in one call.
+/// sought among all.
 inline constexpr std::uint32_t kLookedAtPerEnd = 64;
-inline constexpr std::uint32_t kRearmedPerCall = 4096;
+/// Ours: changes of the rules on their way at a time. With more of them the oldest comes to its end
+/// in one go, so that what a found session is asked stays bounded.
+inline constexpr std::size_t kMostSweeps = 16;
+/// Ours: sessions of a mapping that are looked at for whom it has sent to, while its permissions
+/// are being made; an ordinary mapping has a handful.
+inline constexpr std::uint32_t kLookedAtForPermission = 256;
 /// Ours: how many sessions go at once with the mapping they use. Whoever may send to a mapping can
 /// make tens of thousands of them; an ordinary one has a handful.
 inline constexpr std::uint32_t kEndedWithMapping = 16;

@@ -51,7 +51,17 @@ struct SynFlood {
     bool over = false;
 };
 
-using Event = std::variant<SessionEnded, TunnelChanged, TunnelEnded, Refused, SwitchChanged,
-                           SelfTestFinished, ExternalAddressChanged, DeviceSeen, SynFlood>;
+/// How many sessions a change of the rules has ended, lets run on until they end (Finish), or would
+/// end (Engine::count()), with all that cannot be without them. Told once for each count() and for
+/// every command that is accepted and isCounted(), in their order; with few sessions at once, else
+/// some calls of handleTimeout() later. The rules are in force from the command on: nothing passes
+/// meanwhile that they forbid.
+struct SessionsCounted {
+    std::uint32_t sessions = 0;
+};
+
+using Event =
+    std::variant<SessionEnded, TunnelChanged, TunnelEnded, Refused, SwitchChanged, SelfTestFinished,
+                 ExternalAddressChanged, DeviceSeen, SynFlood, SessionsCounted>;
 
 }  // namespace engine

@@ -59,6 +59,10 @@ Verdict Engine::State::icmpError(Walk& walk, Direction direction)
     const net::Ipv4Address remote = outward ? quoted.source.address : quoted.destination.address;
     const net::Port ourPort = outward ? quoted.destination.port : quoted.source.port;
     const net::Port remotePort = outward ? quoted.source.port : quoted.destination.port;
+    // A device that is blocked may speak for nobody but sessions of its own that may finish.
+    if (outward && ours != walk.ip.source() && isBlocked(walk.ip.source())) {
+        return drop(walk, DropReason::DeniedByPolicy);
+    }
     if (!outward && ours != walk.ip.destination()) return drop(walk, DropReason::IcmpForged);
     nat::MaybeIndex index;
     if (net::hasPorts(quoted.protocol)) {
@@ -205,7 +209,7 @@ Engine::State::Quoted Engine::State::portlessQuoted(const Walk& walk, Direction 
     net::Ipv4Address owner;
     bool isShared = false;
     for (const auto& [session, binding] : bindings) {
-        if (binding.protocol != quoted.protocol) continue;
+        if (binding.protocol != quoted.protocol || sweepThatEnds(session) != nullptr) continue;
         if (outward && loops && !about.called && binding.external == remote &&
             binding.client != ours && isHome(ours, binding.server, quoted.protocol)) {
             about.called = binding.server;

@@ -150,10 +150,12 @@ nat::MaybeIndex Engine::State::findLive(Instant now, const SessionKey& key, std:
 {
     const nat::SessionRef found = sessions.find(key, hash);
     if (found.isNone()) return std::nullopt;
-    if (now - sessions[found.index].lastPacket >= shortestIdle && expired(now, found.index)) {
+    if (now - sessions[found.index].lastPacket < shortestIdle) return found.index;
+    if (expired(now, found.index)) {
         close(now, found.index, passthrough::FlowEnd::Expired, output);
         return std::nullopt;
     }
+    if (endIfLost(now, found.index, output)) return std::nullopt;
     return found.index;
 }
 
@@ -452,7 +454,8 @@ Verdict Engine::State::redirect(Walk& walk, passthrough::FlowId flow)
 {
     const auto index = sessions.byFlowId(flow);
     if (!index || sessions[*index].remote != walk.ip.source() ||
-        sessions[*index].protocol != IpProtocol::Udp || walk.ip.protocol() != IpProtocol::Udp) {
+        sessions[*index].protocol != IpProtocol::Udp || walk.ip.protocol() != IpProtocol::Udp ||
+        sweepThatEnds(*index) != nullptr) {
         return drop(walk, DropReason::NoMapping);
     }
     nat::Session& session = sessions[*index];
@@ -553,7 +556,7 @@ Verdict Engine::State::missInbound(Walk& walk, net::Endpoint external, net::Endp
         switch (behaviourOf(protocol, mappings[*mapping].internal).filtering) {
         case nat::Behaviour::EndpointIndependent: break;
         case nat::Behaviour::AddressDependent:
-            if (!walk.hairpin && !permissions.has(*mapping, source)) {
+            if (!walk.hairpin && !hasSentTo(*mapping, source)) {
                 return drop(walk, DropReason::FilteredAddress);
             }
             break;
@@ -636,10 +639,7 @@ Verdict Engine::State::missInbound(Walk& walk, net::Endpoint external, net::Endp
     }
     const auto device = meet(walk.now, wish.internal.address, &walk.output);
     if (!device) return drop(walk, DropReason::QuotaDevice);
-    if (const auto* rule = ruleOf(wish.internal.address);
-        rule != nullptr && rule->access == policy::DeviceAccess::Block) {
-        return drop(walk, DropReason::DeniedByPolicy);
-    }
+    if (isBlocked(wish.internal.address)) return drop(walk, DropReason::DeniedByPolicy);
     if (protocol == IpProtocol::Tcp && !caller && !wish.mapping) {
         if (const auto verdict = checkCaller(walk, wish.internal)) return *verdict;
     }

@@ -193,12 +193,12 @@ Verdict Engine::State::deliverHome(Walk& walk, const Home& home, DropReason reas
     // To an owner goes neither what somebody has forged nor what the user has switched off.
     const auto kind = tunnelOf(walk.ip.protocol(), walk.ip.payload());
     if (!kind || !isUnclaimed(reason)) return drop(walk, reason);
-    const auto isBlocked = [&](net::Ipv4Address device, net::Ipv4Address remote) {
+    const auto isOff = [&](net::Ipv4Address device, net::Ipv4Address remote) {
         return config.passthrough.modeFor(*kind, device, remote) == policy::PassthroughMode::Block;
     };
     // A caller inside whose switch says no is here only because its tunnel may run on.
-    if (isBlocked(home.device, walk.ip.source()) &&
-        !(walk.hairpin && isBlocked(walk.sender, walk.ip.destination()))) {
+    if (isOff(home.device, walk.ip.source()) &&
+        !(walk.hairpin && isOff(walk.sender, walk.ip.destination()))) {
         return drop(walk, DropReason::PassthroughOff);
     }
     return deliverUninvited(walk, home.device);
@@ -206,10 +206,7 @@ Verdict Engine::State::deliverHome(Walk& walk, const Home& home, DropReason reas
 
 Verdict Engine::State::deliverUninvited(Walk& walk, net::Ipv4Address recipient)
 {
-    if (const auto* rule = ruleOf(recipient);
-        rule != nullptr && rule->access == policy::DeviceAccess::Block) {
-        return drop(walk, DropReason::DeniedByPolicy);
-    }
+    if (isBlocked(recipient)) return drop(walk, DropReason::DeniedByPolicy);
     const auto slot = slotOf(walk.ip.destination());
     const auto device = meet(walk.now, recipient, &walk.output);
     if (slot && device && !walk.hairpin) {

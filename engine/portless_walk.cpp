@@ -144,10 +144,7 @@ Verdict Engine::State::decidePortless(Walk& walk, Direction direction)
         const auto device = meet(walk.now, source, &walk.output);
         if (!device) return refuse(walk, DropReason::QuotaDevice);
         devices[*device].lastSeen = walk.now;
-        const auto* rule = ruleOf(source);
-        if (rule != nullptr && rule->access == policy::DeviceAccess::Block) {
-            return refuse(walk, DropReason::DeniedByPolicy);
-        }
+        if (isBlocked(source)) return refuse(walk, DropReason::DeniedByPolicy);
         const std::uint8_t slot = slotToward(walk.now, *device, walk.ip.destination());
         if (!slots[slot].used) return refuse(walk, DropReason::ExternalDown);
         packet.internal = source;
@@ -200,8 +197,11 @@ Verdict Engine::State::decidePortless(Walk& walk, Direction direction)
         return drop(walk, DropReason::TtlExpired);
     }
     actions.clear();
+    // While a change of the rules is on its way, the helpers may still know clients from whom it
+    // takes the session that they know them by: it is then for the rules alone to say who gets it.
     const passthrough::PortlessDecision decision =
-        passthrough.decide(walk.now, direction, packet, actions);
+        !outward && isEnding() ? passthrough::PortlessDecision{.reason = DropReason::NoMapping}
+                               : passthrough.decide(walk.now, direction, packet, actions);
     perform(walk.now, {.client = packet.internal, .server = packet.remote}, walk.output);
     switch (decision.kind) {
     case passthrough::PortlessDecision::Kind::Hold:
@@ -245,6 +245,7 @@ Verdict Engine::State::decidePortless(Walk& walk, Direction direction)
         ++counters.outbound.packets;
         return Verdict::forward(PortId::External);
     }
+    if (isBlocked(decision.recipients[0])) return drop(walk, DropReason::DeniedByPolicy);
     deliverPortless(walk, decision.recipients[0], decision.rewrite);
     return Verdict::forward(PortId::Internal);
 }
@@ -269,6 +270,7 @@ Verdict Engine::State::fanOut(Walk& walk, const passthrough::PortlessDecision& d
     std::optional<net::Ipv4Address> first;
     for (std::uint8_t i = 0; i < decision.recipientCount; ++i) {
         if (walk.hairpin && decision.recipients[i] == walk.sender) continue;
+        if (isBlocked(decision.recipients[i])) continue;
         if (!first) {
             first = decision.recipients[i];
             continue;
@@ -304,6 +306,7 @@ void Engine::State::bind(Instant now, const passthrough::PortlessBinding& bindin
     if (known.isNone() && binding.inbound) known = sessions.find(keyIn());
     std::uint32_t index = known.index;
     if (known.isNone()) {
+        if (isBlocked(binding.client)) return;
         const auto device = meet(now, binding.client, nullptr);
         if (!device || devices[*device].sessions >= sessionLimit(binding.client)) return;
         const auto made = sessions.allocate(now);

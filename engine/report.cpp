@@ -183,7 +183,7 @@ void Engine::State::timeout(Instant now, Output& output)
         }
     }
     if (parked && parkedUntil <= now) unpark(now, kExpiriesPerCall, output);
-    if (rearmAt != nat::FlatIndex::kNone) rearm();
+    goOn(now, output);
     reportTunnels(now, output);
 }
 
@@ -198,7 +198,7 @@ std::optional<Instant> Engine::State::deadline() const
     earlier(fragments.nextTimeout());
     earlier(synProxy.nextTimeout());
     if (!held.empty()) earlier(held.front().until);
-    if (!ending.empty() || rearmAt != nat::FlatIndex::kNone) earlier(Instant{});
+    if (!ending.empty() || !sweeps.empty()) earlier(Instant{});
     if (parked) earlier(parkedUntil);
     for (const Switch& position : switches) {
         if (position.held) earlier(position.heldUntil);

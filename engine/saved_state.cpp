@@ -58,6 +58,8 @@ std::vector<std::uint8_t> Engine::saveState(Instant now) const
         const nat::SessionDetail& rest = state.sessions.detail(index);
         // What a switch holds ends within seconds; it must not come to life by a restart.
         if (rest.has(df::kHeld)) return;
+        // Nor what a change of the rules is about to end.
+        if (state.sweepThatEnds(index) != nullptr) return;
         // Nor what is about to end with its address; one that is only away may come back.
         if (!state.config.external.addresses.empty() && state.isStranded(index)) return;
         ++number;

@@ -161,31 +161,36 @@ std::uint32_t Engine::State::countEnding(const Loses& loses) const
     return number;
 }
 
+/// Those that have been idle for longer than its timers allow.
+Engine::State::Loses Engine::State::losersOf(Instant now, const SetNat& wish) const
+{
+    return
+        [this, now, before = config.nat.timers, after = wish.config.timers](std::uint32_t index) {
+            const Duration idle = now - sessions[index].lastPacket;
+            return idle >= idleOf(index, after) && idle < idleOf(index, before);
+        };
+}
+
+Engine::State::Loses Engine::State::losersOf(Instant now, const Command& wish) const
+{
+    if (const auto* ports = std::get_if<SetPortForwards>(&wish)) return losersOf(*ports);
+    if (const auto* pairs = std::get_if<SetOneToOnes>(&wish)) return losersOf(*pairs);
+    if (const auto* rules = std::get_if<SetDeviceRules>(&wish)) return losersOf(*rules);
+    if (const auto* exposed = std::get_if<SetExposedHost>(&wish)) return losersOf(*exposed);
+    const auto* nat = std::get_if<SetNat>(&wish);
+    if (nat != nullptr && nat->config.timers != config.nat.timers) return losersOf(now, *nat);
+    return {};
+}
+
 std::uint32_t Engine::sessionsEndedBy(Instant now, const Command& command) const
 {
-    const State& state = *m_state;
-    if (const auto* nat = std::get_if<SetNat>(&command)) {
-        return state.countEnding([&](std::uint32_t index) {
-            const Duration idle = now - state.sessions[index].lastPacket;
-            return idle >= state.idleOf(index, nat->config.timers) && idle < state.idleOf(index);
-        });
-    }
-    if (const auto* forwards = std::get_if<SetPortForwards>(&command)) {
-        return state.countEnding(state.losersOf(*forwards));
-    }
-    if (const auto* pairs = std::get_if<SetOneToOnes>(&command)) {
-        // Those that wait for an address which is away do not wait any longer then.
-        return state.countEnding([&, loses = state.losersOf(*pairs)](std::uint32_t index) {
-            return loses(index) || (state.parked && state.isStranded(index));
-        });
-    }
-    if (const auto* rules = std::get_if<SetDeviceRules>(&command)) {
-        return state.countEnding(state.losersOf(*rules));
-    }
-    if (const auto* exposed = std::get_if<SetExposedHost>(&command)) {
-        return state.countEnding(state.losersOf(*exposed));
-    }
-    return 0;
+    const auto loses = m_state->losersOf(now, command);
+    return loses ? m_state->countEnding(loses) : 0;
+}
+
+void Engine::count(Instant now, const Command& command, Output& output)
+{
+    m_state->settle(now, policy::OnLive::Finish, m_state->losersOf(now, command), output);
 }
 
 bool Engine::hasSessionAt(net::Ipv4Address external) const

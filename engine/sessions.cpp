@@ -395,9 +395,7 @@ void Engine::State::join(std::uint32_t index, std::uint32_t mapping, bool holds,
         ++owner.holders;
         rest.flags |= df::kHoldsMapping;
     }
-    if (behaviourOf(session.protocol, {session.internal, session.internalPort()}).filtering ==
-            nat::Behaviour::AddressDependent &&
-        session.has(sf::kOutboundSeen)) {
+    if (permits(index)) {
         const bool known = ahead != nullptr && ahead->permissionHash != 0 &&
                            ahead->mapping == mapping && ahead->key.remote() == session.remote;
         permissions.add(
@@ -456,6 +454,7 @@ void Engine::State::confine(std::uint32_t index)
 
 void Engine::State::close(Instant now, std::uint32_t index, FlowEnd end, Output& output)
 {
+    if (!sweeps.empty()) countForSweeps(index);
     sessions.fold(index);
     nat::SessionDetail& rest = sessions.detail(index);
     const passthrough::FlowId id = sessions.flowId(index);
@@ -545,6 +544,7 @@ bool Engine::State::letGo(Instant now, std::uint32_t mapping,
          ++ended) {
         if (ended == kEndedWithMapping) {
             mappings[mapping].ending = 1;
+            leftToWindUp += mappings[mapping].sessions;
             ending.push_back(mapping);
             return false;
         }

@@ -558,9 +558,21 @@ constexpr std::array<std::string_view, 13> kCommandWords{
     "set-exposed-host",  "set-reserved-ports", "close-tunnel",    "close-session",
     "run-self-test"};
 static_assert(kCommandWords.size() == std::variant_size_v<engine::Command>);
-constexpr std::array<std::string_view, 9> kEventWords{
-    "session-ended",      "tunnel-changed",           "tunnel-ended", "refused",  "switch-changed",
-    "self-test-finished", "external-address-changed", "device-seen",  "syn-flood"};
+template <typename A>
+void describe(A& a, engine::SessionsCounted& v)
+{
+    a("sessions", v.sessions);
+}
+constexpr std::array<std::string_view, 10> kEventWords{"session-ended",
+                                                       "tunnel-changed",
+                                                       "tunnel-ended",
+                                                       "refused",
+                                                       "switch-changed",
+                                                       "self-test-finished",
+                                                       "external-address-changed",
+                                                       "device-seen",
+                                                       "syn-flood",
+                                                       "sessions-counted"};
 static_assert(kEventWords.size() == std::variant_size_v<engine::Event>);
 
 constexpr std::array<std::string_view, 3> kHoldWords{"release", "finish", "drop"};

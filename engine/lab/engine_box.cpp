@@ -55,6 +55,12 @@ Result<void, CommandError> EngineBox::apply(Instant now, const Command& command,
     return result;
 }
 
+void EngineBox::count(Instant now, const Command& command, std::vector<Emission>& out)
+{
+    m_engine->count(now, command, m_output);
+    collect(out);
+}
+
 void EngineBox::receive(Instant now, PortId ingress, Octets packet, std::vector<Emission>& out)
 {
     ++m_account.packets;

@@ -25,6 +25,7 @@ public:
     /// anew. False: the state was refused, and the new engine has begun without.
     bool restart(Instant now, HashKey seed);
     /// Applies a command; packets that it causes are in `out`.
+    void count(Instant now, const Command& command, std::vector<Emission>& out);
     Result<void, CommandError> apply(Instant now, const Command& command,
                                      std::vector<Emission>& out);
     [[nodiscard]] std::vector<Event> takeEvents() { return std::exchange(m_events, {}); }

@@ -75,6 +75,13 @@ Result<void, CommandError> Lab::apply(const Command& command)
     return result;
 }
 
+void Lab::count(const Command& command)
+{
+    std::vector<Emission> out;
+    m_box->count(now(), command, out);
+    m_network.emit(std::move(out));
+}
+
 std::vector<std::pair<net::Ipv4Address, std::string>> Lab::names() const
 {
     std::vector<std::pair<net::Ipv4Address, std::string>> names;

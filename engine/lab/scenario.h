@@ -56,6 +56,7 @@ public:
     void advance(Duration span) { advanceTo(now() + span); }
     void advanceTo(Instant until);
     Result<void, CommandError> apply(const Command& command);
+    void count(const Command& command);
     /// The router's program ends and begins again, with the state it has saved.
     bool restart() { return m_box->restart(now(), HashKey{++m_restarts, 77}); }
     [[nodiscard]] std::vector<Event> takeEvents() { return m_box->takeEvents(); }

@@ -329,6 +329,8 @@ public:
     [[nodiscard]] std::optional<Instant> nextDue() const;
 
     [[nodiscard]] std::uint32_t size() const { return m_used; }
+    /// The serial of the session that is allocated next: all there are have smaller ones.
+    [[nodiscard]] std::uint64_t nextSerial() const { return m_nextSerial; }
     [[nodiscard]] std::uint32_t capacity() const { return m_capacity; }
     /// Records at or above this index have never been used.
     [[nodiscard]] std::uint32_t touched() const { return m_touched; }

@@ -146,6 +146,8 @@ EngineConfig beginning(Decisions& decide)
     if (decide.once(4)) config.external.mtu = 576;
     // A pool so small that ports run out, are looked for and used again.
     if (decide.once(4)) config.nat.ports = {Port{2000}, Port{2015}};
+    // So little in one call that much happens while a change of the rules is on its way.
+    if (decide.once(2)) config.placesPerCall = 1 + decide.below(4);
     return config;
 }
 
@@ -172,6 +174,7 @@ public:
         // Whatever there is, it ends when nobody speaks any more.
         pass(72h);
         const Snapshot last = m_engine->snapshot(m_now);
+        if (m_unsettled != 0) complain("a change of the rules is never settled");
         if (last.sessions != 0) complain("sessions never end");
         if (last.mappings != 0) complain("mappings never end");
         if (!last.tunnels.empty()) complain("tunnels never end");
@@ -711,6 +714,7 @@ private:
         packet = {carried.bytes.begin(), carried.bytes.end()};
         note(static_cast<std::uint64_t>(verdict.kind));
         judgeCount(counted, verdict, output);
+        if (ingress == PortId::Internal && before.isIp) m_tried.insert(before.source);
         if (ingress == PortId::Internal && before.isIp && verdict.kind != Verdict::Kind::Drop &&
             verdict.kind != Verdict::Kind::ToHost) {
             m_spoke.insert(before.source);
@@ -771,6 +775,7 @@ private:
         auto fresh = std::make_unique<Engine>(m_now, config);
         if (!fresh->restoreState(m_now, block)) return complain("its own saved state is refused");
         m_engine = std::move(fresh);
+        m_unsettled = 0;  // what nobody waits for any more
         ++m_ending.restarts;
         for (const auto& one : endpoints()) {
             if (!before.contains(one)) complain("a session that was not there is restored");
@@ -805,19 +810,21 @@ private:
     }
     void apply(const Command& wish)
     {
+        if (m_decide.once(4)) ask(wish);
         const EngineConfig before = m_engine->config();
         const std::uint32_t told = m_engine->sessionsEndedBy(m_now, wish);
         const std::uint64_t endedBefore = m_engine->snapshot(m_now).counters.sessionsEnded;
+        const bool isCalm = !isBusy();
+        const bool isOnly = m_unsettled == 0;
         Output output;
         const auto answer = m_engine->apply(m_now, wish, output);
+        if (answer) obey(wish, before.deviceRules);
+        const bool isSettled = isOnly && judgeCounts(output, told);
         judgeOutput(output, {});
-        if (const auto finish = finishes(wish); answer && finish) {
+        if (const auto finish = finishes(wish); answer && finish && isCalm && isSettled) {
             const std::uint64_t ended =
                 m_engine->snapshot(m_now).counters.sessionsEnded - endedBefore;
-            // What waits for an address that is away waits no longer, whatever was chosen.
-            const bool waited =
-                std::holds_alternative<SetOneToOnes>(wish) && before.external.addresses.empty();
-            if (ended != (*finish && !waited ? 0 : told)) {
+            if (ended != (*finish ? 0 : told)) {
                 complain("rule " + std::to_string(wish.index()) + " was said to end " +
                          std::to_string(told) + " sessions and has ended " + std::to_string(ended));
             }
@@ -832,6 +839,39 @@ private:
              before.exposedHost != after.exposedHost)) {
             complain("a refused command has changed something");
         }
+    }
+    /// What may be held against the engine from now on.
+    void obey(const Command& wish, const std::vector<policy::DeviceRule>& before)
+    {
+        if (isCounted(wish)) ++m_unsettled;
+        if (const auto* rules = std::get_if<SetDeviceRules>(&wish)) {
+            std::set<Ipv4Address> blocked;
+            for (const policy::DeviceRule& rule : rules->rules) {
+                // The first rule of a device is the one that counts.
+                const bool isFirst = &*std::ranges::find(rules->rules, rule.address,
+                                                         &policy::DeviceRule::address) == &rule;
+                // What a rule has let finish is no concern of the same rule.
+                const auto was =
+                    std::ranges::find(before, rule.address, &policy::DeviceRule::address);
+                const bool isNew = was == before.end() || was->access != rule.access;
+                const bool isWhole = (isNew && rules->onLive != policy::OnLive::Finish) ||
+                                     m_blocked.contains(rule.address);
+                if (isFirst && rule.access == policy::DeviceAccess::Block && isWhole) {
+                    blocked.insert(rule.address);
+                }
+            }
+            m_blocked = std::move(blocked);
+        }
+    }
+    /// What a rule would do, asked as the window asks.
+    void ask(const Command& wish)
+    {
+        const std::uint32_t told = m_engine->sessionsEndedBy(m_now, wish);
+        Output output;
+        const bool isOnly = m_unsettled++ == 0;
+        m_engine->count(m_now, wish, output);
+        if (isOnly) judgeCounts(output, told);
+        judgeOutput(output, {});
     }
     void command()
     {
@@ -1030,11 +1070,41 @@ private:
             Bytes copy = made.bytes;
             const auto ip = wire::Ipv4View::parse(copy);
             if (ip && made.egress == PortId::Internal && ip->destination() != sender &&
-                !isOwner(ip->destination())) {
+                !isOwner(ip->destination()) && !m_tried.contains(ip->destination())) {
                 complain("something is made for a device that has no part in it");
             }
         }
         note(output.events.size());
+        for (const Event& event : output.events) {
+            const auto* counted = std::get_if<SessionsCounted>(&event);
+            if (counted == nullptr) continue;
+            note(counted->sessions);
+            if (m_unsettled-- == 0) return complain("a change of the rules is settled twice");
+        }
+    }
+    /// True if this is all that was asked; the number is then of this moment.
+    bool judgeCounts(const Output& output, std::uint32_t expected)
+    {
+        std::uint32_t told = 0;
+        std::uint32_t last = 0;
+        for (const Event& event : output.events) {
+            const auto* counted = std::get_if<SessionsCounted>(&event);
+            if (counted == nullptr) continue;
+            ++told;
+            last = counted->sessions;
+        }
+        if (told != 1 || m_unsettled != 1) return false;
+        if (last != expected) {
+            complain("not as many are counted as are concerned: " + std::to_string(last) +
+                     " instead of " + std::to_string(expected));
+        }
+        return true;
+    }
+    /// Something that ends sessions may be on its way.
+    [[nodiscard]] bool isBusy() const
+    {
+        const auto next = m_engine->nextTimeout();
+        return next && *next <= m_now;
     }
 
     void judgeJourney(PortId ingress, PortId egress, const Facts& before, Bytes packet)
@@ -1043,6 +1113,12 @@ private:
         if (!ip) return;
         if (ingress == PortId::External && egress == PortId::External) {
             return judgeAnswer(before, *ip);
+        }
+        // Whose datagram had begun before the rule may end it.
+        if (!before.fragment &&
+            (m_blocked.contains(ingress == PortId::Internal ? before.source : ip->destination()) ||
+             (egress == PortId::Internal && m_blocked.contains(ip->destination())))) {
+            complain("a blocked device goes on");
         }
         if (ip->ttl() + 1 != before.ttl) complain("the time to live is not one less");
         if (ip->protocol() != before.protocol) complain("another protocol");
@@ -1123,11 +1199,14 @@ private:
     std::vector<std::uint16_t> m_ids;
     std::vector<Bytes> m_left;
     std::vector<Bytes> m_arrived;
+    std::set<Ipv4Address> m_tried;  ///< whose packets may all have been dropped on their way
     std::set<Ipv4Address> m_spoke;
     std::set<std::pair<Ipv4Address, Ipv4Address>> m_spokeTo;
     std::set<Ipv4Address> m_ruled;
-    std::set<Ipv4Address> m_owned;  ///< external addresses that 1:1 NAT has ever given away
-    bool m_strangersMay = false;    ///< some filtering lets in whoever knows the endpoint
+    std::set<Ipv4Address> m_owned;    ///< external addresses that 1:1 NAT has ever given away
+    std::set<Ipv4Address> m_blocked;  ///< devices by a rule that nothing of theirs outlives
+    std::uint32_t m_unsettled = 0;    ///< changes of the rules that have not been told yet
+    bool m_strangersMay = false;      ///< some filtering lets in whoever knows the endpoint
     bool m_allSound = true;
     std::string m_about;  ///< the packet that was judged last
 };

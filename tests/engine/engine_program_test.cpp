@@ -66,7 +66,7 @@ private Q_SLOTS:
         QVERIFY(forwarded > packets / 5);
         QVERIFY(delivered > packets / 50);
         QVERIFY(restarts > count / 10);
-        QVERIFY(endedByRules > count / 10);
+        QVERIFY(endedByRules > count / 20);
     }
 };
 

@@ -212,7 +212,8 @@ private Q_SLOTS:
                 (finish ? spared : endedBy)[kind] += told;
                 // What a rule has let finish is not the concern of the same rule; of an exposure
                 // that is over it is.
-                if (finish && kind != 3) QCOMPARE(bed.engine().sessionsEndedBy(bed.now, change), 0U);
+                if (finish && kind != 3)
+                    QCOMPARE(bed.engine().sessionsEndedBy(bed.now, change), 0U);
                 for (int i = 0; i < 10; ++i)
                     office.begin();
             }

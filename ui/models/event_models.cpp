@@ -145,6 +145,8 @@ void EventModel::add(const std::vector<engine::Event>& events)
                             flood.over ? sentenceAfter(flood.status) : sentenceOf(flood.status),
                             flood.status.server.address});
                 },
+                // Whoever has sent the command tells it.
+                [&](const engine::SessionsCounted&) {},
             },
             event);
     }

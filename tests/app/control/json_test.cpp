@@ -139,7 +139,8 @@ private Q_SLOTS:
             engine::SynFlood{{.server = {Ipv4Address{9, 9, 9, 9}, engine::net::Port{443}},
                               .answered = 3,
                               .proved = 2},
-                             true}};
+                             true},
+            engine::SessionsCounted{5}};
         QCOMPARE(events.size(), std::variant_size_v<engine::Event>);
         for (const auto& event : events) {
             const auto after = travelled(event);

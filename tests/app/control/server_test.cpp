@@ -48,13 +48,14 @@ public:
         m_wake = false;
     }
     engine::Result<void, engine::CommandError> apply(const engine::Command& command,
-                                                     std::vector<engine::Event>&) override
+                                                     std::vector<engine::Event>& events) override
     {
         const auto* set = std::get_if<engine::SetPortForwards>(&command);
         if (set != nullptr && !set->forwards.empty() &&
             set->forwards[0].externalPorts.first == engine::net::Port{47}) {
             return engine::Err{engine::CommandError::PortIsProtocol};
         }
+        if (engine::isCounted(command)) count(command, events);
         return {};
     }
     [[nodiscard]] engine::Snapshot snapshot() override
@@ -80,9 +81,10 @@ public:
                  engine::net::MacAddress{{2, 0, 0, 0, 0, 1}},
                  {}}};
     }
-    [[nodiscard]] std::uint32_t sessionsEndedBy(const engine::Command& command) override
+    void count(const engine::Command& command, std::vector<engine::Event>& events) override
     {
-        return std::holds_alternative<engine::SetOneToOnes>(command) ? 7 : 0;
+        const bool some = std::holds_alternative<engine::SetOneToOnes>(command);
+        events.emplace_back(engine::SessionsCounted{some ? 7U : 0U});
     }
     [[nodiscard]] std::vector<engine::io::HeldSetting> held() override
     {

@@ -48,10 +48,12 @@ public:
         m_wake = false;
     }
     engine::Result<void, engine::CommandError> apply(const engine::Command& command,
-                                                     std::vector<engine::Event>&) override
+                                                     std::vector<engine::Event>& events) override
     {
         engine::Output output;
-        return m_engine.apply(now(), command, output);
+        const auto result = m_engine.apply(now(), command, output);
+        events.insert(events.end(), output.events.begin(), output.events.end());
+        return result;
     }
     [[nodiscard]] engine::Snapshot snapshot() override { return m_engine.snapshot(now()); }
     [[nodiscard]] std::vector<engine::SessionRecord> sessions(
@@ -60,9 +62,11 @@ public:
         return m_engine.sessions(now(), query);
     }
     [[nodiscard]] std::vector<Neighbour> neighbours() override { return {}; }
-    [[nodiscard]] std::uint32_t sessionsEndedBy(const engine::Command& command) override
+    void count(const engine::Command& command, std::vector<engine::Event>& events) override
     {
-        return m_engine.sessionsEndedBy(now(), command);
+        engine::Output output;
+        m_engine.count(now(), command, output);
+        events.insert(events.end(), output.events.begin(), output.events.end());
     }
     [[nodiscard]] std::vector<engine::io::HeldSetting> held() override { return {}; }
     void wake() override
