@@ -22,7 +22,7 @@ import time
 import programs
 import world
 from scenarios import SCENARIOS
-from world import Failed, Kernel, Underpass, World
+from world import INSIDE_SERVER, Failed, Kernel, Underpass, World
 
 # Where failing is expected: long enough for every tunnel here to come up and for some of its data.
 PATIENCE = 8
@@ -53,8 +53,9 @@ def lacking(name):
 
 def check_tunnels(router, node, protocol):
     """The router knows both tunnels for what they are, and that data went both ways."""
+    # A server inside may have tunnels of its own.
     listed = [tunnel for tunnel in json.loads(router.ctl(node, "tunnels", "list", "--json"))
-              if tunnel["protocol"] == protocol]
+              if tunnel["protocol"] == protocol and tunnel["device"] != INSIDE_SERVER]
     full = [tunnel for tunnel in listed
             if min(tunnel[way]["bytes"] for way in ("inbound", "outbound")) > 250_000]
     if len({tunnel["device"] for tunnel in full}) != 2:
@@ -75,7 +76,7 @@ def attempt(name, router):
     start = time.monotonic()
     scenario = SCENARIOS[name]
     try:
-        with World(router, scenario.wire) as lab:
+        with World(router, scenario.wire, scenario.inside) as lab:
             scenario.run(lab)
             lab.check_wire()
             if isinstance(router, Underpass):
@@ -93,7 +94,7 @@ def control(name, number, bin_folder):
     world.patience = PATIENCE
     router = Underpass(bin_folder, [words])
     try:
-        with World(router, SCENARIOS[name].wire) as lab:
+        with World(router, SCENARIOS[name].wire, SCENARIOS[name].inside) as lab:
             try:
                 SCENARIOS[name].run(lab)
                 return False, "it passed"
@@ -130,7 +131,7 @@ def main():
     for name in wanted.names or SCENARIOS:
         reason = lacking(name)
         if reason:
-            print(f"{name:12} SKIP  {reason}", flush=True)
+            print(f"{name:16} SKIP  {reason}", flush=True)
             skipped += 1
         else:
             names.append(name)
@@ -141,7 +142,7 @@ def main():
                     continue
                 router = Kernel() if kind == "kernel" else Underpass(wanted.bin)
                 passed, words = attempt(name, router)
-                print(f"{name:12} {kind:26} {'PASS' if passed else 'FAIL'}  {words}", flush=True)
+                print(f"{name:16} {kind:26} {'PASS' if passed else 'FAIL'}  {words}", flush=True)
                 bad += not passed and kind == "underpass"
     if wanted.controls or wanted.controls_only:
         # Each in a process of its own, side by side: they mostly wait.
@@ -149,7 +150,7 @@ def main():
             name, number = plan
             done = subprocess.run([sys.executable, __file__, wanted.bin, name, "--one-control", str(number)],
                                   stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
-            print(f"{name:12} {SCENARIOS[name].controls[number][0].split(' --')[0]:26} "
+            print(f"{name:16} {SCENARIOS[name].controls[number][0].split(' --')[0]:26} "
                   f"{'BAD ' if done.returncode else 'fails, as it must'}  {done.stdout.strip()[-300:]}", flush=True)
             return done.returncode != 0
         plans = [(name, number) for name in names for number in range(len(SCENARIOS[name].controls))]

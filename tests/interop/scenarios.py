@@ -3,7 +3,7 @@ from dataclasses import dataclass, field
 from typing import Callable
 
 import programs
-from world import (GUEST_SERVER, LAN, ROUTER_LAN, ROUTER_WAN, SERVER, GATEWAY, Failed, echo_together, limit,
+from world import (GUEST_SERVER, LAN, ROUTER_LAN, ROUTER_WAN, SERVER, Failed, echo_together, limit,
                    serve_echo, together, until)
 
 PPP_COMMON = """nodefaultroute
@@ -130,11 +130,11 @@ def esp(world):
     server.sh("ip addr add 10.73.0.1/32 dev lo")
     for number, client in enumerate(clients, 1):
         inner, outer = f"10.73.{number}.1", f"{LAN}2{number}"
-        server.sh(f"ip route add {inner}/32 via {GATEWAY} src 10.73.0.1; "
-                  + state(ROUTER_WAN, GUEST_SERVER, f"0x110{number}", number)
-                  + state(GUEST_SERVER, ROUTER_WAN, f"0x220{number}", number)
-                  + policy(inner + "/32", "10.73.0.1/32", "in", ROUTER_WAN, GUEST_SERVER, number)
-                  + policy("10.73.0.1/32", inner + "/32", "out", GUEST_SERVER, ROUTER_WAN, number))
+        server.sh(f"ip route add {inner}/32 via {world.server_gateway} src 10.73.0.1; "
+                  + state(ROUTER_WAN, world.server, f"0x110{number}", number)
+                  + state(world.server, ROUTER_WAN, f"0x220{number}", number)
+                  + policy(inner + "/32", "10.73.0.1/32", "in", ROUTER_WAN, world.server, number)
+                  + policy("10.73.0.1/32", inner + "/32", "out", world.server, ROUTER_WAN, number))
         client.sh(f"ip addr add {inner}/32 dev lo; ip route add 10.73.0.1/32 via {ROUTER_LAN} src {inner}; "
                   + state(outer, GUEST_SERVER, f"0x110{number}", 1) + state(GUEST_SERVER, outer, f"0x220{number}", 1)
                   + policy(inner + "/32", "10.73.0.1/32", "out", outer, GUEST_SERVER, 1)
@@ -220,9 +220,9 @@ def ike_plain(world):
         guest.start("pluto", f"LD_LIBRARY_PATH={PLUTO}/usr/lib/x86_64-linux-gnu {PLUTO}/usr/libexec/ipsec/pluto "
                     "--nofork --stderrlog --config /run/ipsec.conf --secretsfile /run/pluto/secrets --nssdir "
                     "/run/pluto/nss --rundir /run/pluto --ipsecdir /run/pluto --no-dnssec --nhelpers 0")
-    server.sh(f"ip addr add 10.80.0.1/32 dev lo; ip route add 10.80.0.0/16 via {GATEWAY} src 10.80.0.1")
+    server.sh(f"ip addr add 10.80.0.1/32 dev lo; ip route add 10.80.0.0/16 via {world.server_gateway} src 10.80.0.1")
     plans = [(server, "\n".join(
-        f"conn c{n}\n {common} left={GUEST_SERVER}\n leftid=@gw\n leftsubnet=10.80.0.1/32\n right=%any\n rightid=@c{n}\n "
+        f"conn c{n}\n {common} left={world.server}\n leftnexthop={world.server_gateway}\n leftid=@gw\n leftsubnet=10.80.0.1/32\n right=%any\n rightid=@c{n}\n "
         f"rightsubnet=10.80.{n}.1/32\n" for n in (1, 2)))]
     for n, client in enumerate(clients, 1):
         client.sh(f"ip addr add 10.80.{n}.1/32 dev lo; ip route add 10.80.0.1/32 via {ROUTER_LAN} src 10.80.{n}.1")
@@ -376,13 +376,15 @@ class Scenario:
     programs: list
     guests: bool = True  # needs User-Mode Linux
     fetch: Callable = None  # what cannot be installed
+    inside: bool = False  # the server is a device of the same house, called by its own address (1:1)
     # (the words after "passthrough set", the reason that the counters must name)
     controls: list = field(default_factory=list)
 
 
 OFF, ONE = "PassthroughOff", "OneClientPerServer"
+PPP = ["pppd", "pptp", "pptpd"]
 SCENARIOS = {
-    "pptp": Scenario(pptp, "pptp", "ip protocol gre", ["pppd", "pptp", "pptpd"],
+    "pptp": Scenario(pptp, "pptp", "ip protocol gre", PPP,
                      controls=[("pptp block", OFF), ("pptp plain", ONE)]),
     "l2tp": Scenario(l2tp, "l2tp", "udp dport 1701", ["pppd", "xl2tpd"], controls=[("l2tp block", OFF)]),
     "l2tp-ipsec": Scenario(l2tp_ipsec, "ipsec-natt", "udp dport 4500", ["pppd", "xl2tpd", "swanctl"],
@@ -401,6 +403,13 @@ SCENARIOS = {
     # What TLS hides is blocked where the user has named the server.
     "anyconnect": Scenario(anyconnect, "anyconnect", "udp dport 443", ["ocserv", "openconnect", "openssl"], guests=False,
                            controls=[(f"anyconnect block --server {SERVER}", OFF)]),
+    # The same clients call a server that lives beside them.
+    "pptp-inside": Scenario(pptp, "pptp", "ip protocol gre", PPP, inside=True,
+                            controls=[("pptp block", OFF), ("pptp plain", ONE)]),
+    "esp-inside": Scenario(esp, "ipsec", "ip protocol esp", [], inside=True,
+                           controls=[("ipsec block", OFF), ("ipsec plain", ONE)]),
+    "ike-plain-inside": Scenario(ike_plain, "ipsec", "ip protocol esp", ["certutil"], fetch=programs.libreswan,
+                                 inside=True, controls=[("ipsec block", OFF), ("ipsec plain", ONE)]),
     "sstp": Scenario(sstp, "sstp", "tcp dport 443", ["pppd", "sstpc", "openssl"],
                      controls=[(f"sstp block --server {GUEST_SERVER}", OFF)]),
 }

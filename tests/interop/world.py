@@ -5,6 +5,8 @@
      guests g1 .21, g2 .22                            +-- guest gs 203.0.113.30
         192.168.9.0/24, router .1        router 203.0.113.2, gateway .1
 
+With the server inside, it is .30 there, and 203.0.113.30 is its own address at the router (1:1).
+
 Guests are User-Mode Linux machines with the host's own files as their root: for PPP, L2TP and ESP, which
 need a kernel that has them. Everything is removed at the end; only processes started here are ended.
 """
@@ -27,6 +29,7 @@ import programs
 LAN = "192.168.9."
 ROUTER_LAN, ROUTER_WAN, GATEWAY = LAN + "1", "203.0.113.2", "203.0.113.1"
 SERVER, GUEST_SERVER = "203.0.113.10", "203.0.113.30"
+INSIDE_SERVER = LAN + "30"
 HERE = pathlib.Path(__file__).resolve().parent
 
 
@@ -191,9 +194,13 @@ class Guest:
 
 
 class World:
-    def __init__(self, router, wire="ip protocol icmp"):
-        """`wire`: what the tunnels look like on the wire outside, in nft's words."""
+    def __init__(self, router, wire="ip protocol icmp", inside=False):
+        """`wire`: what the tunnels look like on the wire outside, in nft's words; `inside`: the guests'
+        server is a device of the same house, called by its own external address."""
         self.wire_match = wire
+        self.inside = inside
+        # What the server itself knows of its place.
+        self.server, self.server_gateway = (INSIDE_SERVER, ROUTER_LAN) if inside else (GUEST_SERVER, GATEWAY)
         self.prefix = f"ui{os.getpid() % 100000}"
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="interop-"))
         self.nodes = {}
@@ -227,7 +234,11 @@ table netdev sensor {{
   }}
 }}
 RULES""")
+            if self.inside:
+                rt.sh(f"ip addr add {GUEST_SERVER}/24 dev wan0")
             self.router.up(rt, self.folder)
+            if self.inside:
+                self.router.give(rt, INSIDE_SERVER, GUEST_SERVER)
             until(30, "the router does not forward", lambda: "1 received" in self.nodes["c1"].sh(
                 f"ping -c1 -W1 {SERVER}", check=False))
         except BaseException:
@@ -253,14 +264,16 @@ RULES""")
         """The data went through tunnels, and nothing left the router untranslated."""
         said = self.nodes["wan"].sh("nft list counters table netdev sensor")
         count = {name: int(number) for name, number in re.findall(r"counter (\w+) {\s+packets (\d+)", said)}
-        if count["tunnel"] < 100 or count["inside"] or count["bare"]:
+        # Inside nothing has a reason to leave.
+        strange = count["tunnel"] != 0 if self.inside else count["tunnel"] < 100
+        if strange or count["inside"] or count["bare"]:
             raise Failed(f"on the wire outside: {count['tunnel']} packets of the tunnels, {count['bare']} of bare data, "
                          f"{count['inside']} from inside addresses")
 
     def vpn_guests(self):
         """Two clients inside, one server outside."""
         return together(lambda plan: self.guest(*plan), (
-            ("gs", "wan", GUEST_SERVER), ("g1", "lan", LAN + "21"), ("g2", "lan", LAN + "22")))
+            ("gs", "lan" if self.inside else "wan", self.server), ("g1", "lan", LAN + "21"), ("g2", "lan", LAN + "22")))
 
     def __exit__(self, *_):
         try:
@@ -294,6 +307,12 @@ class Underpass:
         for words in self.switches:
             self.ctl(node, "passthrough", "set", words)
 
+    def give(self, node, device, address):
+        """1:1 NAT."""
+        add = (f"{self.bin}/underpassctl --control /run/underpass-control rules one-to-one add {device} {address} "
+               "--on-live drop && echo given")
+        until(20, "the router does not give the address", lambda: "given" in node.sh(add, check=False), 0.5)
+
     def down(self, node):
         if self.process:
             # By pid, inside the namespace that was made for it.
@@ -319,6 +338,18 @@ table ip router {
 }
 RULES
 sysctl -qw net.ipv4.ip_forward=1""")
+
+    def give(self, node, device, address):
+        """1:1 NAT, and callers inside show the shared address."""
+        node.sh(f"""nft -f - <<'RULES'
+table ip router {{
+  chain own {{ type nat hook prerouting priority dstnat; ip daddr {address} dnat to {device}; }}
+  chain loop {{ type nat hook postrouting priority srcnat - 1;
+    oifname "lan0" ip saddr 192.168.9.0/24 ip daddr {device} snat to {ROUTER_WAN}
+    oifname "wan0" ip saddr {device} snat to {address}
+  }}
+}}
+RULES""")
 
     def down(self, node):
         node.sh("sysctl -qw net.ipv4.ip_forward=0; nft delete table ip router", check=False)
