@@ -1,7 +1,10 @@
 // What is hard to show: a small screen, long names, many tunnels, dialogs without a mouse.
 #include "ui/main_window.h"
+#include "ui/pages/devices_page.h"
+#include "ui/pages/network_page.h"
 #include "ui/pages/port_forwards_page.h"
 #include "ui/pages/tunnels_page.h"
+#include "ui/widgets/live_question.h"
 #include "ui/widgets/table.h"
 
 #include <QAccessible>
@@ -10,6 +13,7 @@
 #include <QPushButton>
 #include <QScrollArea>
 #include <QScrollBar>
+#include <QSpinBox>
 #include <QStackedWidget>
 #include <QtTest>
 
@@ -137,6 +141,55 @@ private Q_SLOTS:
             delete dialog;
         }
         QVERIFY(dialogs >= 3);
+    }
+
+    void device_withAQuestionAboveIt_isNotSqueezed()
+    {
+        const auto window = crowdedOffice();
+        fake::answerConcern(*window, 12);
+        window->resize(1024, 600);
+        window->showPage(ui::Page::Devices);
+        auto* page = window->findChild<ui::DevicesPage*>();
+        page->showDevice({192, 0, 2, 22});
+        auto* block = fake::buttonNamed(*page, QStringLiteral("Access: Block"));
+        block->click();
+        QVERIFY(page->findChild<ui::LiveQuestion*>()->isVisible());
+        window->grab();
+        for (const QString& name :
+             {QStringLiteral("Access: Block"), QStringLiteral("Its connections")}) {
+            const auto* button = fake::buttonNamed(*page, name);
+            QVERIFY2(button->height() >= button->sizeHint().height(), qPrintable(name));
+        }
+    }
+
+    void networkQuestion_staysInSight_howeverFarThePageIsScrolled()
+    {
+        const auto window = crowdedOffice();
+        fake::answerConcern(*window, 12);
+        window->resize(1024, 600);
+        window->showPage(ui::Page::Network);
+        auto* page = window->findChild<ui::NetworkPage*>();
+        for (QSpinBox* box : page->findChildren<QSpinBox*>())
+            if (box->accessibleName() == QStringLiteral("UDP, both ways")) box->setValue(130);
+        QTRY_VERIFY(fake::labelSaying(*page, QStringLiteral("Apply ends 12 live sessions")));
+        auto* area = page->findChild<QScrollArea*>();
+        area->verticalScrollBar()->setValue(area->verticalScrollBar()->maximum());
+        QVERIFY(!fake::labelSaying(*page, QStringLiteral("Apply ends"))->visibleRegion().isEmpty());
+    }
+
+    void flood_isSeen_howeverManyTunnelsAreFaulty()
+    {
+        const auto window = crowdedOffice();
+        window->resize(1024, 600);
+        window->showPage(ui::Page::Overview);
+        auto live = std::make_shared<engine::Snapshot>(*fake::crowded(15));
+        live->synFloods = {{.server = {{192, 0, 2, 21}, engine::net::Port{8443}},
+                            .since = live->at,
+                            .answered = 1438211,
+                            .proved = 17}};
+        window->setSnapshot(live);
+        QVERIFY(
+            fake::labelSaying(*window, QStringLiteral("1,438,211 answered so far, 17 of them")));
     }
 
     void tabKey_reachesEveryControlOfAPage_data()

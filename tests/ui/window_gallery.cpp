@@ -2,18 +2,23 @@
 //   window_gallery DIR [light|dark]
 // Look at them after every change of the window's looks.
 #include "ui/main_window.h"
+#include "ui/pages/devices_page.h"
 #include "ui/pages/host_card.h"
 #include "ui/pages/network_page.h"
 #include "ui/pages/port_forwards_page.h"
+#include "ui/pages/rule_editors.h"
 #include "ui/pages/tunnels_page.h"
 #include "ui/widgets/table.h"
 
 #include <QApplication>
 #include <QDialog>
 #include <QDir>
+#include <QEventLoop>
 #include <QPushButton>
 #include <QScrollArea>
 #include <QScrollBar>
+#include <QSpinBox>
+#include <QTimer>
 
 #include <cstdio>
 
@@ -32,6 +37,64 @@ void save(QWidget& widget, const QDir& directory, const QString& name)
 {
     settle();
     widget.grab().save(directory.filePath(name + QStringLiteral(".png")));
+}
+
+QSpinBox& field(QWidget& root, const char* name)
+{
+    for (QSpinBox* box : root.findChildren<QSpinBox*>())
+        if (box->accessibleName() == QLatin1String(name)) return *box;
+    qFatal("there is no field %s", name);
+}
+
+/// What is said and asked before a rule comes into force, a flood, and the end of the long page.
+void questions(ui::MainWindow& window, engine::Snapshot live, const QDir& directory,
+               const QString& prefix, const QString& suffix)
+{
+    fake::answerConcern(window, 12);
+    window.showPage(ui::Page::PortForwards);
+    auto* forwards = window.findChild<ui::PortForwardsPage*>();
+    forwards->table()->selectId(1);
+    if (QPushButton* button = fake::buttonNamed(*forwards, QStringLiteral("Switch off")))
+        button->click();
+    save(window, directory, prefix + QStringLiteral("port-forward-live") + suffix);
+    engine::policy::PortForward forward;
+    forward.protocol = engine::net::IpProtocol::Udp;
+    forward.externalPorts = {engine::net::Port{50000}, engine::net::Port{50010}};
+    forward.internalFirst = engine::net::Port{50000};
+    forward.internalAddress = engine::net::Ipv4Address{192, 0, 2, 21};
+    forwards->edit(forward);
+    if (auto* editor = forwards->findChild<ui::PortForwardEditor*>()) {
+        Q_EMIT editor->saved(forward);
+        delete editor;
+    }
+    save(window, directory, prefix + QStringLiteral("port-forward-taking") + suffix);
+
+    window.showPage(ui::Page::Devices);
+    auto* devices = window.findChild<ui::DevicesPage*>();
+    devices->showDevice({192, 0, 2, 22});
+    field(*devices, "Most sessions of this device").setValue(1);
+    fake::buttonNamed(*devices, QStringLiteral("Access: Block"))->click();
+    save(window, directory, prefix + QStringLiteral("device-question") + suffix);
+
+    window.showPage(ui::Page::Network);
+    auto* network = window.findChild<ui::NetworkPage*>();
+    field(*network, "UDP, both ways").setValue(130);
+    field(*network, "Sessions").setValue(2);
+    QEventLoop typed;  // until the page takes the form for what is meant
+    QTimer::singleShot(400, &typed, &QEventLoop::quit);
+    typed.exec();
+    save(window, directory, prefix + QStringLiteral("network-live") + suffix);
+    auto* area = network->findChild<QScrollArea*>();
+    area->verticalScrollBar()->setValue(area->verticalScrollBar()->maximum());
+    save(window, directory, prefix + QStringLiteral("network-end") + suffix);
+
+    live.synFloods = {{.server = {{192, 0, 2, 21}, engine::net::Port{8443}},
+                       .since = live.at - std::chrono::seconds(75),
+                       .answered = 1'438'211,
+                       .proved = 17}};
+    window.setSnapshot(std::make_shared<engine::Snapshot>(live));
+    window.showPage(ui::Page::Overview);
+    save(window, directory, prefix + QStringLiteral("overview-flood") + suffix);
 }
 
 void gallery(const QDir& directory, ui::ThemeChoice theme)
@@ -159,12 +222,6 @@ void gallery(const QDir& directory, ui::ThemeChoice theme)
         area->verticalScrollBar()->setValue(330);
     save(window, directory, QStringLiteral("08-network-rules") + suffix);
     window.showPage(ui::Page::PortForwards);
-    auto* forwards = window.findChild<ui::PortForwardsPage*>();
-    forwards->table()->selectId(1);
-    for (QPushButton* button : forwards->findChildren<QPushButton*>()) {
-        if (button->text() == QStringLiteral("Switch off")) button->click();
-    }
-    save(window, directory, QStringLiteral("07-port-forward-live") + suffix);
     engine::policy::PortForward forward;
     forward.name = "PPTP data";
     forward.externalPorts = {engine::net::Port{47}, engine::net::Port{47}};
@@ -173,6 +230,8 @@ void gallery(const QDir& directory, ui::ThemeChoice theme)
     settle();
     if (auto* dialog = window.findChild<QDialog*>())
         save(*dialog, directory, QStringLiteral("07-port-forward-editor") + suffix);
+    delete window.findChild<QDialog*>();
+    questions(window, *fake::snapshot(243), directory, QStringLiteral("11-"), suffix);
 }
 
 /// What is hard to show: a small screen, long names, many tunnels, a service that says no.
@@ -209,6 +268,7 @@ void hardGallery(const QDir& directory, ui::ThemeChoice theme)
     }
     window.showTunnel(6);
     save(window, directory, QStringLiteral("21-small-tunnel") + suffix);
+    questions(window, *fake::crowded(22), directory, QStringLiteral("22-small-"), suffix);
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 #include "ui/widgets/live_question.h"
 #include "ui/widgets/table.h"
 
+#include <QScrollArea>
 #include <QSpinBox>
 #include <QStackedWidget>
 
@@ -114,7 +115,11 @@ DevicesPage::DevicesPage(const Presentation& presentation, DeviceModel& model, Q
     connect(sessions, &QPushButton::clicked, this, [this] { Q_EMIT connectionsAsked(m_shown); });
     auto* tunnels = new QPushButton(tr("Its tunnels"), m_card);
     connect(tunnels, &QPushButton::clicked, this, [this] { Q_EMIT tunnelsAsked(m_shown); });
-    auto* body = m_card->body();
+    // On a small screen the details scroll; the buttons below stay.
+    auto* details = new QWidget(m_card);
+    auto* body = new QVBoxLayout(details);
+    body->setContentsMargins(0, 0, 0, 0);
+    body->setSpacing(m_card->body()->spacing());
     body->addWidget(m_name);
     body->addWidget(m_address);
     body->addSpacing(kGap);
@@ -132,7 +137,8 @@ DevicesPage::DevicesPage(const Presentation& presentation, DeviceModel& model, Q
     auto* buttons = new QHBoxLayout;
     buttons->addWidget(sessions);
     buttons->addWidget(tunnels);
-    body->addLayout(buttons);
+    m_card->body()->addWidget(asScrollPage(details, m_card), 1);
+    m_card->body()->addLayout(buttons);
     m_card->hide();
 
     m_empty = new EmptyState(Symbol::Devices, this);

@@ -124,19 +124,21 @@ NetworkPage::NetworkPage(const Presentation& presentation, QWidget* parent)
     connect(defaults, &QPushButton::clicked, this, [this] { fill({}); });
     connect(m_apply, &QPushButton::clicked, this, &NetworkPage::apply);
 
-    auto* body = new QWidget(this);
-    auto* page = new QVBoxLayout(body);
-    page->setContentsMargins(0, 0, 0, 0);
-    page->setSpacing(kGapWide);
-    m_problem = new InlineMessage(body);
+    // Above what scrolls, so that they are seen beside whatever is typed.
+    m_problem = new InlineMessage(this);
     m_problem->hide();
-    page->addWidget(m_problem);
-    m_live = new InlineMessage(body);
+    column()->addWidget(m_problem);
+    m_live = new InlineMessage(this);
     m_endTouched = m_live->addAction(tr("End them now"));
     m_endTouched->setToolTip(tr("They begin anew with the new rules, most by themselves"));
     connect(m_endTouched, &QPushButton::clicked, this, &NetworkPage::endTouched);
     m_live->hide();
-    page->addWidget(m_live);
+    column()->addWidget(m_live);
+
+    auto* body = new QWidget(this);
+    auto* page = new QVBoxLayout(body);
+    page->setContentsMargins(0, 0, 0, 0);
+    page->setSpacing(kGapWide);
     m_asking = new QTimer(this);
     m_asking->setSingleShot(true);
     m_asking->setInterval(kStandsStill);

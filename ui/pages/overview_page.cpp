@@ -12,6 +12,9 @@ namespace ui {
 
 namespace {
 
+/// The last octet of a flood's key among what needs attention.
+constexpr std::uint64_t kFlood = 6;
+
 constexpr int kLineHeight = 44;
 constexpr int kFewestLines = 4;
 /// Of the list's card, what is not lines.
@@ -333,8 +336,8 @@ void OverviewPage::showAttention(const engine::Snapshot& snapshot)
     for (const auto& flood : snapshot.synFloods) {
         // Hidden for good would be hidden for the next one, too.
         const auto key = static_cast<std::uint64_t>(flood.since.nanoseconds()) << 8U;
-        found.push_back(
-            {key | 6, Meaning::Warning, sentenceOf(flood), tr("Look at the network"), 0, -1, true});
+        found.push_back({key | kFlood, Meaning::Warning, sentenceOf(flood),
+                         tr("Look at the network"), 0, -1, true});
     }
     for (const auto& tunnel : snapshot.tunnels) {
         if (!TunnelModel::needsLook(tunnel, snapshot.at)) continue;
@@ -369,9 +372,11 @@ void OverviewPage::showAttention(const engine::Snapshot& snapshot)
         std::remove_if(found.begin(), found.end(),
                        [this](const Attention& one) { return m_hidden.count(one.key) != 0; }),
         found.end());
-    std::stable_sort(found.begin(), found.end(), [](const Attention& a, const Attention& b) {
-        return (a.meaning == Meaning::Bad) > (b.meaning == Meaning::Bad);
-    });
+    // A flood concerns everybody: faults of many tunnels must not keep it from being seen.
+    const auto isUrgent = [](const Attention& one) {
+        return one.meaning == Meaning::Bad || (one.key & 0xffU) == kFlood;
+    };
+    std::stable_partition(found.begin(), found.end(), isUrgent);
     m_nothing->setVisible(found.empty());
     for (std::size_t i = 0; i < m_attention.size(); ++i) {
         AttentionLine& line = m_attention[i];
