@@ -256,6 +256,14 @@ Result<void, CommandError> Engine::State::closeSession(Instant now, std::uint64_
     return {};
 }
 
+bool Engine::State::isObeyedBySaved(const Command& command)
+{
+    return isCounted(command) || std::holds_alternative<SetInternalSide>(command) ||
+           std::holds_alternative<SetExternalSide>(command) ||
+           std::holds_alternative<SetPassthrough>(command) ||
+           std::holds_alternative<ResolveHold>(command);
+}
+
 /// What a card shows is what two clashing clients have found, not what was wished for.
 void Engine::State::runSelfTest(Instant now, net::VpnProtocol protocol, Output& output)
 {

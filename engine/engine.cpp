@@ -111,6 +111,7 @@ std::optional<Instant> Engine::nextTimeout() const
 Result<void, CommandError> Engine::apply(Instant now, const Command& command, Output& output)
 {
     auto answer = m_state->applyCommand(now, command, output);
+    if (answer && State::isObeyedBySaved(command)) ++m_state->changes;
     // What a wish takes along, as far as one call may go.
     m_state->windUp(now, kExpiriesPerCall, output);
     return answer;

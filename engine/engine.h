@@ -16,6 +16,15 @@
 
 namespace engine {
 
+/// A block of saved state on its way (Engine::saveOn()).
+struct StateDraft {
+    std::vector<std::vector<std::uint8_t>> parts;
+    Instant at;                  ///< of the last part
+    std::uint32_t next = 0;      ///< place of the session table
+    std::uint32_t sessions = 0;  ///< in the parts
+    std::uint64_t change = 0;    ///< of the rules, the last that it knows
+};
+
 /// The router itself. Bytes, commands and a clock go in; verdicts, packets, events and the next
 /// deadline come out. It links nothing, reads no clock and starts no thread.
 ///
@@ -72,6 +81,12 @@ public:
     /// helpers know of them, as one checksummed block of octets; what a switch holds is left out.
     /// The clock must go on from where it was (CLOCK_BOOTTIME does across a restart).
     [[nodiscard]] std::vector<std::uint8_t> saveState(Instant now) const;
+    /// The same a part at a time, so that no call takes long; true when the draft is complete. A
+    /// session is in it as it was when its turn came, one that has begun since is not. After a
+    /// change of the rules or of the networks it begins anew.
+    bool saveOn(Instant now, StateDraft& draft) const;
+    /// The block of a complete draft. It touches nothing else, so any thread may spend the time.
+    [[nodiscard]] static std::vector<std::uint8_t> blockOf(StateDraft draft);
     /// False if the block is damaged, of another external address, or of a version that is neither
     /// this one nor one of the two before: the engine is then as if it had not been asked.
     bool restoreState(Instant now, std::span<const std::uint8_t> block);

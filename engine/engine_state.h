@@ -361,6 +361,8 @@ struct Engine::State {
         bool watch = false;
         std::optional<nat::ShiftedConnection> shifted;
     };
+    /// One session into a block; false if it must not come to life again.
+    bool save(std::uint32_t index, StateWriter& records) const;
     [[nodiscard]] bool restore(Instant now, std::span<const std::uint8_t> body);
     nat::MaybeIndex restore(Instant now, const SavedSession& one,
                             const passthrough::RestoredFlows& flows);
@@ -382,6 +384,7 @@ struct Engine::State {
 
     // commands.cpp
     Result<void, CommandError> applyCommand(Instant now, const Command& command, Output& output);
+    [[nodiscard]] static bool isObeyedBySaved(const Command& command);
     Result<void, CommandError> setExternal(Instant now, const ExternalSide& side, Output& output);
     /// The address has stayed away: its sessions end, no more than `most` of them in this call.
     [[nodiscard]] bool isGone(net::Ipv4Address external) const;
@@ -536,6 +539,7 @@ struct Engine::State {
     std::uint32_t unparkAt = 0;                      ///< how far unpark() has come
     std::optional<ExternalAddressChanged> changing;  ///< told when the last session has ended
     std::deque<Sweep> sweeps;                        ///< the oldest first, one after the other
+    std::uint64_t changes = 0;       ///< of what saved sessions must obey; see StateDraft
     std::uint64_t leftToWindUp = 0;  ///< sessions that letGo() has ever left to windUp()
     Duration shortestIdle{0};
     std::unordered_map<std::uint32_t, passthrough::PortlessBinding> bindings;  ///< by session

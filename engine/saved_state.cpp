@@ -38,83 +38,121 @@ std::uint64_t digest(std::span<const std::uint8_t> bytes)
 constexpr std::size_t kSequenceKinds = static_cast<std::size_t>(tunnel::SequenceKind::L2tp) + 1;
 constexpr std::size_t kVariants =
     static_cast<std::size_t>(passthrough::Discriminator::Variant::ControlId) + 1;
+/// What writing a session down costs, in places looked at.
+constexpr std::uint32_t kCostOfSaving = 16;
 /// A session's record at its shortest.
 constexpr std::size_t kShortestSession = 60;
 
 }  // namespace
 
+bool Engine::State::save(std::uint32_t index, StateWriter& records) const
+{
+    const nat::Session& session = sessions[index];
+    const nat::SessionDetail& rest = sessions.detail(index);
+    // What a switch holds ends within seconds; it must not come to life by a restart.
+    if (rest.has(df::kHeld)) return false;
+    // Nor what a change of the rules is about to end.
+    if (sweepThatEnds(index) != nullptr) return false;
+    // Nor what is about to end with its address; one that is only away may come back.
+    if (!config.external.addresses.empty() && isStranded(index)) return false;
+    records.u64(sessions.flowId(index));
+    const std::uint8_t kind = rest.has(df::kPortless)                 ? 2
+                              : rest.mapping == nat::FlatIndex::kNone ? 1
+                                                                      : 0;
+    records.u8(kind);
+    records.u8(static_cast<std::uint8_t>(session.protocol));
+    records.u32(session.internal.hostOrder());
+    records.u32(session.remote.hostOrder());
+    records.u32(sessions.externalOf(session).hostOrder());
+    records.u32(session.outboundId);
+    records.u32(session.inboundId);
+    records.u64(static_cast<std::uint64_t>(session.lastPacket.nanoseconds()));
+    records.u8(static_cast<std::uint8_t>(session.tcpState));
+    records.u8(session.flags);
+    records.raw(&session.window, sizeof session.window);
+    records.flag(rest.has(df::kHoldsMapping));
+    records.flag(rest.has(df::kHasOutbound));
+    records.flag(rest.has(df::kHasInbound));
+    records.u32(rest.forward);
+    records.u16(static_cast<std::uint16_t>(rest.idle));
+    const bool shifted = rest.has(df::kShifted);
+    records.u16(shifted ? std::uint16_t{0} : static_cast<std::uint16_t>(rest.aliasPort));
+    records.u64(static_cast<std::uint64_t>(rest.created().nanoseconds()));
+    const SessionRecord seen = record(index);
+    records.u64(seen.outbound.bytes);
+    records.u64(seen.inbound.bytes);
+    records.u32(static_cast<std::uint32_t>(seen.outbound.packets));
+    records.u32(static_cast<std::uint32_t>(seen.inbound.packets));
+    const auto share = tunnels.shareOf(attachmentOf(index));
+    records.flag(share.has_value());
+    if (share) {
+        tunnel::save(records, share->key);
+        records.u8(static_cast<std::uint8_t>(share->sequence));
+        records.u8(static_cast<std::uint8_t>(share->carries));
+    }
+    const auto binding = bindings.find(index);
+    records.flag(binding != bindings.end());
+    if (binding != bindings.end()) {
+        records.u64(binding->second.master);
+        records.flag(rest.has(df::kInspect));
+    }
+    records.flag(shifted);
+    if (shifted) nat::SynProxy::save(records, synProxy[shiftOf(index)]);
+    return true;
+}
+
 std::vector<std::uint8_t> Engine::saveState(Instant now) const
 {
+    StateDraft draft;
+    while (!saveOn(now, draft)) {
+    }
+    return blockOf(std::move(draft));
+}
+
+bool Engine::saveOn(Instant now, StateDraft& draft) const
+{
     const State& state = *m_state;
+    if (draft.change != state.changes) draft = {.change = state.changes};
+    draft.at = now;
     StateWriter out;
-    out.bytes().reserve(64 + std::size_t{state.sessions.size()} * 136);
-    out.u32(kMagic);
-    out.u16(kVersion);
-    out.u64(static_cast<std::uint64_t>(now.nanoseconds()));
-    StateWriter records;
-    std::uint32_t number = 0;
-    state.forEachSession([&](std::uint32_t index) {
-        const nat::Session& session = state.sessions[index];
-        const nat::SessionDetail& rest = state.sessions.detail(index);
-        // What a switch holds ends within seconds; it must not come to life by a restart.
-        if (rest.has(df::kHeld)) return;
-        // Nor what a change of the rules is about to end.
-        if (state.sweepThatEnds(index) != nullptr) return;
-        // Nor what is about to end with its address; one that is only away may come back.
-        if (!state.config.external.addresses.empty() && state.isStranded(index)) return;
-        ++number;
-        records.u64(state.sessions.flowId(index));
-        const std::uint8_t kind = rest.has(df::kPortless)                 ? 2
-                                  : rest.mapping == nat::FlatIndex::kNone ? 1
-                                                                          : 0;
-        records.u8(kind);
-        records.u8(static_cast<std::uint8_t>(session.protocol));
-        records.u32(session.internal.hostOrder());
-        records.u32(session.remote.hostOrder());
-        records.u32(state.sessions.externalOf(session).hostOrder());
-        records.u32(session.outboundId);
-        records.u32(session.inboundId);
-        records.u64(static_cast<std::uint64_t>(session.lastPacket.nanoseconds()));
-        records.u8(static_cast<std::uint8_t>(session.tcpState));
-        records.u8(session.flags);
-        records.raw(&session.window, sizeof session.window);
-        records.flag(rest.has(df::kHoldsMapping));
-        records.flag(rest.has(df::kHasOutbound));
-        records.flag(rest.has(df::kHasInbound));
-        records.u32(rest.forward);
-        records.u16(static_cast<std::uint16_t>(rest.idle));
-        const bool shifted = rest.has(df::kShifted);
-        records.u16(shifted ? std::uint16_t{0} : static_cast<std::uint16_t>(rest.aliasPort));
-        records.u64(static_cast<std::uint64_t>(rest.created().nanoseconds()));
-        const SessionRecord record = state.record(index);
-        records.u64(record.outbound.bytes);
-        records.u64(record.inbound.bytes);
-        records.u32(static_cast<std::uint32_t>(record.outbound.packets));
-        records.u32(static_cast<std::uint32_t>(record.inbound.packets));
-        const auto share = state.tunnels.shareOf(state.attachmentOf(index));
-        records.flag(share.has_value());
-        if (share) {
-            tunnel::save(records, share->key);
-            records.u8(static_cast<std::uint8_t>(share->sequence));
-            records.u8(static_cast<std::uint8_t>(share->carries));
+    if (draft.next < state.sessions.touched()) {
+        for (std::uint32_t spent = 0;
+             draft.next < state.sessions.touched() && spent < state.config.placesPerCall;
+             ++draft.next, ++spent) {
+            if (!state.sessions.detail(draft.next).has(df::kUsed)) continue;
+            if (!state.save(draft.next, out)) continue;
+            ++draft.sessions;
+            spent += kCostOfSaving;
         }
-        const auto binding = state.bindings.find(index);
-        records.flag(binding != state.bindings.end());
-        if (binding != state.bindings.end()) {
-            records.u64(binding->second.master);
-            records.flag(rest.has(df::kInspect));
-        }
-        records.flag(shifted);
-        if (shifted) nat::SynProxy::save(records, state.synProxy[state.shiftOf(index)]);
-    });
-    out.u32(number);
-    out.raw(records.bytes().data(), records.bytes().size());
+        draft.parts.push_back(std::move(out.bytes()));
+        return false;
+    }
+    // Those that began at places that have been passed come with the next draft.
     StateWriter tunnels;
     state.tunnels.save(tunnels);
     out.part(tunnels);
     StateWriter helpers;
     state.passthrough.save(helpers);
     out.part(helpers);
+    draft.parts.push_back(std::move(out.bytes()));
+    return true;
+}
+
+std::vector<std::uint8_t> Engine::blockOf(StateDraft draft)
+{
+    StateWriter out;
+    std::size_t size = 64;
+    for (const auto& part : draft.parts)
+        size += part.size();
+    out.bytes().reserve(size);
+    out.u32(kMagic);
+    out.u16(kVersion);
+    out.u64(static_cast<std::uint64_t>(draft.at.nanoseconds()));
+    out.u32(draft.sessions);
+    for (auto& part : draft.parts) {
+        out.raw(part.data(), part.size());
+        part = {};
+    }
     const std::uint64_t sum = digest(out.bytes());
     out.u64(sum);
     return std::move(out.bytes());

@@ -199,7 +199,11 @@ Router::~Router()
     if (m_saving.valid()) m_saving.wait();
     if (m_engine) {
         m_now = io::now();
-        saveState();
+        // Nobody's packets wait any more, and the last of all sessions is to be in it.
+        m_draft.reset();
+        do
+            saveState();
+        while (m_draft);
         if (m_saving.valid()) m_saving.wait();
     }
 }
@@ -713,27 +717,34 @@ void Router::followPolicy()
     if (addressesChanged) configurePorts();
 }
 
-/// The block is made here, in one go, and written by another thread: the disk is never waited for.
+/// The block is drafted here, a part in each turn of the loop; another thread puts it together and
+/// writes it: neither the disk nor a million sessions are waited for.
 void Router::saveState()
 {
     if (m_options.state.empty()) {
         m_saveAt = m_now + kSaveEvery;
         return;
     }
-    if (m_saving.valid() && m_saving.wait_for(0s) != std::future_status::ready) {
-        m_saveAt = m_now + kSaveEvery;
-        return;
+    if (!m_draft) {
+        if (m_saving.valid() && m_saving.wait_for(0s) != std::future_status::ready) {
+            m_saveAt = m_now + kSaveEvery;
+            return;
+        }
+        m_draft.emplace();
+        m_draftCost = {};
     }
     const Instant begun = io::now();
-    auto block = m_engine->saveState(m_now);
-    const Duration cost = io::now() - begun;
-    m_saveAt = m_now + std::max<Duration>(kSaveEvery, cost * kSaveShare);
-    if (block.empty()) return;
-    m_saving = std::async(std::launch::async,
-                          [path = m_options.state / "sessions", block = std::move(block)] {
-                              std::string content(block.begin(), block.end());
-                              (void)writeAtomically(path, content);
-                          });
+    const bool complete = m_engine->saveOn(m_now, *m_draft);
+    m_draftCost += io::now() - begun;
+    if (!complete) return;
+    m_saveAt = m_now + std::max<Duration>(kSaveEvery, m_draftCost * kSaveShare);
+    m_saving = std::async(std::launch::async, [path = m_options.state / "sessions",
+                                               draft = std::move(*m_draft)]() mutable {
+        const auto block = Engine::blockOf(std::move(draft));
+        std::string content(block.begin(), block.end());
+        (void)writeAtomically(path, content);
+    });
+    m_draft.reset();
 }
 
 void Router::restoreState()

@@ -14,6 +14,7 @@
 #include <filesystem>
 #include <future>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -163,6 +164,8 @@ private:
     Instant m_followHostAt;
     Instant m_followPortsAt;
     Instant m_saveAt;
+    std::optional<StateDraft> m_draft;  ///< of the state that is being saved
+    Duration m_draftCost{0};
     std::future<void> m_saving;
     bool m_hostChanged = false;
     bool m_woken = false;

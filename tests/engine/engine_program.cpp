@@ -168,6 +168,7 @@ public:
     {
         for (m_step = 0; m_step < kMostSteps && !m_decide.over(); ++m_step) {
             step();
+            saveOn();
             judgeState();
             if (!m_ending.complaint.empty()) return m_ending;
         }
@@ -766,10 +767,20 @@ private:
         judgeOutput(output, {});
     }
 
+    /// As the shell saves: a part in each turn, and what is complete goes to the disk.
+    void saveOn()
+    {
+        if (!m_engine->saveOn(m_now, m_draft)) return;
+        m_saved = Engine::blockOf(std::exchange(m_draft, {}));
+    }
     void restart()
     {
         if (m_engine->config().external.addresses.empty()) return;
-        const Bytes block = m_engine->saveState(m_now);
+        // A crash leaves what was saved last, which is of some time ago.
+        const bool crashes = !m_saved.empty() && m_decide.once(2);
+        const Bytes block = crashes ? m_saved : m_engine->saveState(m_now);
+        m_saved.clear();
+        m_draft = {};
         const auto before = endpoints();
         EngineConfig config = m_engine->config();
         auto fresh = std::make_unique<Engine>(m_now, config);
@@ -778,7 +789,8 @@ private:
         m_unsettled = 0;  // what nobody waits for any more
         ++m_ending.restarts;
         for (const auto& one : endpoints()) {
-            if (!before.contains(one)) complain("a session that was not there is restored");
+            if (!crashes && !before.contains(one))
+                complain("a session that was not there is restored");
         }
     }
     using SessionName = std::tuple<IpProtocol, Endpoint, Endpoint, Endpoint>;
@@ -818,6 +830,9 @@ private:
         const bool isOnly = m_unsettled == 0;
         Output output;
         const auto answer = m_engine->apply(m_now, wish, output);
+        // Rules are stored before they are in force, so what is older is never read with newer
+        // ones.
+        if (answer) m_saved.clear();
         if (answer) obey(wish, before.deviceRules);
         const bool isSettled = isOnly && judgeCounts(output, told);
         judgeOutput(output, {});
@@ -1199,6 +1214,8 @@ private:
     std::vector<std::uint16_t> m_ids;
     std::vector<Bytes> m_left;
     std::vector<Bytes> m_arrived;
+    StateDraft m_draft;
+    Bytes m_saved;                  ///< under the rules that are in force
     std::set<Ipv4Address> m_tried;  ///< whose packets may all have been dropped on their way
     std::set<Ipv4Address> m_spoke;
     std::set<std::pair<Ipv4Address, Ipv4Address>> m_spokeTo;

@@ -311,6 +311,55 @@ private Q_SLOTS:
         QVERIFY(!bed.udpOut(innerOf(kBert, kFlows - 1), at(kServer, 443)).outside());
     }
 
+    void savedState_inParts_isTheOneInOneGo()
+    {
+        Bed bed(slow());
+        open(bed, kAnna);
+        engine::StateDraft draft;
+        unsigned calls = 1;
+        for (; !bed.engine().saveOn(bed.now, draft); ++calls) {
+            std::size_t most = 0;
+            for (const auto& part : draft.parts)
+                most = std::max(most, part.size());
+            QVERIFY(most < 1000);
+        }
+        QVERIFY(calls > 100);
+        QVERIFY(engine::Engine::blockOf(draft) == bed.engine().saveState(bed.now));
+    }
+
+    void savedState_inParts_beginsAnewWithNewRules()
+    {
+        Bed bed(slow());
+        open(bed, kBert);
+        open(bed, kAnna);
+        engine::StateDraft draft;
+        for (int i = 0; i < 200; ++i)
+            QVERIFY(!bed.engine().saveOn(bed.now, draft));
+        QVERIFY(bed.apply(block(kBert)));
+        while (!bed.engine().saveOn(bed.now, draft)) {
+        }
+        engine::Engine fresh(bed.now, bed.engine().config());
+        QVERIFY(fresh.restoreState(bed.now, engine::Engine::blockOf(draft)));
+        for (const auto& session : fresh.sessions(bed.now, {}))
+            QCOMPARE(session.internal.address, kAnna);
+        QCOMPARE(fresh.snapshot(bed.now).sessions, kFlows);
+    }
+
+    void savedState_inParts_whileSessionsComeAndGo_isWhole()
+    {
+        Bed bed(slow());
+        open(bed, kAnna);
+        engine::StateDraft draft;
+        for (unsigned i = 0; !bed.engine().saveOn(bed.now, draft); ++i) {
+            const auto some = bed.engine().sessions(bed.now, {.limit = 1});
+            if (!some.empty()) (void)bed.apply(engine::CloseSession{some.front().serial});
+            (void)bed.udpOut(at(kBert, 3000 + i), at(kOther, 53));
+        }
+        engine::Engine fresh(bed.now, bed.engine().config());
+        QVERIFY(fresh.restoreState(bed.now, engine::Engine::blockOf(draft)));
+        QVERIFY(fresh.snapshot(bed.now).sessions > kFlows / 2);
+    }
+
     void suspendAndExpiry_meanwhile_areCountedOnce()
     {
         Bed bed(slow());
