@@ -9,7 +9,8 @@
 /// time that goes by, a command, or a restart from the saved state. Packets are built from shapes
 /// (TCP, UDP, ICMP, GRE, ESP, IKE, PPTP, L2TP, fragments, errors, mutants of what was seen before)
 /// and use endpoints, sequence numbers, Call IDs and SPIs that are alive, so that they reach
-/// further than noise would. Every octet string is a program; none is refused.
+/// further than noise would; devices inside also call our own addresses and answer each other.
+/// Every octet string is a program; none is refused.
 ///
 /// The fuzz target of the whole engine and a test of some seconds run the same programs.
 namespace program {
