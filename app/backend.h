@@ -2,6 +2,7 @@
 
 #include "engine/base/result.h"
 #include "engine/command.h"
+#include "engine/engine.h"
 #include "engine/event.h"
 #include "engine/io/held_setting.h"
 #include "engine/snapshot.h"
@@ -41,6 +42,12 @@ public:
     [[nodiscard]] virtual engine::Snapshot snapshot() = 0;
     [[nodiscard]] virtual std::vector<engine::SessionRecord> sessions(
         const engine::SessionQuery& query) = 0;
+    /// The same a part at a time; true when the search is over.
+    virtual bool searchOn(engine::SessionSearch& search)
+    {
+        search.found = sessions(search.query);
+        return true;
+    }
     [[nodiscard]] virtual std::vector<Neighbour> neighbours() = 0;
     /// Begins to count the sessions that the command would end if nobody let them finish. Among
     /// the events, of this call or later, is a SessionsCounted for it, in the order of all that are

@@ -20,6 +20,10 @@ public:
     [[nodiscard]] engine::Snapshot snapshot() override;
     [[nodiscard]] std::vector<engine::SessionRecord> sessions(
         const engine::SessionQuery& query) override;
+    bool searchOn(engine::SessionSearch& search) override
+    {
+        return m_router->engine().searchOn(search);
+    }
     [[nodiscard]] std::vector<Neighbour> neighbours() override;
     void count(const engine::Command& command, std::vector<engine::Event>& events) override;
     [[nodiscard]] std::vector<engine::io::HeldSetting> held() override { return m_router->held(); }

@@ -59,12 +59,20 @@ void EngineHost::apply(engine::Command command, Applied applied)
 
 void EngineHost::sessions(const engine::SessionQuery& query, Sessions answer)
 {
-    post([query, answer = std::move(answer)](Backend& backend,
-                                             std::vector<engine::Event>&) -> Answer {
-        return [answer, now = backend.now(), sessions = backend.sessions(query)] {
-            answer(sessions, now);
-        };
-    });
+    post(
+        [this, query, answer = std::move(answer)](Backend&, std::vector<engine::Event>&) -> Answer {
+            m_searches.push_back({{.query = query}, answer});
+            return {};
+        });
+}
+
+void EngineHost::search(std::vector<Answer>& answers)
+{
+    if (m_searches.empty() || !m_backend->searchOn(m_searches.front().search)) return;
+    Searching& done = m_searches.front();
+    answers.emplace_back([answer = std::move(done.answer), now = m_backend->now(),
+                          found = std::move(done.search.found)] { answer(found, now); });
+    m_searches.pop_front();
 }
 
 void EngineHost::held(Held answer)
@@ -127,6 +135,7 @@ void EngineHost::work(const std::stop_token& stop)
             if (Answer answer = task(*m_backend, events)) answers.push_back(std::move(answer));
         }
         takeCounts(events, answers);
+        search(answers);
         const engine::Instant now = m_backend->now();
         std::shared_ptr<const engine::Snapshot> snapshot;
         // A command's effect shows at once, not at the next quarter of a second.
@@ -156,6 +165,7 @@ void EngineHost::work(const std::stop_token& stop)
         }
         engine::Duration wait = nextSnapshot - m_backend->now();
         if (!m_waiting.empty()) wait = std::min(wait, kCountInterval);
+        if (!m_searches.empty()) wait = {};
         m_backend->run(std::max(wait, engine::Duration{0}), events);
     }
 }

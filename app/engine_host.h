@@ -64,7 +64,14 @@ private:
         std::optional<std::uint32_t> sessions;
     };
 
+    /// Sessions that somebody has asked for; packets go on between the parts of the search.
+    struct Searching {
+        engine::SessionSearch search;
+        Sessions answer;
+    };
+
     void post(Task task);
+    void search(std::vector<Answer>& answers);
     void takeCounts(std::vector<engine::Event>& events, std::vector<Answer>& answers);
     void work(const std::stop_token& stop);
     void publish(std::shared_ptr<const engine::Snapshot> snapshot,
@@ -72,7 +79,8 @@ private:
     void fetch();
 
     std::unique_ptr<Backend> m_backend;
-    std::deque<Waiting> m_waiting;  ///< the engine thread's
+    std::deque<Waiting> m_waiting;     ///< the engine thread's
+    std::deque<Searching> m_searches;  ///< likewise
 
     std::mutex m_mutex;
     std::vector<Task> m_tasks;

@@ -2,7 +2,6 @@
 #include "engine/wire/builder.h"
 
 #include <algorithm>
-#include <unordered_set>
 #include <utility>
 
 /// Wishes: each is checked whole before anything changes.
@@ -538,18 +537,18 @@ Result<void, CommandError> Engine::State::setForwards(
     rebuildReserved();
     rebuildHomes();
     // What is new on a port that is forwarded now is the forward's, whoever had the port.
-    std::unordered_set<std::uint32_t> displaced;
+    std::vector<bool> displaced(mappings.touched());
     forEachForwarded([&](std::uint32_t mapping) {
         if (mappings[mapping].displaced != 0) return;
         mappings.displace(mapping);
-        displaced.insert(mapping);
+        displaced[mapping] = true;
     });
     // Asked one by one and later, when all of these look alike.
     settle(
         now, onLive,
         [this, loses = std::move(loses), displaced = std::move(displaced)](std::uint32_t index) {
             const std::uint32_t mapping = sessions.detail(index).mapping;
-            return mapping == nat::FlatIndex::kNone ? loses(index) : displaced.contains(mapping);
+            return mapping == nat::FlatIndex::kNone ? loses(index) : displaced[mapping];
         },
         output);
     return {};

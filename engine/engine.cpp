@@ -134,18 +134,30 @@ Snapshot Engine::snapshot(Instant now) const
 
 std::vector<SessionRecord> Engine::sessions(Instant /*now*/, const SessionQuery& query) const
 {
-    std::vector<SessionRecord> found;
+    SessionSearch search{.query = query};
+    while (!searchOn(search)) {
+    }
+    return std::move(search.found);
+}
+
+bool Engine::searchOn(SessionSearch& search) const
+{
+    constexpr std::uint32_t kCostOfRecord = 16;
     const nat::SessionTable& table = m_state->sessions;
-    for (std::uint32_t i = 0; i < table.touched() && found.size() < query.limit; ++i) {
+    const SessionQuery& query = search.query;
+    for (std::uint32_t spent = 0; spent < m_state->config.placesPerCall; ++spent, ++search.next) {
+        if (search.next >= table.touched() || search.found.size() >= query.limit) return true;
+        const std::uint32_t i = search.next;
         if (!table.detail(i).has(nat::detail_flag::kUsed)) continue;
         if (!query.device.isUnspecified() && table[i].internal != query.device) continue;
         if (query.tunnelSerial != 0 &&
             m_state->tunnels.serialOf(m_state->attachmentOf(i)) != query.tunnelSerial) {
             continue;
         }
-        found.push_back(m_state->record(i));
+        search.found.push_back(m_state->record(i));
+        spent += kCostOfRecord;
     }
-    return found;
+    return false;
 }
 
 }  // namespace engine

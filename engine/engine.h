@@ -25,6 +25,13 @@ struct StateDraft {
     std::uint64_t change = 0;    ///< of the rules, the last that it knows
 };
 
+/// A search for sessions on its way (Engine::searchOn()).
+struct SessionSearch {
+    SessionQuery query;
+    std::vector<SessionRecord> found;
+    std::uint32_t next = 0;  ///< place of the session table
+};
+
 /// The router itself. Bytes, commands and a clock go in; verdicts, packets, events and the next
 /// deadline come out. It links nothing, reads no clock and starts no thread.
 ///
@@ -65,6 +72,9 @@ public:
 
     [[nodiscard]] Snapshot snapshot(Instant now) const;
     [[nodiscard]] std::vector<SessionRecord> sessions(Instant now, const SessionQuery& query) const;
+    /// The same a part at a time, so that no call takes long: true when the search is over. One
+    /// that begins or ends meanwhile may be found or not.
+    bool searchOn(SessionSearch& search) const;
     /// Whether any session has this external address. Looks at all of them.
     [[nodiscard]] bool hasSessionAt(net::Ipv4Address external) const;
     /// Whether any TCP or UDP session has an external port of these. Looks at all of them.

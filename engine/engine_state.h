@@ -407,6 +407,15 @@ struct Engine::State {
     [[nodiscard]] bool permits(std::uint32_t index) const;
     /// Whether this mapping has sent to this address, for address-dependent filtering.
     [[nodiscard]] bool hasSentTo(std::uint32_t mapping, net::Ipv4Address remote) const;
+    /// Looks no further than the first.
+    template <typename Wanted>
+    [[nodiscard]] bool anySession(const Wanted& wanted) const
+    {
+        for (std::uint32_t i = 0; i < sessions.touched(); ++i) {
+            if (sessions.detail(i).has(nat::detail_flag::kUsed) && wanted(i)) return true;
+        }
+        return false;
+    }
     void forEachForwarded(const std::function<void(std::uint32_t)>& visit) const;
     void forEachSession(const std::function<void(std::uint32_t)>& visit) const;
     /// Those that count for a tunnel: a few thousand at most, however many sessions there are.

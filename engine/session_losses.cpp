@@ -197,23 +197,19 @@ bool Engine::hasSessionAt(net::Ipv4Address external) const
 {
     const State& state = *m_state;
     const auto slot = state.slotOf(external);
-    bool found = false;
-    if (!slot) return found;
-    state.forEachSession(
-        [&](std::uint32_t index) { found = found || state.sessions[index].externalSlot == *slot; });
-    return found;
+    return slot && state.anySession([&](std::uint32_t index) {
+        return state.sessions[index].externalSlot == *slot;
+    });
 }
 
 bool Engine::hasSessionOn(net::PortRange external) const
 {
     const State& state = *m_state;
-    bool found = false;
-    state.forEachSession([&](std::uint32_t index) {
+    return state.anySession([&](std::uint32_t index) {
         const nat::Session& session = state.sessions[index];
-        found = found || (session.isTranslated() && net::hasPorts(session.protocol) &&
-                          external.contains(session.externalPort()));
+        return session.isTranslated() && net::hasPorts(session.protocol) &&
+               external.contains(session.externalPort());
     });
-    return found;
 }
 
 }  // namespace engine
