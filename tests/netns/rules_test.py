@@ -193,6 +193,31 @@ def main():
                   run("srv", SEEN, WAN_ROUTER, "6000", "5000") == ["-"])
             rules("rules", "forwards", "remove", "1", "--on-live", "drop")
 
+            # A forward over an external port that a device uses at this moment.
+            connection = talks("lan", WAN_HOST, 7)
+            used = max((s for s in json.loads(rules("connections", "list", "--json")[1])
+                        if s["remote"] == f"{WAN_HOST}:7"), key=lambda s: s["serial"])
+            port = used["external"].rsplit(":", 1)[1]
+            add = ("rules", "forwards", "add", "tcp", "--port", port, "--to", LAN_HOST, "--to-port", "80")
+            says("a forward over a port in use asks first", 1, f"1 live session on TCP port {port}", *add)
+            check("and has done nothing", moves(connection)
+                  and json.loads(rules("rules", "forwards", "list", "--json")[1]) == [])
+            says("it may let that run on", 0, "runs on until it ends", *add, "--on-live", "finish")
+            check("which goes on moving data", moves(connection))
+            check("while others reach the forward", asks("srv", WAN_ROUTER, int(port)).startswith("hi"))
+            rules("rules", "forwards", "remove", "1", "--on-live", "drop")
+            check("and outlives it", all(moves(connection) for _ in range(3)))
+            stop(connection)
+            connection = talks("lan", WAN_HOST, 7)
+            used = max((s for s in json.loads(rules("connections", "list", "--json")[1])
+                        if s["remote"] == f"{WAN_HOST}:7"), key=lambda s: s["serial"])
+            port = used["external"].rsplit(":", 1)[1]
+            add = ("rules", "forwards", "add", "tcp", "--port", port, "--to", LAN_HOST, "--to-port", "80")
+            says("or may end that", 0, "ends with it", *add, "--on-live", "drop")
+            check("and does", not moves(connection))
+            stop(connection)
+            rules("rules", "forwards", "remove", "1", "--on-live", "drop")
+
             # NAT types.
             check("one mapping for all remotes", len(set(run("lan", SEEN, WAN_HOST, "4100", "9,10"))) == 1)
             says("another type for some ports of a device", 0, "", "rules", "nat-types", "set", LAN_HOST, "--ports",
