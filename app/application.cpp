@@ -8,6 +8,7 @@
 #include "app/end_signal.h"
 #include "app/lab_backend.h"
 #include "app/local_router_client.h"
+#include "app/qt_text.h"
 #include "app/random_seed.h"
 #include "app/remote_router_client.h"
 #include "app/state_folder.h"
@@ -43,11 +44,6 @@ namespace {
 
 /// Ours: what the lab has lived through before anybody looks, so that its tables are not empty.
 constexpr engine::Duration kLabsPast = 90s;
-
-QString qt(std::string_view text)
-{
-    return QString::fromUtf8(text.data(), static_cast<qsizetype>(text.size()));
-}
 
 /// A rule with this id replaced, or the new one added under the next free id.
 template <typename Rule>

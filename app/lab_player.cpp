@@ -1,5 +1,6 @@
 #include "app/lab_player.h"
 
+#include "app/qt_text.h"
 #include "app/words.h"
 
 #include <QMetaObject>
@@ -14,11 +15,6 @@ namespace app {
 using namespace std::chrono_literals;
 
 namespace {
-
-QString qt(std::string_view text)
-{
-    return QString::fromUtf8(text.data(), static_cast<qsizetype>(text.size()));
-}
 
 /// The commands that lead from one set of rules to the other.
 std::vector<engine::Command> commandsBetween(const Rules& from, const Rules& to)

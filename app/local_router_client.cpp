@@ -1,5 +1,6 @@
 #include "app/local_router_client.h"
 
+#include "app/qt_text.h"
 #include "app/services/live_effect.h"
 #include "app/words.h"
 #include "engine/io/host_guard.h"
@@ -15,11 +16,6 @@ namespace {
 
 /// Ours: more changes than anybody takes back one by one.
 constexpr std::size_t kMostUndo = 100;
-
-QString qt(std::string_view text)
-{
-    return QString::fromUtf8(text.data(), static_cast<qsizetype>(text.size()));
-}
 
 /// The reply, unless who asked has died meanwhile.
 template <typename... Values>

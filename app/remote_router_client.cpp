@@ -2,6 +2,7 @@
 
 #include "app/control/connection.h"
 #include "app/control/json.h"
+#include "app/qt_text.h"
 
 #include <QJsonArray>
 #include <QPointer>
@@ -19,11 +20,6 @@ namespace {
 
 /// Ours: how long a router may take to accept us.
 constexpr auto kConnectWithin = 3s;
-
-QString qt(std::string_view text)
-{
-    return QString::fromUtf8(text.data(), static_cast<qsizetype>(text.size()));
-}
 
 /// Rows that cannot be read are left out: a newer router may know more.
 template <typename Row>

@@ -1,5 +1,6 @@
 #include "app/window_values.h"
 
+#include "app/qt_text.h"
 #include "app/version.h"
 #include "engine/io/interfaces.h"
 #include "engine/lab/scenario.h"
@@ -15,11 +16,6 @@
 namespace app {
 
 namespace {
-
-QString qt(std::string_view text)
-{
-    return QString::fromUtf8(text.data(), static_cast<qsizetype>(text.size()));
-}
 
 QDateTime dateOf(engine::Instant instant)
 {

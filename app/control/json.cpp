@@ -1,5 +1,6 @@
 #include "app/control/json.h"
 
+#include "app/qt_text.h"
 #include "app/words.h"
 
 #include <cmath>
@@ -27,10 +28,6 @@ using engine::net::VpnProtocol;
 
 namespace {
 
-QString qt(std::string_view text)
-{
-    return QString::fromUtf8(text.data(), static_cast<qsizetype>(text.size()));
-}
 std::string plain(const QJsonValue& json)
 {
     return json.toString().toStdString();

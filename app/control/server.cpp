@@ -2,6 +2,7 @@
 
 #include "app/control/json.h"
 #include "app/control/socket_path.h"
+#include "app/qt_text.h"
 #include "app/services/live_effect.h"
 #include "app/wall_clock.h"
 #include "app/words.h"
@@ -26,11 +27,6 @@ namespace {
 
 /// Ours: how long a message may take from its first to its last octet.
 constexpr auto kUnfinishedFor = 10s;
-
-QString qt(std::string_view text)
-{
-    return QString::fromUtf8(text.data(), static_cast<qsizetype>(text.size()));
-}
 
 QJsonObject failure(std::string_view error, const QString& sentence)
 {

@@ -3,6 +3,7 @@
 #include "app/end_signal.h"
 #include "app/lab_backend.h"
 #include "app/local_router_client.h"
+#include "app/qt_text.h"
 #include "app/random_seed.h"
 
 #include <QCoreApplication>
@@ -30,11 +31,6 @@ struct LabWords {
     std::string howLong;
     std::vector<std::string> played;
 };
-
-QString qt(std::string_view text)
-{
-    return QString::fromUtf8(text.data(), static_cast<qsizetype>(text.size()));
-}
 
 QString tableOf(const engine::Snapshot& snapshot, const std::vector<DeviceIdentity>& devices)
 {

@@ -9,11 +9,6 @@ using engine::net::Ipv4Address;
 using engine::net::Port;
 using engine::net::PortRange;
 
-QString qt(std::string_view text)
-{
-    return QString::fromUtf8(text.data(), static_cast<qsizetype>(text.size()));
-}
-
 std::optional<Ipv4Address> addressOf(Context& context, const std::string& word)
 {
     const auto address = Ipv4Address::parse(word);

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "app/ctl/context.h"
+#include "app/qt_text.h"
 #include "engine/net/endpoint.h"
 #include "engine/net/ip_protocol.h"
 #include "engine/policy/passthrough_policy.h"
@@ -18,7 +19,6 @@
 /// ends with Context::status() then.
 namespace app::ctl {
 
-[[nodiscard]] QString qt(std::string_view text);
 [[nodiscard]] std::optional<engine::net::Ipv4Address> addressOf(Context& context,
                                                                 const std::string& word);
 /// 1 to 65535; the caller complains.

@@ -1,5 +1,6 @@
 #include "app/ctl/text.h"
 
+#include "app/qt_text.h"
 #include "app/words.h"
 
 #include <QDateTime>
@@ -19,11 +20,6 @@ bool isNumber(const QString& cell)
     return !cell.isEmpty() && (cell.at(0).isDigit() || cell == QLatin1String("-")) &&
            !cell.contains(QLatin1Char('.')) && !cell.contains(QLatin1Char(':')) &&
            !cell.contains(QLatin1Char('-'));
-}
-
-QString qt(std::string_view text)
-{
-    return QString::fromUtf8(text.data(), static_cast<qsizetype>(text.size()));
 }
 
 void write(std::FILE* stream, const QString& text)

@@ -1,6 +1,7 @@
 #include "app/control/json.h"
 #include "app/ctl/context.h"
 #include "app/ctl/text.h"
+#include "app/qt_text.h"
 #include "app/words.h"
 #include "ui/text/finding_words.h"
 #include "ui/text/flood_words.h"
@@ -14,11 +15,6 @@
 namespace app::ctl {
 
 namespace {
-
-QString qt(std::string_view text)
-{
-    return QString::fromUtf8(text.data(), static_cast<qsizetype>(text.size()));
-}
 
 QString field(const QJsonObject& object, const char* name)
 {
