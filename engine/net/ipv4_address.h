@@ -49,14 +49,16 @@ public:
 
     [[nodiscard]] std::string toString() const
     {
-        std::array<char, 16> buffer{};
-        char* out = buffer.data();
+        std::string text;
         for (int shift = 24; shift >= 0; shift -= 8) {
-            out = std::to_chars(out, buffer.data() + buffer.size(), (m_hostOrder >> shift) & 0xff)
-                      .ptr;
-            if (shift > 0) *out++ = '.';
+            std::array<char, 3> digits{};
+            char* const end = std::to_chars(digits.data(), digits.data() + digits.size(),
+                                            (m_hostOrder >> static_cast<unsigned>(shift)) & 0xffU)
+                                  .ptr;
+            text.append(digits.data(), end);
+            if (shift > 0) text.push_back('.');
         }
-        return {buffer.data(), out};
+        return text;
     }
 
     friend constexpr auto operator<=>(const Ipv4Address&, const Ipv4Address&) = default;
