@@ -156,7 +156,7 @@ struct Engine::State {
     // portless_homes.cpp: who answers at our addresses over protocols without ports.
     struct Home {
         net::Ipv4Address device;  ///< unspecified: nobody answers
-        /// By which rule; null: the address is the device's own (1:1).
+        /// By which rule; null: the address is the device's own (1:1), or the device is exposed.
         const policy::PortForward* forward = nullptr;
         [[nodiscard]] bool isNobody() const { return device.isUnspecified(); }
         [[nodiscard]] bool isOther(net::Ipv4Address than) const
@@ -166,8 +166,8 @@ struct Engine::State {
     };
     enum class CallFrom : std::uint8_t { Inside, Outside };
     /// The owner of a 1:1 address; at a shared one the device of the protocol's forward, and for
-    /// ESP that devices inside send that of IKE's. For callers inside, nobody while hairpinning is
-    /// off.
+    /// ESP that devices inside send that of IKE's. Else, for callers outside, the exposed host. For
+    /// callers inside, nobody while hairpinning is off.
     [[nodiscard]] Home homeOf(net::Ipv4Address external, net::IpProtocol protocol,
                               CallFrom from) const;
     /// Whether this device is what callers inside find there.

@@ -81,8 +81,8 @@ Engine::State::Home Engine::State::homeOf(net::Ipv4Address external, IpProtocol 
     if (forward == nullptr && inside && protocol == IpProtocol::Esp) {
         forward = forwardOf(IpProtocol::Udp);
     }
-    if (forward == nullptr) return {};
-    return {forward->internalAddress, forward};
+    if (forward != nullptr) return {forward->internalAddress, forward};
+    return inside ? Home{} : Home{config.exposedHost};
 }
 
 bool Engine::State::isHome(net::Ipv4Address device, net::Ipv4Address external,

@@ -25,6 +25,20 @@ PortForward forward(std::uint32_t id, IpProtocol protocol, unsigned first, unsig
             .internalFirst = Port{static_cast<std::uint16_t>(internalFirst)}};
 }
 
+/// What a packet of this protocol may carry that belongs to no tunnel.
+Bytes portlessOctets(IpProtocol kind)
+{
+    if (kind == IpProtocol::Gre) return {0x20, 0, 0x08, 0, 0, 0, 0, 9, 1, 2, 3, 4};
+    if (kind == IpProtocol::EtherIp) return {0x30, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12};
+    if (kind == IpProtocol::IpIp) {
+        return wire::buildUdp(at(Ipv4Address{10, 7, 0, 1}, 1), at({10, 8, 0, 1}, 2), {});
+    }
+    Bytes octets(60, 0);
+    octets[2] = octets[3] = octets[7] = 9;
+    if (kind == IpProtocol::SixInFour) octets[0] = 0x60;
+    return octets;
+}
+
 bool refused(Bed& bed, const engine::Command& command, CommandError error)
 {
     const auto answer = bed.apply(command);
@@ -545,14 +559,7 @@ private Q_SLOTS:
         config.oneToOnes = {
             {.id = 1, .internalAddress = kAnna, .externalAddress = kSecondExternal}};
         Bed bed(config);
-        Bytes octets(60, 0);
-        octets[2] = octets[3] = octets[7] = 9;
-        if (kind == IpProtocol::Gre) octets = {0x20, 0, 0x08, 0, 0, 0, 0, 9, 1, 2, 3, 4};
-        if (kind == IpProtocol::SixInFour) octets[0] = 0x60;
-        if (kind == IpProtocol::EtherIp) octets = {0x30, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12};
-        if (kind == IpProtocol::IpIp) {
-            octets = wire::buildUdp(at(Ipv4Address{10, 7, 0, 1}, 1), at({10, 8, 0, 1}, 2), {});
-        }
+        const Bytes octets = portlessOctets(kind);
         const auto in = bed.inbound(wire::buildIpv4(kServer, kSecondExternal, kind, octets));
         QVERIFY(told(in.inside(), in));
         QCOMPARE(destinationOf(in.packet).address, kAnna);
@@ -570,6 +577,45 @@ private Q_SLOTS:
                                                    .access = engine::policy::DeviceAccess::Block}}})
                     .has_value());
         QVERIFY(bed.inbound(wire::buildIpv4(kOther, kSecondExternal, kind, octets)).silent());
+    }
+
+    void exposedHost_getsPortlessPacketsThatNobodyAskedFor_data()
+    {
+        oneToOne_portlessPacketsThatNobodyAskedFor_reachTheOwner_data();
+    }
+    // An exposed host gets what no rule and no tunnel claims, of every protocol.
+    void exposedHost_getsPortlessPacketsThatNobodyAskedFor()
+    {
+        QFETCH(int, protocol);
+        QFETCH(int, guardian);
+        const auto kind = static_cast<IpProtocol>(protocol);
+        const Bytes octets = portlessOctets(kind);
+        Bed bed(usual());
+        const auto call = [&](Ipv4Address from) {
+            return bed.inbound(wire::buildIpv4(from, kExternal, kind, octets));
+        };
+        QVERIFY(call(kServer).silent());
+        QVERIFY(bed.apply(engine::SetExposedHost{kAnna}).has_value());
+        const auto in = call(kServer);
+        QVERIFY(told(in.inside(), in));
+        QCOMPARE(destinationOf(in.packet).address, kAnna);
+        const auto out = bed.outbound(wire::buildIpv4(kAnna, kServer, kind, octets));
+        QVERIFY(told(out.outside(), out));
+        QCOMPARE(sourceOf(out.packet).address, kExternal);
+        // Not for callers inside, as for ports.
+        QVERIFY(!bed.outbound(wire::buildIpv4(kBert, kExternal, kind, octets)).inside());
+        // A forward of the protocol comes first, whoever it lets in.
+        auto rule = forward(1, kind, 0, 0, kBert, 0);
+        rule.allowedRemotes = Prefix{kOther, 32};
+        QVERIFY(bed.apply(engine::SetPortForwards{{rule}}).has_value());
+        QCOMPARE(destinationOf(call(kOther).packet).address, kBert);
+        QVERIFY(call(kDistant).silent());
+        QVERIFY(bed.apply(engine::SetPortForwards{}).has_value());
+        QCOMPARE(destinationOf(call(kDistant).packet).address, kAnna);
+        QVERIFY(bed.apply(engine::SetPassthrough{static_cast<engine::net::VpnProtocol>(guardian),
+                                                 {.mode = engine::policy::PassthroughMode::Block}})
+                    .has_value());
+        QVERIFY(call(kDistant).silent());
     }
 
     // With several addresses a server inside answers by the one that it was called by.
