@@ -40,14 +40,8 @@ public:
     virtual engine::Result<void, engine::CommandError> apply(
         const engine::Command& command, std::vector<engine::Event>& events) = 0;
     [[nodiscard]] virtual engine::Snapshot snapshot() = 0;
-    [[nodiscard]] virtual std::vector<engine::SessionRecord> sessions(
-        const engine::SessionQuery& query) = 0;
-    /// The same a part at a time; true when the search is over.
-    virtual bool searchOn(engine::SessionSearch& search)
-    {
-        search.found = sessions(search.query);
-        return true;
-    }
+    /// Goes on with the search by a part; true when it is over.
+    virtual bool searchOn(engine::SessionSearch& search) = 0;
     [[nodiscard]] virtual std::vector<Neighbour> neighbours() = 0;
     /// Begins to count the sessions that the command would end if nobody let them finish. Among
     /// the events, of this call or later, is a SessionsCounted for it, in the order of all that are

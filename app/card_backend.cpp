@@ -29,11 +29,6 @@ engine::Snapshot CardBackend::snapshot()
     return m_router->engine().snapshot(m_router->now());
 }
 
-std::vector<engine::SessionRecord> CardBackend::sessions(const engine::SessionQuery& query)
-{
-    return m_router->engine().sessions(m_router->now(), query);
-}
-
 std::vector<Neighbour> CardBackend::neighbours()
 {
     std::vector<Neighbour> all;

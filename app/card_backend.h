@@ -18,8 +18,6 @@ public:
     engine::Result<void, engine::CommandError> apply(const engine::Command& command,
                                                      std::vector<engine::Event>& events) override;
     [[nodiscard]] engine::Snapshot snapshot() override;
-    [[nodiscard]] std::vector<engine::SessionRecord> sessions(
-        const engine::SessionQuery& query) override;
     bool searchOn(engine::SessionSearch& search) override
     {
         return m_router->engine().searchOn(search);

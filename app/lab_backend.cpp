@@ -142,9 +142,9 @@ engine::Snapshot LabBackend::snapshot()
     return m_lab->snapshot();
 }
 
-std::vector<engine::SessionRecord> LabBackend::sessions(const engine::SessionQuery& query)
+bool LabBackend::searchOn(engine::SessionSearch& search)
 {
-    return m_lab->engine().sessions(m_lab->now(), query);
+    return m_lab->engine().searchOn(search);
 }
 
 std::vector<Neighbour> LabBackend::neighbours()

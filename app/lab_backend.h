@@ -51,8 +51,7 @@ public:
     engine::Result<void, engine::CommandError> apply(const engine::Command& command,
                                                      std::vector<engine::Event>& events) override;
     [[nodiscard]] engine::Snapshot snapshot() override;
-    [[nodiscard]] std::vector<engine::SessionRecord> sessions(
-        const engine::SessionQuery& query) override;
+    bool searchOn(engine::SessionSearch& search) override;
     [[nodiscard]] std::vector<Neighbour> neighbours() override;
     void count(const engine::Command& command, std::vector<engine::Event>& events) override;
     void wake() override;

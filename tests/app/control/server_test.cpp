@@ -71,9 +71,10 @@ public:
         }
         return snapshot;
     }
-    [[nodiscard]] std::vector<engine::SessionRecord> sessions(const engine::SessionQuery&) override
+    bool searchOn(engine::SessionSearch& search) override
     {
-        return {engine::SessionRecord{}};
+        search.found = {engine::SessionRecord{}};
+        return true;
     }
     [[nodiscard]] std::vector<Neighbour> neighbours() override
     {

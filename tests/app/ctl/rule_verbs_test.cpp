@@ -56,11 +56,7 @@ public:
         return result;
     }
     [[nodiscard]] engine::Snapshot snapshot() override { return m_engine.snapshot(now()); }
-    [[nodiscard]] std::vector<engine::SessionRecord> sessions(
-        const engine::SessionQuery& query) override
-    {
-        return m_engine.sessions(now(), query);
-    }
+    bool searchOn(engine::SessionSearch& search) override { return m_engine.searchOn(search); }
     [[nodiscard]] std::vector<Neighbour> neighbours() override { return {}; }
     void count(const engine::Command& command, std::vector<engine::Event>& events) override
     {
@@ -68,7 +64,6 @@ public:
         m_engine.count(now(), command, output);
         events.insert(events.end(), output.events.begin(), output.events.end());
     }
-    [[nodiscard]] std::vector<engine::io::HeldSetting> held() override { return {}; }
     void wake() override
     {
         const std::lock_guard lock{m_mutex};
