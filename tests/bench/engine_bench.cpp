@@ -7,13 +7,13 @@
 #include <benchmark/benchmark.h>
 #include <cstdio>
 #include <cstring>
-#include <ctime>
 #include <memory>
 #include <random>
 #include <vector>
 
-#include <sys/mman.h>
 #include <unistd.h>
+
+#include "tests/bench/measuring.h"
 
 /// The engine alone: what an established packet costs, what a session costs, in nanoseconds and
 /// octets. `engine_bench --benchmark_filter=…`; README.md says how the figures are read.
@@ -26,12 +26,6 @@ constexpr std::size_t kPacketOctets = 64;
 constexpr std::size_t kBatch = 32;
 const net::Ipv4Address kExternal{203, 0, 113, 2};
 
-void* alignUp(void* block)
-{
-    return reinterpret_cast<void*>((reinterpret_cast<std::uintptr_t>(block) + 4095) &
-                                   ~std::uintptr_t{4095});
-}
-
 EngineConfig configFor(std::uint32_t sessions)
 {
     EngineConfig config;
@@ -41,9 +35,7 @@ EngineConfig configFor(std::uint32_t sessions)
                        1500};
     config.external.addresses = {kExternal};
     config.external.prefix = net::Prefix{kExternal, 24};
-    config.memoryAdvice = [](void* block, std::size_t bytes) {
-        (void)madvise(alignUp(block), bytes & ~std::size_t{4095}, MADV_HUGEPAGE);
-    };
+    config.memoryAdvice = bench::adviseHugePages;
     config.nat.limits.sessionsPerDevice = sessions;
     config.nat.limits.portsPerDevice = 65535;
     return config;
@@ -297,14 +289,6 @@ void setUp(benchmark::State& state)
     opener.report(state, flows);
 }
 
-/// What this thread has had of the processor: others who are given it meanwhile do not count.
-double processorMilliseconds()
-{
-    timespec time{};
-    (void)clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
-    return static_cast<double>(time.tv_sec) * 1e3 + static_cast<double>(time.tv_nsec) / 1e6;
-}
-
 /// Work that always takes the same: about as long as one call of the expiry, in registers alone.
 std::uint64_t sameWork(std::uint64_t value)
 {
@@ -341,9 +325,9 @@ void expiryStorm(benchmark::State& state)
         now += 10min;
         while (engine.nextTimeout() && *engine.nextTimeout() <= now) {
             const auto before = std::chrono::steady_clock::now();
-            const double had = processorMilliseconds();
+            const double had = bench::processorMilliseconds();
             engine.handleTimeout(now, output);
-            const double used = processorMilliseconds() - had;
+            const double used = bench::processorMilliseconds() - had;
             const std::chrono::duration<double, std::milli> took =
                 std::chrono::steady_clock::now() - before;
             worst = std::max(worst, took.count());
@@ -351,9 +335,9 @@ void expiryStorm(benchmark::State& state)
             all += used;
             ++calls;
             output.clear();
-            const double began = processorMilliseconds();
+            const double began = bench::processorMilliseconds();
             benchmark::DoNotOptimize(sameWork(calls));
-            const double same = processorMilliseconds() - began;
+            const double same = bench::processorMilliseconds() - began;
             worstOfSameWork = std::max(worstOfSameWork, same);
             allOfSameWork += same;
         }

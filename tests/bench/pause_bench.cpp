@@ -5,12 +5,11 @@
 #include <algorithm>
 #include <array>
 #include <benchmark/benchmark.h>
-#include <ctime>
 #include <functional>
 #include <memory>
 #include <vector>
 
-#include <sys/mman.h>
+#include "tests/bench/measuring.h"
 
 /// How long packets wait while something happens that concerns all of a million sessions: the
 /// longest call of the engine in time of the processor, and all of them together. Between the calls
@@ -30,12 +29,6 @@ const net::Ipv4Address kExternal{203, 0, 113, 2};
 const net::Ipv4Address kOther{203, 0, 113, 3};
 const net::Ipv4Address kServer{192, 0, 2, 7};
 
-void* alignUp(void* block)
-{
-    return reinterpret_cast<void*>((reinterpret_cast<std::uintptr_t>(block) + 4095) &
-                                   ~std::uintptr_t{4095});
-}
-
 EngineConfig configOf(nat::Behaviour filtering)
 {
     EngineConfig config;
@@ -45,9 +38,7 @@ EngineConfig configOf(nat::Behaviour filtering)
                        1500};
     config.external.addresses = {kExternal, kOther};
     config.external.prefix = net::Prefix{kExternal, 24};
-    config.memoryAdvice = [](void* block, std::size_t bytes) {
-        (void)madvise(alignUp(block), bytes & ~std::size_t{4095}, MADV_HUGEPAGE);
-    };
+    config.memoryAdvice = bench::adviseHugePages;
     config.nat.udp.filtering = filtering;
     config.nat.limits.sessionsPerDevice = kFlows;
     config.nat.limits.portsPerDevice = 65535;
@@ -66,13 +57,6 @@ net::Endpoint internalOf(std::uint32_t flow)
 net::Endpoint remoteOf(std::uint32_t flow)
 {
     return {net::Ipv4Address{0xc6336400U + flow / kDevices / 128}, net::Port{443}};
-}
-
-double processorMilliseconds()
-{
-    timespec time{};
-    (void)clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
-    return static_cast<double>(time.tv_sec) * 1e3 + static_cast<double>(time.tv_nsec) / 1e6;
 }
 
 /// A router with a million live sessions of UDP, and as many WireGuard tunnels as it can show.
@@ -112,9 +96,9 @@ public:
     /// One call that counts.
     void time(const std::function<void()>& call)
     {
-        const double before = processorMilliseconds();
+        const double before = bench::processorMilliseconds();
         call();
-        const double took = processorMilliseconds() - before;
+        const double took = bench::processorMilliseconds() - before;
         m_longest = std::max(m_longest, took);
         m_all += took;
         ++m_calls;
@@ -131,9 +115,9 @@ public:
             bytes[i] = wire::buildUdp(internalOf(m_flow), remoteOf(m_flow), m_payload);
             batch[i] = {.bytes = bytes[i]};
         }
-        const double before = processorMilliseconds();
+        const double before = bench::processorMilliseconds();
         m_engine.handlePackets(m_now, PortId::Internal, batch, verdicts, m_output);
-        m_longestBatch = std::max(m_longestBatch, processorMilliseconds() - before);
+        m_longestBatch = std::max(m_longestBatch, bench::processorMilliseconds() - before);
         m_output.clear();
     }
 
