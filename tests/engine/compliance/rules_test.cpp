@@ -25,6 +25,13 @@ PortForward forward(std::uint32_t id, IpProtocol protocol, unsigned first, unsig
             .internalFirst = Port{static_cast<std::uint16_t>(internalFirst)}};
 }
 
+/// A forward over the very port that a device uses at the moment.
+std::vector<PortForward> forwardOver(Endpoint external)
+{
+    const unsigned port = external.port.hostOrder();
+    return {forward(1, IpProtocol::Udp, port, port, kBert, 7000)};
+}
+
 /// What a packet of this protocol may carry that belongs to no tunnel.
 Bytes portlessOctets(IpProtocol kind)
 {
@@ -387,9 +394,7 @@ private Q_SLOTS:
         Bed bed;
         const auto external = bed.udpOut(at(kAnna, 5000), at(kServer, 53)).source();
         QVERIFY(bed.udpOut(at(kAnna, 5000), at(kOther, 53)).source() == external);
-        const unsigned port = external.port.hostOrder();
-        const std::vector<PortForward> forwards{
-            forward(1, IpProtocol::Udp, port, port, kBert, 7000)};
+        const std::vector<PortForward> forwards = forwardOver(external);
         QCOMPARE(bed.engine().sessionsEndedBy(bed.now, engine::SetPortForwards{forwards}), 2U);
         QVERIFY(bed.apply(engine::SetPortForwards{forwards, OnLive::Finish}).has_value());
         QCOMPARE(bed.sessions(), std::size_t{2});
@@ -441,11 +446,8 @@ private Q_SLOTS:
     {
         Bed bed;
         const auto external = bed.udpOut(at(kAnna, 5000), at(kServer, 53)).source();
-        const unsigned port = external.port.hostOrder();
         QVERIFY(
-            bed.apply(engine::SetPortForwards{
-                          {forward(1, IpProtocol::Udp, port, port, kBert, 7000)}, OnLive::Finish})
-                .has_value());
+            bed.apply(engine::SetPortForwards{forwardOver(external), OnLive::Finish}).has_value());
         const auto next = bed.udpOut(at(kAnna, 5000), at(kOther, 53)).source();
         QVERIFY(bed.apply(engine::SetPortForwards{}).has_value());
         bed.restart();
@@ -464,11 +466,8 @@ private Q_SLOTS:
         config.nat.limits.sessionsPerDevice = 8;
         Bed bed(config);
         const auto external = bed.udpOut(at(kAnna, 5000), at(kServer, 53)).source();
-        const unsigned port = external.port.hostOrder();
         QVERIFY(
-            bed.apply(engine::SetPortForwards{
-                          {forward(1, IpProtocol::Udp, port, port, kBert, 7000)}, OnLive::Finish})
-                .has_value());
+            bed.apply(engine::SetPortForwards{forwardOver(external), OnLive::Finish}).has_value());
         for (unsigned i = 1; i <= 16; ++i)
             QVERIFY(bed.udpOut(at(kAnna, 5000 + i), at(kServer, 53)).source() != external);
         QVERIFY(bed.udpIn(at(kServer, 53), external).destination() == at(kBert, 7000));
