@@ -25,6 +25,14 @@ QString titleOf(const PortForward& forward)
     return name.isEmpty() ? PortForwardsPage::tr("this forward") : name;
 }
 
+/// What loses by a forward that goes or leads elsewhere.
+QString throughWords(const QString& name, int number)
+{
+    return PortForwardsPage::tr("%n live session(s) came in through “%1”. What becomes of them?",
+                                nullptr, number)
+        .arg(name);
+}
+
 /// Whether a forward takes external ports that it has not had before.
 bool takesPorts(const PortForward& forward, const PortForward* old)
 {
@@ -251,11 +259,7 @@ void PortForwardsPage::save(const PortForward& forward)
     m_question->askExactly(
         engine::SetPortForwards{std::move(forwards)},
         [through, takes, name, ports](int number) {
-            if (!takes) {
-                return tr("%n live session(s) came in through “%1”. What becomes of them?", nullptr,
-                          number)
-                    .arg(name);
-            }
+            if (!takes) return throughWords(name, number);
             if (!through) {
                 return tr("This takes %1 from %n live session(s) of devices inside. What becomes "
                           "of them?",
@@ -278,11 +282,7 @@ void PortForwardsPage::remove()
     std::erase_if(forwards, [id = row->forward.id](const auto& one) { return one.id == id; });
     m_question->askExactly(
         engine::SetPortForwards{std::move(forwards)},
-        [name = titleOf(row->forward)](int number) {
-            return tr("%n live session(s) came in through “%1”. What becomes of them?", nullptr,
-                      number)
-                .arg(name);
-        },
+        [name = titleOf(row->forward)](int number) { return throughWords(name, number); },
         [this, id = row->forward.id](OnLive onLive) { Q_EMIT forwardRemoved(id, onLive); });
 }
 
