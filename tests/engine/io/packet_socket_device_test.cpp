@@ -12,10 +12,10 @@ using tests::Outgoing;
 
 namespace {
 
-std::size_t receive(PacketSocketDevice& device, std::span<Frame> frames)
+std::size_t receive(PacketSocketDevice& device, std::span<Frame> frames, int wait = 10000)
 {
     pollfd readable{device.descriptor(), POLLIN, 0};
-    (void)::poll(&readable, 1, 1000);
+    (void)::poll(&readable, 1, wait);
     return device.receive(frames);
 }
 
@@ -92,7 +92,10 @@ private Q_SLOTS:
         Outgoing bad(0x0800, 3000);
         const std::array frames{good.frame(), bad.frame(), good.frame()};
         QCOMPARE(m_a->send(frames), std::size_t{2});
-        QCOMPARE(receive(*m_b, m_frames), std::size_t{2});
+        // A busy kernel may hand them over one by one.
+        std::size_t got = receive(*m_b, m_frames);
+        if (got == 1) got += receive(*m_b, m_frames);
+        QCOMPARE(got, std::size_t{2});
     }
 
     void batch_keepsItsOrder()
@@ -118,7 +121,7 @@ private Q_SLOTS:
     {
         QVERIFY(tests::run("ip link del pa"));
         for (int i = 0; i < 5 && m_b->failure().empty(); ++i)
-            (void)receive(*m_b, m_frames);
+            (void)receive(*m_b, m_frames, 1000);
         Outgoing out(0x0800);
         const Frame frame = out.frame();
         QCOMPARE(m_b->send({&frame, 1}), std::size_t{0});

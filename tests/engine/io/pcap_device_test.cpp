@@ -27,10 +27,10 @@ private:
     std::unique_ptr<PcapDevice> m_b;
     std::array<Frame, kBatch> m_frames;
 
-    std::size_t receive()
+    std::size_t receive(int wait = 10000)
     {
         pollfd readable{m_b->descriptor(), POLLIN, 0};
-        (void)::poll(&readable, 1, 1000);
+        (void)::poll(&readable, 1, wait);
         return m_b->receive(m_frames);
     }
 
@@ -135,7 +135,7 @@ private Q_SLOTS:
     {
         QVERIFY(tests::run("ip link del pa"));
         for (int i = 0; i < 5 && m_b->failure().empty(); ++i)
-            (void)receive();
+            (void)receive(1000);
         QVERIFY(!m_b->failure().empty());
         Outgoing out(0x0800);
         const Frame frame = out.frame();

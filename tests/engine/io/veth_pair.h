@@ -10,12 +10,16 @@
 
 namespace tests {
 
-/// The cards "pa" and "pb", joined to each other, in a namespace without IPv6 and its noise.
+/// The cards "pa" and "pb", joined to each other, in a namespace without IPv6 and its noise. Both
+/// carry frames: the kernel notices a little later that a link is up, and drops them until then.
 inline bool makeVethPair()
 {
     return run(
         "sysctl -qw net.ipv6.conf.all.disable_ipv6=1 net.ipv6.conf.default.disable_ipv6=1;"
-        "ip link add pa type veth peer name pb && ip link set pa up && ip link set pb up");
+        "ip link add pa type veth peer name pb && ip link set pa up && ip link set pb up || exit 1;"
+        "for i in $(seq 500); do"
+        " [ $(ip -o link show | grep -c ' qdisc noqueue state UP ') = 2 ] && exit 0; sleep 0.02;"
+        "done; exit 1");
 }
 
 /// An untagged broadcast frame of some EtherType around a UDP packet, with room in front.
