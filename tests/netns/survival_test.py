@@ -27,14 +27,15 @@ while True:
     except OSError: pass  # no way back: the host forwards as it likes while there is no router
 """
 
-# One TCP connection and one UDP socket, twenty times a second, until standard input ends.
+# One TCP connection and one UDP socket, twenty times a second, until standard input ends. Says how it stands for
+# every line of it, and at the end.
 FLOWS = """
 import json, socket, sys, threading, time
 host, over = sys.argv[1], threading.Event()
-told = {'tcp': 0, 'tcpError': None, 'tcpErrorAt': 0, 'udp': [], 'udpGap': 0}
+told = {'tcp': 0, 'tcpError': None, 'tcpErrorAt': 0, 'udp': [], 'udpRounds': 0, 'udpGap': 0}
 def tcp():
     s = socket.create_connection((host, 7), 5)
-    s.settimeout(20)
+    s.settimeout(60)
     print('ready', flush=True)
     while not over.is_set():
         try:
@@ -56,6 +57,7 @@ def udp():
             seen = s.recvfrom(64)[0].decode()
             told['udpGap'] = max(told['udpGap'], time.monotonic() - last)
             last = time.monotonic()
+            told['udpRounds'] += 1
             if seen not in told['udp']: told['udp'].append(seen)
         except OSError:
             pass
@@ -63,7 +65,7 @@ def udp():
     told['udpGap'] = max(told['udpGap'], time.monotonic() - last)
 threads = [threading.Thread(target=f) for f in (udp, tcp)]
 for t in threads: t.start()
-sys.stdin.read()
+for _ in sys.stdin: print(json.dumps(told), flush=True)
 over.set()
 for t in threads: t.join()
 print(json.dumps(told))
@@ -80,22 +82,37 @@ class Flows:
     def __init__(self, lab):
         self.client = lab.python("lan", FLOWS, WAN_HOST, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                  stderr=subprocess.DEVNULL)
-        if "ready" not in self.client.stdout.readline():
+        if "ready" not in self.client.stdout.readline() or not self.go_on():
             raise RuntimeError("the flows did not start")
-        time.sleep(0.5)
 
-    def end(self, wait=1.5):
-        time.sleep(wait)
-        out, _ = self.client.communicate("", timeout=60)
+    def stand(self):
+        self.client.stdin.write("how\n")
+        self.client.stdin.flush()
+        return json.loads(self.client.stdout.readline())
+
+    def until(self, wanted, timeout=60):
+        """Whether they come to stand so, within a time that even a busy machine keeps."""
+        return wait_for(lambda: wanted(self.stand()), timeout, 0.1)
+
+    def go_on(self):
+        """Whether both have data again, some rounds of it."""
+        begun = self.stand()
+        return self.until(lambda now: now["tcpError"] or now["tcp"] > begun["tcp"] + 5
+                          and now["udpRounds"] > begun["udpRounds"] + 5)
+
+    def end(self):
+        out, _ = self.client.communicate("", timeout=90)
         return json.loads(out.strip().splitlines()[-1])
 
 
-def kept(name, flows, gap):
-    """Nobody has noticed more than a pause: the same connection, the same external endpoint."""
+def kept(name, flows, gap=20):
+    """Nobody has noticed more than a pause: the same connection, the same external endpoint, both with data again.
+    The longest pause is a few seconds; a machine that has much else to do may take some more."""
+    again = flows.go_on()
     told = flows.end()
-    check(f"{name}: the TCP connection lives", told["tcpError"] is None and told["tcp"] > 5,
+    check(f"{name}: the TCP connection lives", again and told["tcpError"] is None,
           told["tcpError"] or f"{told['tcp']} rounds")
-    check(f"{name}: the UDP flow keeps its endpoint", len(told["udp"]) == 1 and told["udpGap"] < gap,
+    check(f"{name}: the UDP flow keeps its endpoint", again and len(told["udp"]) == 1 and told["udpGap"] < gap,
           f"{told['udp']}, longest pause {told['udpGap']:.2f} s")
 
 
@@ -114,9 +131,9 @@ def main():
         def route():
             rt(f"ip route replace default via {WAN_HOST}")
 
-        def pings(count=15):
+        def pings(seconds=60):
             return wait_for(lambda: " 0% packet loss" in lab.sh("lan", f"ping -c 1 -W 1 {WAN_HOST}", check=False),
-                            count, 0.2)
+                            seconds, 0.2)
 
         def told_by_ctl(*words):
             return subprocess.run(lab.inside("rt", [ctl, "--control", str(lab.folder / "control"), *words]), text=True,
@@ -128,45 +145,47 @@ def main():
             flows = Flows(lab)
             rt("ip link set ext0 down; sleep 1; ip link set ext0 up")
             route()
-            kept("external link down for a second", flows, 6)
+            kept("external link down for a second", flows)
 
             flows = Flows(lab)
             rt("ip link set int0 down; sleep 1; ip link set int0 up")
-            kept("internal link down for a second", flows, 6)
+            kept("internal link down for a second", flows)
 
             flows = Flows(lab)
             rt(f"ip addr del {WAN_ROUTER}/24 dev ext0; sleep 2; ip addr add {WAN_ROUTER}/24 dev ext0")
             route()
-            kept("external address gone for two seconds", flows, 6)
+            kept("external address gone for two seconds", flows)
 
             flows = Flows(lab)
             rt(f"ip addr add {SECOND}/24 dev ext0; ip addr del {WAN_ROUTER}/24 dev ext0; "
                f"ip addr flush dev ext0; ip addr add {SECOND}/24 dev ext0")
             changed = time.monotonic()
             route()
-            told = flows.end(3)
+            flows.until(lambda now: now["tcpError"] and len(now["udp"]) > 1)
+            told = flows.end()
+            # By a reset, not by giving up after a minute.
             check("another external address: the inside of a TCP connection is told",
-                  told["tcpError"] == "ConnectionResetError" and told["tcpErrorAt"] - changed < 1,
+                  told["tcpError"] == "ConnectionResetError" and told["tcpErrorAt"] - changed < 20,
                   f"{told['tcpError']} after {told['tcpErrorAt'] - changed:.2f} s")
             check("another external address: the UDP flow goes on from there",
-                  len(told["udp"]) == 2 and told["udp"][-1].startswith(SECOND + ":") and told["udpGap"] < 3,
+                  len(told["udp"]) == 2 and told["udp"][-1].startswith(SECOND + ":") and told["udpGap"] < 20,
                   f"{told['udp']}, longest pause {told['udpGap']:.2f} s")
             rt(f"ip addr flush dev ext0; ip addr add {WAN_ROUTER}/24 dev ext0")
             route()
             # Until the router has noticed, pings still pass by the second one.
-            check("the first address again", wait_for(lambda: WAN_ROUTER in told_by_ctl("status"), 15, 0.1) and pings())
+            check("the first address again", wait_for(lambda: WAN_ROUTER in told_by_ctl("status"), 60, 0.1) and pings())
 
             flows = Flows(lab)
             process.send_signal(signal.SIGSTOP)
             time.sleep(3)
             process.send_signal(signal.SIGCONT)
-            kept("router asleep for three seconds", flows, 6)
+            kept("router asleep for three seconds", flows)
 
             flows = Flows(lab)
             check("SIGTERM ends it cleanly", stop(process) == 0)
             time.sleep(0.5)
             process = lab.router(program)
-            kept("router ended and started again", flows, 8)
+            kept("router ended and started again", flows)
 
             # RFC 4787 REQ-7: while both networks conflict there is no way out, and everybody is told.
             rt("ip addr flush dev ext0; ip addr add 192.168.5.77/24 dev ext0")
@@ -175,7 +194,7 @@ def main():
             def refused():
                 out[0] = lab.sh("lan", f"ping -c 1 -W 1 {FAR}", check=False)
                 return "Destination Host Unreachable" in out[0]
-            check("the external network becomes the internal one: refused and told", wait_for(refused, 10, 0.3),
+            check("the external network becomes the internal one: refused and told", wait_for(refused, 60, 0.3),
                   out[0].strip().splitlines()[1:2])
             check("and counted", "ExternalDown" in told_by_ctl("counters"))
             rt(f"ip addr flush dev ext0; ip addr add {WAN_ROUTER}/24 dev ext0")
