@@ -73,7 +73,7 @@ def both_ways(lab, name, file, digest):
     got = server.communicate(timeout=20)[0].strip()
     rate = file.stat().st_size * 8 / (time.monotonic() - begun) / 1e9
     check(f"{name}: upload, SHA-256 equal", got == digest, f"{rate:.2f} Gbit/s")
-    out = lab.python("lan", ECHO_CLIENT, WAN_HOST, stdout=subprocess.PIPE).communicate(timeout=30)[0].strip()
+    out = lab.python("lan", ECHO_CLIENT, WAN_HOST, stdout=subprocess.PIPE).communicate(timeout=120)[0].strip()
     check(f"{name}: 200 datagrams and one in fragments, there and back", out == "201", out)
 
 

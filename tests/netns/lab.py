@@ -166,7 +166,7 @@ while True:
 ECHO_CLIENT = """
 import socket, sys
 s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-s.settimeout(2)
+s.settimeout(10)
 good = 0
 for i in range(200):
     data = bytes([i]) * (1 + i * 7)
