@@ -88,7 +88,9 @@ struct Engine::State {
     Verdict missInbound(Walk& walk, net::Endpoint external, net::Endpoint remote);
     Verdict emit(Walk& walk, std::uint32_t index, net::Direction direction);
     [[nodiscard]] bool repeatsTooOften(std::uint32_t index) const;
-    Verdict fits(Walk& walk, PortId egress);
+    MaybeVerdict expires(Walk& walk);
+    MaybeVerdict tooBig(Walk& walk, PortId egress);
+    MaybeVerdict endsHere(Walk& walk, PortId egress);
     MaybeVerdict attend(Walk& walk, std::uint32_t index, net::Direction direction,
                         wire::ConstBytes payload, std::uint32_t sequence, std::uint8_t tcpFlags);
     void rewrite(Walk& walk, std::uint32_t index, net::Direction direction);

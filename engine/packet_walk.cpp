@@ -164,10 +164,7 @@ Verdict Engine::State::translate(Walk& walk, std::uint32_t index, Direction dire
     nat::Session& session = sessions[index];
     walk.session = index;
     const bool outward = direction == Direction::Outbound;
-    if (walk.ip.ttl() <= 1 && !walk.hairpin) {
-        sendIcmp(walk, wire::IcmpType::TimeExceeded, 0);
-        return drop(walk, DropReason::TtlExpired);
-    }
+    if (const auto verdict = expires(walk)) return *verdict;
     bool refresh = outward || (config.nat.inboundRefresh && session.has(sf::kOutboundSeen));
     bool plausible = true;  // not made up by somebody who only knows the endpoints
     const wire::Extent extent =
@@ -294,7 +291,11 @@ Verdict Engine::State::emit(Walk& walk, std::uint32_t index, Direction direction
     const bool outward = direction == Direction::Outbound;
     const bool loops = outward && session.has(sf::kHairpin);
     const PortId egress = outward && !loops ? PortId::External : PortId::Internal;
-    if (const Verdict fit = fits(walk, egress); fit.kind == Verdict::Kind::Drop) return fit;
+    if (const auto verdict = tooBig(walk, egress)) return *verdict;
+    if (outward && session.packetsOut == 0) {
+        const std::uint32_t mapping = sessions.detail(index).mapping;
+        if (mapping != nat::FlatIndex::kNone) mappings[mapping].opened = 1;
+    }
     const auto total = static_cast<std::uint32_t>(walk.ip.totalLength());
     std::uint32_t count = 1;
     if (walk.packet.segmentPayload != 0) {
@@ -462,6 +463,7 @@ Verdict Engine::State::redirect(Walk& walk, passthrough::FlowId flow)
     if (session.has(sf::kAttention) && sessions.detail(*index).has(df::kHeld)) {
         return drop(walk, DropReason::HeldBySwitch);
     }
+    if (const auto verdict = endsHere(walk, PortId::Internal)) return *verdict;
     session.lastPacket = walk.now;
     session.flags |= sf::kAnswered;
     endProbation(*index);
@@ -494,9 +496,8 @@ Verdict Engine::State::missOutbound(Walk& walk, net::Endpoint internal, net::End
             return {Verdict::Kind::ToHost};
         }
     }
-    if (walk.ip.ttl() <= 1) {
-        sendIcmp(walk, wire::IcmpType::TimeExceeded, 0);
-        return drop(walk, DropReason::TtlExpired);
+    if (const auto verdict = endsHere(walk, loops ? PortId::Internal : PortId::External)) {
+        return *verdict;
     }
     if (protocol == IpProtocol::Tcp) {
         const auto tcp = wire::TcpView::parse(walk.ip.payload());
@@ -552,7 +553,10 @@ Verdict Engine::State::missInbound(Walk& walk, net::Endpoint external, net::Endp
     if (!slots[*slot].oneToOne.isUnspecified()) {
         wish.internal = {slots[*slot].oneToOne, external.port};
     } else if (const auto mapping = mappings.byExternal(protocol, *slot, external.port)) {
-        if (mappings[*mapping].ending != 0) return drop(walk, DropReason::NoMapping);
+        // A device that was refused has not asked for anything.
+        if (mappings[*mapping].ending != 0 || mappings[*mapping].opened == 0) {
+            return drop(walk, DropReason::NoMapping);
+        }
         switch (behaviourOf(protocol, mappings[*mapping].internal).filtering) {
         case nat::Behaviour::EndpointIndependent: break;
         case nat::Behaviour::AddressDependent:
@@ -633,10 +637,7 @@ Verdict Engine::State::missInbound(Walk& walk, net::Endpoint external, net::Endp
         if (!proof.caller) return drop(walk, proof.reason);
         caller = proof.caller;
     }
-    if (walk.ip.ttl() <= 1 && !walk.hairpin) {
-        sendIcmp(walk, wire::IcmpType::TimeExceeded, 0);
-        return drop(walk, DropReason::TtlExpired);
-    }
+    if (const auto verdict = endsHere(walk, PortId::Internal)) return *verdict;
     const auto device = meet(walk.now, wish.internal.address, &walk.output);
     if (!device) return drop(walk, DropReason::QuotaDevice);
     if (isBlocked(wish.internal.address)) return drop(walk, DropReason::DeniedByPolicy);
@@ -675,8 +676,23 @@ Verdict Engine::State::secondHalf(Walk& walk)
                                                : transport(walk, Direction::Inbound);
 }
 
+/// It has come as far as it may (RFC 1812 §5.3.1); the two halves of a hairpinned one are one hop.
+MaybeVerdict Engine::State::expires(Walk& walk)
+{
+    if (walk.ip.ttl() > 1 || walk.hairpin) return std::nullopt;
+    sendIcmp(walk, wire::IcmpType::TimeExceeded, 0);
+    return drop(walk, DropReason::TtlExpired);
+}
+
+/// What does not go on by this link opens nothing.
+MaybeVerdict Engine::State::endsHere(Walk& walk, PortId egress)
+{
+    if (const auto verdict = expires(walk)) return verdict;
+    return tooBig(walk, egress);
+}
+
 /// The link must be able to carry it (RFC 4787 REQ-13).
-Verdict Engine::State::fits(Walk& walk, PortId egress)
+MaybeVerdict Engine::State::tooBig(Walk& walk, PortId egress)
 {
     const std::uint16_t mtu = mtuToward(egress);
     std::size_t largest = walk.ip.totalLength();
@@ -689,7 +705,7 @@ Verdict Engine::State::fits(Walk& walk, PortId egress)
                  : 8U);
         largest = std::min(largest, headers + walk.packet.segmentPayload);
     }
-    if (largest <= mtu || !walk.ip.dontFragment()) return Verdict::forward(egress);
+    if (largest <= mtu || !walk.ip.dontFragment()) return std::nullopt;
     sendIcmp(walk, wire::IcmpType::Unreachable, wire::icmp_unreachable::kFragmentationNeeded, mtu);
     return drop(walk, DropReason::DfTooBig);
 }

@@ -85,10 +85,7 @@ Verdict Engine::State::translatePortless(Walk& walk, std::uint32_t index, Direct
     nat::Session& session = sessions[index];
     walk.session = index;
     const bool outward = direction == Direction::Outbound;
-    if (walk.ip.ttl() <= 1 && !walk.hairpin) {
-        sendIcmp(walk, wire::IcmpType::TimeExceeded, 0);
-        return drop(walk, DropReason::TtlExpired);
-    }
+    if (const auto verdict = expires(walk)) return *verdict;
     if (session.has(sf::kAttention)) {
         nat::SessionDetail& rest = sessions.detail(index);
         if (rest.has(df::kHeld)) return drop(walk, DropReason::HeldBySwitch);
@@ -192,9 +189,9 @@ Verdict Engine::State::decidePortless(Walk& walk, Direction direction)
             return {Verdict::Kind::ToHost};
         }
     }
-    if (walk.ip.ttl() <= 1 && !walk.hairpin) {
-        sendIcmp(walk, wire::IcmpType::TimeExceeded, 0);
-        return drop(walk, DropReason::TtlExpired);
+    if (const auto verdict =
+            endsHere(walk, outward && !loops ? PortId::External : PortId::Internal)) {
+        return *verdict;
     }
     actions.clear();
     // While a change of the rules is on its way, the helpers may still know clients from whom it

@@ -358,7 +358,10 @@ nat::MaybeIndex Engine::State::restore(Instant now, const SavedSession& one,
         rest.flags |= df::kPortless;
     else if (saved.protocol != IpProtocol::Icmp && translated)
         rest.flags |= df::kInspect | df::kConsidered;
-    if (mapping) join(*index, *mapping, one.holds);
+    if (mapping) {
+        join(*index, *mapping, one.holds);
+        if (one.carried.outbound.packets != 0) mappings[*mapping].opened = 1;
+    }
     if (one.forward != 0) ++forwards[one.forward].live;
     if (one.hasOut) sessions.link(*index, Direction::Outbound);
     if (one.hasIn) sessions.link(*index, Direction::Inbound);

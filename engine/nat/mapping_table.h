@@ -33,6 +33,7 @@ struct Mapping {
     std::uint8_t used = 0;
     std::uint8_t ending : 1 = 0;     ///< its last holder has gone, and its other sessions are going
     std::uint8_t displaced : 1 = 0;  ///< see MappingTable::displace()
+    std::uint8_t opened : 1 = 0;     ///< a packet has left by it: until then it lets nobody in
 };
 
 /// What a new mapping is made for.

@@ -681,8 +681,17 @@ private:
         (void)send(ingress, std::move(packet));
     }
 
-    Bytes inside(Bytes packet) { return send(PortId::Internal, std::move(packet)); }
-    Bytes outside(Bytes packet) { return send(PortId::External, std::move(packet)); }
+    Bytes inside(Bytes packet) { return travel(PortId::Internal, std::move(packet)); }
+    Bytes outside(Bytes packet) { return travel(PortId::External, std::move(packet)); }
+    /// Few have come from as far as they may.
+    Bytes travel(PortId ingress, Bytes packet)
+    {
+        if (m_decide.once(32) && packet.size() > 8) {
+            packet[8] = static_cast<std::uint8_t>(m_decide.below(3));
+            mendHeader(packet);
+        }
+        return send(ingress, std::move(packet));
+    }
 
     /// As it leaves, if it goes on at once; else nothing.
     Bytes send(PortId ingress, Bytes packet)
@@ -1059,6 +1068,7 @@ private:
                   ip->source().toString() + " > " + ip->destination().toString() + ", " +
                   std::to_string(packet.size()) + " octets)";
         if (!ip->hasValidChecksum()) complain("a wrong header checksum leaves");
+        if (ip->ttl() == 0) complain("an expired packet leaves");
         if (judged && !isSound(packet)) complain("a wrong transport checksum leaves");
         const EngineConfig& config = m_engine->config();
         const std::uint16_t mtu =

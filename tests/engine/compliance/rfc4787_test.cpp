@@ -457,6 +457,8 @@ private Q_SLOTS:
         QCOMPARE(wire::IcmpView::parse(view(answer).payload())->nextHopMtu(), std::uint16_t{1400});
         QVERIFY(quotedSource(answer) == at(kAnna, 5000));
         QVERIFY(quotedDestination(answer) == at(kServer, 53));
+        // What has not left has opened nothing.
+        QCOMPARE(bed.sessions() + bed.mappings(), std::size_t{0});
         // The largest that fits gets through.
         QVERIFY(bed.udpOut(at(kAnna, 5000), at(kServer, 53), Bytes(1372)).outside());
     }
@@ -478,6 +480,31 @@ private Q_SLOTS:
         QCOMPARE(wire::IcmpView::parse(view(answer).payload())->nextHopMtu(), std::uint16_t{1280});
         // What is quoted is what the sender has sent, not what it became.
         QVERIFY(quotedDestination(answer) == external);
+        // From another port it has begun nothing.
+        QVERIFY(bed.udpIn(at(kServer, 54), external, Bytes(1400)).dropped(DropReason::DfTooBig));
+        QCOMPARE(bed.sessions(), std::size_t{1});
+        QVERIFY(bed.udpIn(at(kServer, 54), external, Bytes(1000)).inside());
+    }
+
+    // RFC 4787 REQ-13, for what has no ports.
+    void packetTooBig_withoutPorts_isReportedToo()
+    {
+        for (const IpProtocol protocol :
+             {IpProtocol::Esp, IpProtocol::L2tpV3, IpProtocol::EtherIp}) {
+            EngineConfig config = usual();
+            config.external.mtu = 1400;
+            Bed bed(config);
+            Bytes payload(1381);
+            wire::store16(payload, 0, 0x3000);
+            const auto outcome = bed.outbound(wire::buildIpv4(kAnna, kServer, protocol, payload));
+            QVERIFY(told(outcome.dropped(DropReason::DfTooBig), outcome));
+            QVERIFY(outcome.answeredBy(wire::IcmpType::Unreachable,
+                                       wire::icmp_unreachable::kFragmentationNeeded));
+            QCOMPARE(bed.sessions(), std::size_t{0});
+            payload.resize(1380);
+            const auto fitting = bed.outbound(wire::buildIpv4(kAnna, kServer, protocol, payload));
+            QVERIFY(told(fitting.outside(), fitting));
+        }
     }
 
     // RFC 4787 REQ-13a

@@ -430,6 +430,30 @@ private Q_SLOTS:
         QCOMPARE(bed.sessions(), before);
     }
 
+    // RFC 5508 REQ-10a, for a packet that finds its device by what it says, not by its port: the
+    // server answers IKE to port 500, whatever port it was asked from.
+    void timeToLive_ofAPacketToldApartByCookie_ends()
+    {
+        Bed bed;
+        const auto message = [](std::uint64_t responder) {
+            Bytes ike(28);
+            wire::store32(ike, 4, 7);
+            wire::store32(ike, 12, static_cast<std::uint32_t>(responder));
+            ike[17] = 0x20;
+            ike[18] = 34;
+            ike[19] = responder == 0 ? 8 : 32;
+            wire::store32(ike, 24, 28);
+            return ike;
+        };
+        QVERIFY(bed.udpOut(at(kAnna, 500), at(kServer, 500), message(0)).source().port !=
+                Port{500});
+        const auto late = bed.udpIn(at(kServer, 500), at(kExternal, 500), message(8), {.ttl = 1});
+        QVERIFY(told(late.dropped(DropReason::TtlExpired), late));
+        QVERIFY(late.answeredBy(wire::IcmpType::TimeExceeded, 0));
+        const auto answer = bed.udpIn(at(kServer, 500), at(kExternal, 500), message(8));
+        QVERIFY(told(answer.inside() && answer.destination() == at(kAnna, 500), answer));
+    }
+
     // RFC 5508 REQ-10b
     void icmp_ofOptionalTypes_passesAsFarAsItIsSafe()
     {

@@ -767,6 +767,33 @@ private Q_SLOTS:
         QVERIFY(bed.pingOut(kAnna, kServer, 7).dropped(DropReason::DeniedByPolicy));
     }
 
+    // What was refused has opened nothing, whatever the filtering.
+    void refusedFlow_letsNobodyIn()
+    {
+        EngineConfig config = usual();
+        config.deviceRules = {{.id = 1, .address = kAnna, .access = DeviceAccess::VpnOnly}};
+        config.nat.udp.filtering = engine::nat::Behaviour::EndpointIndependent;
+        Bed bed(config);
+        const auto refusal = bed.udpOut(at(kAnna, 5000), at(kServer, 3478));
+        QVERIFY(told(refusal.dropped(DropReason::DeniedByPolicy), refusal));
+        const auto all = bed.engine().sessions(bed.now, {.device = kAnna});
+        QCOMPARE(all.size(), std::size_t{1});
+        const Endpoint external = all.front().external;
+        for (int i = 0; i < 2; ++i) {
+            for (const Endpoint stranger : {at(kServer, 4500), at(kOther, 4500)}) {
+                const auto outcome = bed.udpIn(stranger, external);
+                QVERIFY(told(outcome.dropped(DropReason::NoMapping), outcome));
+            }
+            bed.restart();
+        }
+        // By the same mapping a name is asked for, and that is allowed.
+        QVERIFY(bed.udpOut(at(kAnna, 5000), at(kOther, 53)).source() == external);
+        bed.restart();
+        // The device may hear others then; here the rule finds no tunnel in what they say.
+        const auto outcome = bed.udpIn(at(kServer, 4500), external);
+        QVERIFY(told(outcome.dropped(DropReason::DeniedByPolicy), outcome));
+    }
+
     void commandsThatEndSessions_endExactlyThose()
     {
         Bed bed;
