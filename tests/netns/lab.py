@@ -1,6 +1,7 @@
 """Three network namespaces: a device inside, the router under test, a server outside."""
 import os
 import pathlib
+import re
 import shutil
 import signal
 import subprocess
@@ -80,6 +81,13 @@ class Lab:
         if check and done.returncode != 0:
             raise RuntimeError(f"{role}: {command}: {done.stderr.strip() or done.stdout.strip()}")
         return done.stdout
+
+    def pings(self, role, target, count=2, more=""):
+        """Pings until so many were answered: whether none before was lost, and what ping said. Its own count of lost
+        ones is no use on a busy machine: it waits for the last answer only twice as long as for those before."""
+        out = self.sh(role, f"ping -c {count} -i 0.05 -w 30 {more} {target}", check=False)
+        answered = sorted(map(int, re.findall(r"icmp_seq=(\d+) ttl=", out)))
+        return len(answered) >= count and answered == list(range(1, len(answered) + 1)), out
 
     def start(self, role, command, **options):
         process = subprocess.Popen(self.inside(role, command), text=True, **options)

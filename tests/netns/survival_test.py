@@ -137,7 +137,7 @@ def main():
 
         def told_by_ctl(*words):
             return subprocess.run(lab.inside("rt", [ctl, "--control", str(lab.folder / "control"), *words]), text=True,
-                                  capture_output=True, timeout=20).stdout
+                                  capture_output=True, timeout=60).stdout
         try:
             process = lab.router(program)
             check("before anything happens", pings())
