@@ -112,14 +112,12 @@ Verdict Engine::State::icmpError(Walk& walk, Direction direction)
             return drop(walk, DropReason::IcmpForged);
         }
     }
-    if (net::hasPorts(quoted.protocol)) {
-        // Somebody who asks for smaller packets must quote one that was too large for the claim.
-        if (icmp->type() == wire::IcmpType::Unreachable &&
-            icmp->code() == wire::icmp_unreachable::kFragmentationNeeded) {
-            const std::uint16_t mtu = icmp->nextHopMtu();
-            if (mtu != 0 && (mtu < kSmallestMtu || quoted.totalLength <= mtu)) {
-                return drop(walk, DropReason::IcmpForged);
-            }
+    // Somebody who asks for smaller packets must quote one that was too large for the claim.
+    if (icmp->type() == wire::IcmpType::Unreachable &&
+        icmp->code() == wire::icmp_unreachable::kFragmentationNeeded) {
+        const std::uint16_t mtu = icmp->nextHopMtu();
+        if (mtu != 0 && (mtu < kSmallestMtu || quoted.totalLength <= mtu)) {
+            return drop(walk, DropReason::IcmpForged);
         }
     }
     const auto second = static_cast<std::uint8_t>((walk.now.nanoseconds() / 1'000'000'000) & 0xff);
@@ -338,7 +336,8 @@ Verdict Engine::State::fragment(Walk& walk)
         return verdict;
     }
     std::uint16_t id = walk.ip.identification();
-    if (verdict.egress == PortId::External) {
+    // Hairpinned ones of several devices have one source, too.
+    if (verdict.egress == PortId::External || walk.hairpin) {
         id = fragmentIds.next(walk.ip.source(), walk.ip.destination(), walk.ip.protocol());
         walk.ip.rewriteIdentification(id);
     }

@@ -84,8 +84,11 @@ private Q_SLOTS:
             return;
         };
         from(kAnna, 1);
+        // One that was too large.
         const auto packetOf = [&](std::uint8_t number) {
-            return wire::buildIpv4(kExternal, kServer, one.protocol, one.payload(number));
+            Bytes payload = one.payload(number);
+            payload.resize(1480);
+            return wire::buildIpv4(kExternal, kServer, one.protocol, payload);
         };
         const auto cut = [](Bytes packet) {
             packet.resize(kEightOctets);
@@ -114,6 +117,13 @@ private Q_SLOTS:
         }
         // What nobody has sent is nobody's.
         QVERIFY(say(bed, packetOf(3)).dropped(DropReason::IcmpNoMatch));
+        // Nobody needs links that small, nor smaller packets than would have fitted.
+        for (const std::uint32_t mtu : {1U, 68U, 551U, 1500U, 9000U}) {
+            const auto outcome =
+                bed.inbound(errorAbout(packetOf(1), wire::IcmpType::Unreachable,
+                                       wire::icmp_unreachable::kFragmentationNeeded, mtu));
+            QVERIFY2(outcome.dropped(DropReason::IcmpForged), outcome.what().c_str());
+        }
     }
 };
 

@@ -601,6 +601,38 @@ private Q_SLOTS:
         }
     }
 
+    // RFC 4787 REQ-14: nor towards one that is hairpinned, where all have the router's address.
+    void hairpinnedFragments_inEveryOrder_ofTwoDevicesWithTheSameIdentification_areNotMixed()
+    {
+        constexpr Ipv4Address kCarl{192, 0, 2, 12};
+        std::vector<std::size_t> order{0, 1, 2};
+        do {
+            EngineConfig config = usual();
+            config.portForwards = {{.id = 1,
+                                    .protocol = IpProtocol::Udp,
+                                    .externalPorts = range(5060, 5060),
+                                    .internalAddress = kCarl,
+                                    .internalFirst = Port{5060}}};
+            Bed bed(config);
+            const auto anna = piecesOf(at(kAnna, 5000), at(kExternal, 5060), 7);
+            const auto bert = piecesOf(at(kBert, 5000), at(kExternal, 5060), 7);
+            std::map<std::uint16_t, std::vector<Bytes>> byIdentification;
+            for (const std::size_t i : order) {
+                for (const Bytes& piece : passed(bed, PortId::Internal, {anna[i], bert[i]})) {
+                    Bytes copy = piece;
+                    byIdentification[view(copy).identification()].push_back(piece);
+                }
+            }
+            QCOMPARE(byIdentification.size(), std::size_t{2});
+            for (const auto& [id, pieces] : byIdentification) {
+                const Bytes whole = joined(pieces);
+                QVERIFY(!whole.empty() && isSound(whole));
+                QVERIFY(sourceOf(whole).address == kExternal);
+                QVERIFY(destinationOf(whole) == at(kCarl, 5060));
+            }
+        } while (std::next_permutation(order.begin(), order.end()));
+    }
+
     // RFC 4787 REQ-14a
     void fragmentFlood_ofOneSource_stopsNobodyElse()
     {
