@@ -18,8 +18,9 @@ namespace app::control {
 inline constexpr int kProtocolVersion = 1;
 inline constexpr qsizetype kMostPayload = 65536;
 inline constexpr qsizetype kFrameHeader = 5;
-/// Ours: requests are one frame; answers may be long.
-inline constexpr qsizetype kMostRequest = kMostPayload;
+/// Ours: a change of rules brings their whole list, and a thousand port forwards fit in. Answers
+/// may be long.
+inline constexpr qsizetype kMostRequest = 4 * kMostPayload;
 inline constexpr qsizetype kMostAnswer = 64 * 1024 * 1024;
 
 enum class FrameError : std::uint8_t {

@@ -182,7 +182,7 @@ void Server::accept()
             socket, &QLocalSocket::disconnected, this, [this, socket] { cutOff(socket); },
             Qt::QueuedConnection);
         connect(socket, &QLocalSocket::readyRead, this, [this, &kept] { read(kept); });
-        // One message must fit; what does not fit waits in the kernel.
+        // One frame must fit; what does not fit waits in the kernel.
         socket->setReadBufferSize(kMostPayload + kFrameHeader);
         read(kept);
     }
@@ -205,7 +205,12 @@ void Server::read(Peer& peer)
     while (true) {
         const auto message = peer.reader.next();
         if (!message) {
-            send(peer, failure("bad-frame", QStringLiteral("That is not this protocol.")));
+            const bool tooLong = message.error() == FrameError::TooLong;
+            send(peer, failure("bad-frame",
+                               tooLong ? QStringLiteral("That is more than the router takes in one "
+                                                        "request: are there too many rules, or "
+                                                        "names that are too long?")
+                                       : QStringLiteral("That is not this protocol.")));
             socket->flush();
             QMetaObject::invokeMethod(
                 this, [this, socket] { cutOff(socket); }, Qt::QueuedConnection);

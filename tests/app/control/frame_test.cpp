@@ -1,5 +1,6 @@
 #include "app/control/frame.h"
 
+#include "app/control/json.h"
 #include "app/control/verbs.h"
 
 #include <QJsonArray>
@@ -61,6 +62,28 @@ private Q_SLOTS:
         QVERIFY(!*reader.next());
     }
 
+    // A change of one port forward brings all of them along.
+    void requestWithAThousandForwards_fits()
+    {
+        engine::SetPortForwards wish;
+        for (std::uint16_t i = 0; i < 1000; ++i) {
+            const engine::net::Port port{static_cast<std::uint16_t>(20000 + i)};
+            wish.forwards.push_back(
+                {.id = i + 1U,
+                 .name = std::string(40, 'n'),
+                 .externalPorts = {port, port},
+                 .internalAddress = engine::net::Ipv4Address{192, 168, 100, 200},
+                 .internalFirst = port});
+        }
+        const QJsonObject message{{QStringLiteral("verb"), QStringLiteral("apply")},
+                                  {QStringLiteral("arguments"), toJson(engine::Command{wish})}};
+        FrameReader reader(kMostRequest);
+        reader.append(framed(message));
+        const auto whole = reader.next();
+        QVERIFY(whole && *whole);
+        QCOMPARE(**whole, message);
+    }
+
     void hostileFrames_data()
     {
         QTest::addColumn<QByteArray>("octets");
@@ -78,7 +101,8 @@ private Q_SLOTS:
         QByteArray deep(30000, '[');
         QTest::newRow("deep nesting") << header(30000, 0) + deep << int(FrameError::NotAnObject);
         QTest::newRow("message beyond the limit")
-            << header(kMostPayload, 1) + QByteArray(kMostPayload, ' ') + header(1, 0) + "{"
+            << (header(kMostPayload, 1) + QByteArray(kMostPayload, ' ')).repeated(4) +
+                   header(1, 0) + "{"
             << int(FrameError::TooLong);
     }
     void hostileFrames()
