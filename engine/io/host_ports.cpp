@@ -1,9 +1,12 @@
 #include "engine/io/host_ports.h"
 
 #include <algorithm>
+#include <array>
 #include <charconv>
+#include <cstring>
 #include <fstream>
 #include <string>
+#include <string_view>
 
 namespace engine::io {
 
@@ -22,6 +25,26 @@ net::PortRange localPorts()
             net::Port{static_cast<std::uint16_t>(last)}};
 }
 
+/// A socket's local address as /proc/net shows it, eight digits for each four octets as this
+/// machine reads them: whether only this machine itself can reach it. No packet of a card does.
+bool isLoopback(std::string_view digits)
+{
+    std::array<std::array<std::uint8_t, 4>, 4> words{};
+    const std::size_t count = digits.size() / 8;
+    if (count != 1 && count != words.size()) return false;
+    for (std::size_t i = 0; i < count; ++i) {
+        std::uint32_t word = 0;
+        std::from_chars(digits.data() + i * 8, digits.data() + i * 8 + 8, word, 16);
+        std::memcpy(words[i].data(), &word, sizeof word);
+    }
+    constexpr std::array<std::uint8_t, 4> kZero{};
+    if (count == 1) return words[0][0] == 127;
+    if (words[0] != kZero || words[1] != kZero) return false;
+    const bool mapped = words[2] == std::array<std::uint8_t, 4>{0, 0, 0xff, 0xff};
+    return mapped ? words[3][0] == 127
+                  : words[2] == kZero && words[3] == std::array<std::uint8_t, 4>{0, 0, 0, 1};
+}
+
 /// "  sl  local_address rem_address ...", the local one as hexadecimal address:port.
 void readBound(const char* path, std::vector<bool>& bound)
 {
@@ -35,7 +58,10 @@ void readBound(const char* path, std::vector<bool>& bound)
         if (colon == std::string::npos || colon + 5 > line.size()) continue;
         std::uint16_t port = 0;
         std::from_chars(line.data() + colon + 1, line.data() + colon + 5, port, 16);
-        if (port != 0) bound[port] = true;
+        if (port == 0) continue;
+        if (!isLoopback(std::string_view(line).substr(slot + 2, colon - slot - 2))) {
+            bound[port] = true;
+        }
     }
 }
 

@@ -8,9 +8,9 @@ namespace engine::io {
 
 /// The ports that this host uses itself on its own addresses.
 struct HostPorts {
-    net::PortRange local;  ///< where it draws the ports of its own connections from
-    std::vector<net::PortRange>
-        bound;  ///< every TCP and UDP port that is bound now; sorted, joined
+    net::PortRange local;               ///< where it draws the ports of its own connections from
+    std::vector<net::PortRange> bound;  ///< every TCP and UDP port that is bound now, not to
+                                        ///< 127.0.0.0/8 or ::1; sorted, joined
     friend bool operator==(const HostPorts&, const HostPorts&) = default;
 
     /// All of them, for the engine: kept out of its pool. The bound ones stay ranges of their own,
