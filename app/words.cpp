@@ -117,6 +117,10 @@ struct Words<engine::policy::DeviceAccess> {
     static constexpr std::array<std::string_view, 3> kList{"allow", "block", "vpn-only"};
 };
 template <>
+struct Words<engine::ForwardObstacle> {
+    static constexpr std::array<std::string_view, 2> kList{"port-of-host", "device-elsewhere"};
+};
+template <>
 struct Words<engine::io::HeldSetting::Kind> {
     static constexpr std::array<std::string_view, engine::io::HeldSetting::kKindCount> kList{
         "card", "qdisc", "filter", "traffic", "answered-address"};
@@ -206,6 +210,10 @@ std::string_view wordOf(engine::policy::DeviceAccess value)
 {
     return lookUp(value);
 }
+std::string_view wordOf(engine::ForwardObstacle value)
+{
+    return lookUp(value);
+}
 std::string_view wordOf(engine::io::HeldSetting::Kind value)
 {
     return lookUp(value);
@@ -248,6 +256,7 @@ template std::optional<engine::SelfTestResult::Outcome> fromWord(std::string_vie
 template std::optional<engine::policy::PassthroughMode> fromWord(std::string_view);
 template std::optional<engine::policy::OnLive> fromWord(std::string_view);
 template std::optional<engine::policy::DeviceAccess> fromWord(std::string_view);
+template std::optional<engine::ForwardObstacle> fromWord(std::string_view);
 template std::optional<engine::nat::Behaviour> fromWord(std::string_view);
 template std::optional<engine::io::HeldSetting::Kind> fromWord(std::string_view);
 template std::optional<engine::nat::PingsFromOutside> fromWord(std::string_view);
@@ -280,10 +289,30 @@ std::string_view sentenceOf(CommandError error)
     case CommandError::PortIsProtocol:
         return "GRE is IP protocol 47, not port 47: forward the protocol gre instead.";
     case CommandError::DuplicateAddress: return "The address already has a rule.";
+    case CommandError::TimerTooLong: return "No timer may be longer than seven days.";
+    case CommandError::NotADevice:
+        return "That address is the router's own or the network's, and no device has it.";
+    case CommandError::ProtocolNotForwarded:
+        return "That protocol cannot pass address translation; tcp, udp, gre, esp, ipip, 6in4, "
+               "etherip and l2tpv3 can be forwarded.";
+    case CommandError::OnlyAddress:
+        return "No external address would be left for this computer and the other devices: expose "
+               "the device instead.";
     case CommandError::NoSelfTest: return "There is no self-test for this protocol.";
     case CommandError::NothingHeld: return "No tunnel of this protocol is held.";
     }
     return "The router refused the command.";
+}
+
+std::string_view sentenceOf(engine::ForwardObstacle obstacle)
+{
+    switch (obstacle) {
+    case engine::ForwardObstacle::PortOfHost:
+        return "a program of this computer has the external port";
+    case engine::ForwardObstacle::DeviceElsewhere:
+        return "the device's address is not one of the internal network";
+    }
+    return "";
 }
 
 std::string passageText(const engine::tunnel::Passage& passage)

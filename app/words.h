@@ -28,6 +28,7 @@ namespace app {
 [[nodiscard]] std::string_view wordOf(engine::policy::PassthroughMode value);
 [[nodiscard]] std::string_view wordOf(engine::policy::OnLive value);
 [[nodiscard]] std::string_view wordOf(engine::policy::DeviceAccess value);
+[[nodiscard]] std::string_view wordOf(engine::ForwardObstacle value);
 [[nodiscard]] std::string_view wordOf(engine::nat::Behaviour value);
 [[nodiscard]] std::string_view wordOf(engine::io::HeldSetting::Kind value);
 [[nodiscard]] std::string_view wordOf(engine::nat::PingsFromOutside value);
@@ -43,6 +44,8 @@ template <typename Enum>
 
 /// One English sentence for people without a window.
 [[nodiscard]] std::string_view sentenceOf(engine::CommandError error);
+/// What follows "waits: ".
+[[nodiscard]] std::string_view sentenceOf(engine::ForwardObstacle obstacle);
 
 /// "Call ID 3 -> 51702": how a tunnel passes the NAT, in English.
 [[nodiscard]] std::string passageText(const engine::tunnel::Passage& passage);

@@ -25,7 +25,11 @@ enum class CommandError : std::uint8_t {
     PortIsProtocol,   ///< "port 47": GRE is protocol 47
     DuplicateAddress,
     NothingHeld,
-    NoSelfTest,  ///< this engine was made without one
+    TimerTooLong,          ///< above kLongestTimer
+    NotADevice,            ///< the router's own address inside, the network's or the broadcast
+    ProtocolNotForwarded,  ///< one that is not translated, so that nothing could ever answer
+    OnlyAddress,           ///< 1:1 rules would leave no address to share
+    NoSelfTest,            ///< this engine was made without one
 };
 
 struct SetInternalSide {
@@ -53,6 +57,9 @@ struct ResolveHold {
     net::VpnProtocol protocol = net::VpnProtocol::Pptp;
     How how = How::Release;
 };
+/// What stands already is not judged again, here and wherever a command brings a whole list: a rule
+/// whose device has moved away or whose port the host has taken must not keep others from changing.
+///
 /// Sessions of a forward that is gone, off or changed end with it, and so do those that devices
 /// have on an external port which is forwarded from now on; or they run on until they end (Finish).
 /// Whatever else comes to such a port is the forward's at once, also while they run on; what their

@@ -2,6 +2,8 @@
 #include "engine/wire/builder.h"
 
 #include <algorithm>
+#include <array>
+#include <optional>
 #include <utility>
 
 /// Wishes: each is checked whole before anything changes.
@@ -29,6 +31,34 @@ bool overlap(const InternalSide& internal, const ExternalSide& external)
            external.prefix.overlaps(internal.prefix);
 }
 
+using Objection = std::optional<CommandError>;
+
+/// A timer that stays as it is is not judged again.
+Objection judge(const nat::Timers& wished, const nat::Timers& standing)
+{
+    struct Bound {
+        Duration nat::Timers::*timer;
+        Duration least;
+    };
+    constexpr std::array<Bound, 8> kBounds{{
+        {&nat::Timers::udpOneWay, nat::kUdpTimeoutMinimum},
+        {&nat::Timers::udpTwoWay, nat::kUdpTimeoutMinimum},
+        {&nat::Timers::tcpEstablished, nat::kTcpEstablishedTimeout},
+        {&nat::Timers::tcpOpening, nat::kTcpOpeningMinimum},
+        {&nat::Timers::tcpClosing, nat::kTcpTransitoryTimeout},
+        {&nat::Timers::icmpQuery, nat::kIcmpQueryTimeout},
+        {&nat::Timers::portless, std::chrono::minutes(1)},
+        {&nat::Timers::esp, std::chrono::minutes(1)},
+    }};
+    for (const Bound& bound : kBounds) {
+        const Duration value = wished.*bound.timer;
+        if (value == standing.*bound.timer) continue;
+        if (value < bound.least) return CommandError::TimerTooShort;
+        if (value > nat::kLongestTimer) return CommandError::TimerTooLong;
+    }
+    return std::nullopt;
+}
+
 }  // namespace
 
 std::string_view nameOf(CommandError error)
@@ -47,6 +77,10 @@ std::string_view nameOf(CommandError error)
     case CommandError::PortIsProtocol: return "PortIsProtocol";
     case CommandError::DuplicateAddress: return "DuplicateAddress";
     case CommandError::NothingHeld: return "NothingHeld";
+    case CommandError::TimerTooLong: return "TimerTooLong";
+    case CommandError::NotADevice: return "NotADevice";
+    case CommandError::ProtocolNotForwarded: return "ProtocolNotForwarded";
+    case CommandError::OnlyAddress: return "OnlyAddress";
     case CommandError::NoSelfTest: return "NoSelfTest";
     }
     return "Unknown";
@@ -109,17 +143,9 @@ Result<void, CommandError> Engine::State::applyCommand(Instant now, const Comman
             },
             [&](const SetNat& wish) -> Answer {
                 const nat::Timers& timers = wish.config.timers;
-                if (timers.udpOneWay < nat::kUdpTimeoutMinimum ||
-                    timers.udpTwoWay < nat::kUdpTimeoutMinimum ||
-                    timers.tcpEstablished < nat::kTcpEstablishedTimeout ||
-                    timers.tcpOpening < nat::kTcpOpeningMinimum ||
-                    timers.tcpClosing < nat::kTcpTransitoryTimeout ||
-                    timers.icmpQuery < nat::kIcmpQueryTimeout ||
-                    timers.portless < std::chrono::minutes(1) ||
-                    timers.esp < std::chrono::minutes(1)) {
-                    return Err{CommandError::TimerTooShort};
-                }
-                if (wish.config.ports.last < wish.config.ports.first) {
+                if (const auto error = judge(timers, config.nat.timers)) return Err{*error};
+                if (wish.config.ports.last < wish.config.ports.first ||
+                    wish.config.ports.first == net::Port{0}) {
                     return Err{CommandError::RangeInverted};
                 }
                 for (const nat::Untranslated& rule : wish.config.untranslated) {
@@ -127,7 +153,11 @@ Result<void, CommandError> Engine::State::applyCommand(Instant now, const Comman
                 }
                 for (const nat::BehaviourException& rule : wish.config.exceptions) {
                     if (rule.ports.last < rule.ports.first) return Err{CommandError::RangeInverted};
-                    if (!config.internal.prefix.overlaps(rule.devices)) {
+                    const bool stands =
+                        std::ranges::any_of(config.nat.exceptions, [&](const auto& other) {
+                            return other.devices == rule.devices && other.ports == rule.ports;
+                        });
+                    if (!stands && !config.internal.prefix.overlaps(rule.devices)) {
                         return Err{CommandError::NotInternal};
                     }
                 }
@@ -159,13 +189,24 @@ Result<void, CommandError> Engine::State::applyCommand(Instant now, const Comman
                 return setForwards(now, wish.forwards, wish.onLive, output);
             },
             [&](const SetOneToOnes& wish) -> Answer {
+                bool takes = false;
                 for (std::size_t i = 0; i < wish.oneToOnes.size(); ++i) {
                     const policy::OneToOne& rule = wish.oneToOnes[i];
                     if (!rule.enabled) continue;
-                    if (!config.internal.prefix.contains(rule.internalAddress)) {
-                        return Err{CommandError::NotInternal};
+                    const bool stands =
+                        std::ranges::any_of(config.oneToOnes, [&](const auto& other) {
+                            return other.enabled && other.internalAddress == rule.internalAddress &&
+                                   other.externalAddress == rule.externalAddress;
+                        });
+                    if (!stands) {
+                        if (const auto error = judgeDevice(rule.internalAddress)) {
+                            return Err{*error};
+                        }
+                        if (!isExternal(rule.externalAddress)) {
+                            return Err{CommandError::NotExternal};
+                        }
+                        takes = true;
                     }
-                    if (!isExternal(rule.externalAddress)) return Err{CommandError::NotExternal};
                     for (std::size_t k = 0; k < i; ++k) {
                         const policy::OneToOne& other = wish.oneToOnes[k];
                         if (other.enabled && (other.internalAddress == rule.internalAddress ||
@@ -173,6 +214,15 @@ Result<void, CommandError> Engine::State::applyCommand(Instant now, const Comman
                             return Err{CommandError::DuplicateAddress};
                         }
                     }
+                }
+                const auto isOwned = [&](net::Ipv4Address address) {
+                    return std::ranges::any_of(wish.oneToOnes, [&](const auto& rule) {
+                        return rule.enabled && rule.externalAddress == address;
+                    });
+                };
+                // Everybody else, the host too, would have none.
+                if (takes && std::ranges::all_of(config.external.addresses, isOwned)) {
+                    return Err{CommandError::OnlyAddress};
                 }
                 Loses loses = losersOf(wish);
                 config.oneToOnes = wish.oneToOnes;
@@ -183,9 +233,11 @@ Result<void, CommandError> Engine::State::applyCommand(Instant now, const Comman
             },
             [&](const SetDeviceRules& wish) -> Answer {
                 for (const policy::DeviceRule& rule : wish.rules) {
-                    if (!config.internal.prefix.contains(rule.address)) {
-                        return Err{CommandError::NotInternal};
-                    }
+                    const bool stands = std::ranges::any_of(
+                        config.deviceRules,
+                        [&](const auto& other) { return other.address == rule.address; });
+                    if (stands) continue;
+                    if (const auto error = judgeDevice(rule.address)) return Err{*error};
                 }
                 const auto loses = losersOf(wish);
                 config.deviceRules = wish.rules;
@@ -193,9 +245,8 @@ Result<void, CommandError> Engine::State::applyCommand(Instant now, const Comman
                 return {};
             },
             [&](const SetExposedHost& wish) -> Answer {
-                if (!wish.address.isUnspecified() &&
-                    !config.internal.prefix.contains(wish.address)) {
-                    return Err{CommandError::NotInternal};
+                if (!wish.address.isUnspecified()) {
+                    if (const auto error = judgeDevice(wish.address)) return Err{*error};
                 }
                 config.exposedHost = wish.address;
                 settle(now, wish.onLive, losersOf(wish), output);
@@ -253,6 +304,13 @@ Result<void, CommandError> Engine::State::closeSession(Instant now, std::uint64_
     const bool isSearched = sweeps.empty();
     if (isSearched && counters.sessionsEnded == before) return Err{CommandError::NoSuchSession};
     return {};
+}
+
+std::optional<CommandError> Engine::State::judgeDevice(net::Ipv4Address address) const
+{
+    if (!config.internal.prefix.contains(address)) return CommandError::NotInternal;
+    if (!mayBeDevice(address)) return CommandError::NotADevice;
+    return std::nullopt;
 }
 
 bool Engine::State::isObeyedBySaved(const Command& command)
@@ -502,8 +560,17 @@ Result<void, CommandError> Engine::State::setForwards(
     for (std::size_t i = 0; i < wished.size(); ++i) {
         const policy::PortForward& forward = wished[i];
         if (!forward.enabled) continue;
-        if (!config.internal.prefix.contains(forward.internalAddress)) {
-            return Err{CommandError::NotInternal};
+        const bool stands = std::ranges::any_of(config.portForwards, [&](const auto& other) {
+            return other.enabled && other.protocol == forward.protocol &&
+                   other.externalPorts == forward.externalPorts &&
+                   other.internalAddress == forward.internalAddress &&
+                   other.internalFirst == forward.internalFirst;
+        });
+        if (!stands) {
+            if (!policy::canBeForwarded(forward.protocol)) {
+                return Err{CommandError::ProtocolNotForwarded};
+            }
+            if (const auto error = judgeDevice(forward.internalAddress)) return Err{*error};
         }
         if (net::hasPorts(forward.protocol)) {
             if (forward.externalPorts.last < forward.externalPorts.first ||
@@ -512,15 +579,12 @@ Result<void, CommandError> Engine::State::setForwards(
                     65536) {
                 return Err{CommandError::RangeInverted};
             }
-            // "Port 47" and "port 50" are protocol numbers that people type as ports.
-            if (forward.externalPorts.size() == 1 &&
-                (forward.externalPorts.first == net::Port{47})) {
+            // A protocol number that people type as a port.
+            if (forward.externalPorts.size() == 1 && forward.externalPorts.first == net::Port{47}) {
                 return Err{CommandError::PortIsProtocol};
             }
-            for (const net::PortRange& range : config.reservedPorts) {
-                if (range.overlaps(forward.externalPorts) && range.size() < 1024) {
-                    return Err{CommandError::PortInUse};
-                }
+            if (!stands && isBoundByHost(forward.externalPorts)) {
+                return Err{CommandError::PortInUse};
             }
         }
         for (std::size_t k = 0; k < i; ++k) {

@@ -42,7 +42,8 @@ Engine::State::State(Instant now, const EngineConfig& initial)
     traffic.reserve(256);
     passthrough.setPolicy(config.passthrough);
     passthrough.setInternalNetwork(config.internal.prefix);
-    // Wishes are checked like commands; a rule that cannot be met is left out, as if refused.
+    // What contradicts itself or an earlier rule is left out. What only cannot be met at this
+    // moment stands: the host's port may be free in a minute, an address may come back.
     const EngineConfig wished = config;
     config.portForwards.clear();
     config.oneToOnes.clear();
@@ -56,21 +57,18 @@ Engine::State::State(Instant now, const EngineConfig& initial)
     refreshTrust();
     Output ignored;
     for (const policy::PortForward& forward : wished.portForwards) {
-        auto forwardsSoFar = config.portForwards;
-        forwardsSoFar.push_back(forward);
-        (void)setForwards(now, forwardsSoFar, policy::OnLive::Drop, ignored).has_value();
+        if (!policy::canBeForwarded(forward.protocol)) continue;
+        config.portForwards.push_back(forward);
+        const auto soFar = config.portForwards;
+        if (!setForwards(now, soFar, policy::OnLive::Drop, ignored)) config.portForwards.pop_back();
     }
     for (const policy::OneToOne& rule : wished.oneToOnes) {
-        auto rules = config.oneToOnes;
-        rules.push_back(rule);
-        (void)applyCommand(now, SetOneToOnes{rules}, ignored).has_value();
+        config.oneToOnes.push_back(rule);
+        const auto soFar = config.oneToOnes;
+        if (!applyCommand(now, SetOneToOnes{soFar}, ignored)) config.oneToOnes.pop_back();
     }
-    for (const policy::DeviceRule& rule : wished.deviceRules) {
-        auto rules = config.deviceRules;
-        rules.push_back(rule);
-        (void)applyCommand(now, SetDeviceRules{rules}, ignored).has_value();
-    }
-    (void)applyCommand(now, SetExposedHost{wished.exposedHost}, ignored).has_value();
+    config.deviceRules = wished.deviceRules;
+    config.exposedHost = wished.exposedHost;
     for (const net::VpnProtocolText& text : net::kVpnProtocols) {
         runSelfTest(now, text.protocol, ignored);
     }

@@ -126,6 +126,8 @@ struct Engine::State {
     [[nodiscard]] bool answersPing(const Walk& walk) const;
     /// Whether a device inside can have this address (BCP 38).
     [[nodiscard]] bool mayBeDevice(net::Ipv4Address address) const;
+    /// What is wrong with a rule for this device; nothing if it may be one.
+    [[nodiscard]] std::optional<CommandError> judgeDevice(net::Ipv4Address address) const;
     [[nodiscard]] std::optional<std::uint8_t> slotOf(net::Ipv4Address address) const;
     Verdict drop(Walk& walk, DropReason reason);
     /// As drop, and tells an internal sender by ICMP (RFC 5508 REQ-8).
@@ -310,11 +312,13 @@ struct Engine::State {
     [[nodiscard]] static const policy::PortForward* forwardTo(
         const std::vector<policy::PortForward>& among, net::IpProtocol protocol,
         net::Port external);
+    /// The same for who calls now: none while the host has the port or the device is elsewhere.
     [[nodiscard]] const policy::PortForward* forwardTo(net::IpProtocol protocol,
-                                                       net::Port external) const
-    {
-        return forwardTo(config.portForwards, protocol, external);
-    }
+                                                       net::Port external) const;
+    [[nodiscard]] std::optional<ForwardObstacle> obstacleOf(
+        const policy::PortForward& forward) const;
+    /// Whether the host itself has one of these ports, and not only may draw it.
+    [[nodiscard]] bool isBoundByHost(net::PortRange ports) const;
     [[nodiscard]] const policy::PortForward* forwardFrom(net::IpProtocol protocol,
                                                          net::Endpoint internal) const;
     [[nodiscard]] static net::Port shifted(const policy::PortForward& forward, net::Port external);

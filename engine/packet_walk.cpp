@@ -613,9 +613,11 @@ Verdict Engine::State::missInbound(Walk& walk, net::Endpoint external, net::Endp
                 }
             }
         }
-        const bool pool = config.nat.ports.contains(external.port) ||
-                          nat::MappingTable::kLowPorts.contains(external.port);
-        if (mappings.isHostPort(external.port) || !pool) {
+        // A port of no pool is the host's, unless a device is exposed.
+        const bool ours = config.nat.ports.contains(external.port) ||
+                          nat::MappingTable::kLowPorts.contains(external.port) ||
+                          !config.exposedHost.isUnspecified();
+        if (mappings.isHostPort(external.port) || !ours) {
             ++counters.consumed;
             return {Verdict::Kind::ToHost};
         }

@@ -73,7 +73,10 @@ Engine::State::Home Engine::State::homeOf(net::Ipv4Address external, IpProtocol 
     if (!slots[*slot].oneToOne.isUnspecified()) return {slots[*slot].oneToOne};
     const auto forwardOf = [&](IpProtocol wanted) -> const policy::PortForward* {
         for (const policy::PortForward& forward : portlessForwards) {
-            if (forward.protocol == wanted && (forward.hairpin || !inside)) return &forward;
+            if (forward.protocol == wanted && (forward.hairpin || !inside) &&
+                mayBeDevice(forward.internalAddress)) {
+                return &forward;
+            }
         }
         return nullptr;
     };

@@ -300,7 +300,7 @@ Snapshot Engine::State::snapshot(Instant now) const
         snapshot.devices.push_back(status);
     }
     for (const policy::PortForward& forward : config.portForwards) {
-        PortForwardStatus status{forward.id, 0, 0};
+        PortForwardStatus status{.id = forward.id, .obstacle = obstacleOf(forward)};
         if (const auto found = forwards.find(forward.id); found != forwards.end()) {
             status.hits = found->second.hits;
             status.liveSessions = found->second.live;

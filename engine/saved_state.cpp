@@ -323,7 +323,8 @@ nat::MaybeIndex Engine::State::restore(Instant now, const SavedSession& one,
                 .device = *device};
             // A rule had got its port; or it is the second of its endpoint, after such a rule.
             const bool displaced =
-                forwardTo(saved.protocol, saved.externalPort()) != nullptr || mappings.find(wish);
+                forwardTo(config.portForwards, saved.protocol, saved.externalPort()) != nullptr ||
+                mappings.find(wish);
             const auto made = mappings.make(now, wish, config.nat, random, saved.externalPort());
             if (!made.mapping) return std::nullopt;
             mapping = made.mapping;

@@ -15,6 +15,9 @@ using passthrough::FlowEnd;
 
 namespace {
 
+/// Ours: no program has so many ports in a row, and no system draws from fewer.
+constexpr std::uint32_t kLeastDrawnFrom = 1024;
+
 tunnel::EventKind causeOf(FlowEnd end)
 {
     switch (end) {
@@ -52,6 +55,32 @@ const policy::PortForward* Engine::State::forwardTo(const std::vector<policy::Po
     return nullptr;
 }
 
+const policy::PortForward* Engine::State::forwardTo(IpProtocol protocol, net::Port external) const
+{
+    const policy::PortForward* forward = forwardTo(config.portForwards, protocol, external);
+    const bool works = forward != nullptr && mayBeDevice(forward->internalAddress) &&
+                       !isBoundByHost({external, external});
+    return works ? forward : nullptr;
+}
+
+std::optional<ForwardObstacle> Engine::State::obstacleOf(const policy::PortForward& forward) const
+{
+    if (!forward.enabled) return std::nullopt;
+    if (!mayBeDevice(forward.internalAddress)) return ForwardObstacle::DeviceElsewhere;
+    if (net::hasPorts(forward.protocol) && isBoundByHost(forward.externalPorts)) {
+        return ForwardObstacle::PortOfHost;
+    }
+    return std::nullopt;
+}
+
+bool Engine::State::isBoundByHost(net::PortRange ports) const
+{
+    // What the host draws from is reserved as a whole, and may be forwarded.
+    return std::ranges::any_of(config.reservedPorts, [&](const net::PortRange& range) {
+        return range.overlaps(ports) && range.size() < kLeastDrawnFrom;
+    });
+}
+
 const policy::PortForward* Engine::State::forwardFrom(IpProtocol protocol,
                                                       net::Endpoint internal) const
 {
@@ -62,7 +91,10 @@ const policy::PortForward* Engine::State::forwardFrom(IpProtocol protocol,
         }
         const std::uint32_t offset =
             std::uint32_t{internal.port.hostOrder()} - forward.internalFirst.hostOrder();
-        if (offset < forward.externalPorts.size()) return &forward;
+        if (offset >= forward.externalPorts.size()) continue;
+        const net::Port external{
+            static_cast<std::uint16_t>(forward.externalPorts.first.hostOrder() + offset)};
+        if (!isBoundByHost({external, external})) return &forward;
     }
     return nullptr;
 }

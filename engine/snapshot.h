@@ -7,6 +7,7 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -88,10 +89,17 @@ struct ProtocolStatus {
     SelfTestResult selfTest;
 };
 
+/// Why a forward that is on does not let in what it should at this moment.
+enum class ForwardObstacle : std::uint8_t {
+    PortOfHost,       ///< a program of this computer has taken an external port, which waits
+    DeviceElsewhere,  ///< the internal network has another range by now
+};
+
 struct PortForwardStatus {
     std::uint32_t id = 0;
     std::uint64_t hits = 0;
     std::uint32_t liveSessions = 0;
+    std::optional<ForwardObstacle> obstacle;
 };
 
 /// A server inside whose callers are checked before they are passed on (RFC 4987 §3.6).

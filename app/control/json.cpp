@@ -224,6 +224,7 @@ void describe(A& a, engine::PortForwardStatus& v)
     a("id", v.id);
     a("hits", v.hits);
     a("liveSessions", v.liveSessions);
+    a("obstacle", v.obstacle);
 }
 template <typename A>
 void describe(A& a, engine::SynFloodStatus& v)

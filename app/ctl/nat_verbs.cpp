@@ -6,6 +6,7 @@
 #include "engine/nat/behaviour_rules.h"
 
 #include <CLI/Validators.hpp>
+#include <algorithm>
 #include <charconv>
 #include <memory>
 #include <string>
@@ -166,7 +167,7 @@ int setNat(Context& context, const NatWords& words)
     });
 }
 
-/// "90", "90s", "5min", "2h".
+/// "90", "90s", "5min", "2h"; what no timer can be is as long as the longest and more.
 std::optional<engine::Duration> durationOf(const std::string& text)
 {
     std::uint32_t number = 0;
@@ -174,6 +175,8 @@ std::optional<engine::Duration> durationOf(const std::string& text)
     const auto [rest, error] = std::from_chars(text.data(), end, number);
     if (error != std::errc{}) return std::nullopt;
     const std::string_view unit(rest, static_cast<std::size_t>(end - rest));
+    // In hours, too, it is far more than any timer may be, and no more than a Duration can hold.
+    number = std::min(number, 1'000'000U);
     if (unit.empty() || unit == "s") return std::chrono::seconds(number);
     if (unit == "min" || unit == "m") return std::chrono::minutes(number);
     if (unit == "h") return std::chrono::hours(number);

@@ -60,6 +60,7 @@ int listForwards(Context& context)
             row.insert(QStringLiteral("hits"), status.value(QStringLiteral("hits")).toInteger());
             row.insert(QStringLiteral("liveSessions"),
                        status.value(QStringLiteral("liveSessions")).toInteger());
+            row.insert(QStringLiteral("obstacle"), status.value(QStringLiteral("obstacle")));
             rows.append(row);
         }
         printJson(rows);
@@ -69,6 +70,7 @@ int listForwards(Context& context)
                  QStringLiteral("PROTOCOL"), QStringLiteral("EXTERNAL"), QStringLiteral("TO"),
                  QStringLiteral("FROM"), QStringLiteral("HAIRPIN"), QStringLiteral("HITS"),
                  QStringLiteral("LIVE")});
+    QString waiting;
     for (const auto& forward : rules->portForwards) {
         const bool ports = hasPorts(forward.protocol);
         QString to = qt(forward.internalAddress.toString());
@@ -78,8 +80,17 @@ int listForwards(Context& context)
             to += QLatin1Char(':') + portsText({forward.internalFirst, Port{last}});
         }
         const QJsonObject status = liveOf(forward.id);
+        const auto obstacle = fromWord<engine::ForwardObstacle>(
+            status.value(QStringLiteral("obstacle")).toString().toStdString());
+        if (obstacle) {
+            waiting += QStringLiteral("%1 waits: %2.\n")
+                           .arg(harmless(QString::fromStdString(labelOf(forward))),
+                                qt(sentenceOf(*obstacle)));
+        }
         table.add({QString::number(forward.id), harmless(QString::fromStdString(forward.name)),
-                   forward.enabled ? QStringLiteral("yes") : QStringLiteral("no"),
+                   obstacle          ? QStringLiteral("waits")
+                   : forward.enabled ? QStringLiteral("yes")
+                                     : QStringLiteral("no"),
                    qt(wordOf(forward.protocol)),
                    ports ? portsText(forward.externalPorts) : QStringLiteral("-"), to,
                    forward.allowedRemotes.length() == 0 ? QStringLiteral("anybody")
@@ -88,18 +99,22 @@ int listForwards(Context& context)
                    QString::number(status.value(QStringLiteral("hits")).toInteger()),
                    QString::number(status.value(QStringLiteral("liveSessions")).toInteger())});
     }
-    print(table.isEmpty() ? QStringLiteral("No port forwards.\n") : table.text());
+    print(table.isEmpty() ? QStringLiteral("No port forwards.\n") : table.text() + waiting);
     return 0;
 }
 
 int addForward(Context& context, const ForwardWords& words)
 {
     engine::policy::PortForward forward;
-    const auto protocol = ipProtocolFromWord(words.protocol);
+    const QString word = qt(words.protocol).toLower();
+    const auto protocol = ipProtocolFromWord(word.toStdString());
     if (!protocol) {
         return context.fail(
             QStringLiteral("%1 is no protocol; try tcp, udp, gre or esp.").arg(qt(words.protocol)),
             kExitUsage);
+    }
+    if (!engine::policy::canBeForwarded(*protocol)) {
+        return context.fail(qt(sentenceOf(engine::CommandError::ProtocolNotForwarded)));
     }
     forward.protocol = *protocol;
     forward.name = words.name;
@@ -150,10 +165,12 @@ int addForward(Context& context, const ForwardWords& words)
             (!hasPorts(other.protocol) || other.externalPorts.overlaps(forward.externalPorts));
         if (same && other.enabled && forward.enabled) {
             return context.fail(
-                QStringLiteral("%1 already forwards %2 %3; disable or remove it first.")
+                QStringLiteral("%1 already forwards %2; disable or remove it first.")
                     .arg(harmless(QString::fromStdString(labelOf(other))),
-                         qt(wordOf(other.protocol)),
-                         hasPorts(other.protocol) ? portsText(other.externalPorts) : QString()));
+                         qt(wordOf(other.protocol)) +
+                             (hasPorts(other.protocol)
+                                  ? QLatin1Char(' ') + portsText(other.externalPorts)
+                                  : QString())));
         }
     }
     forward.id = freeId(rules->portForwards);

@@ -39,6 +39,8 @@ inline constexpr Duration kTcpTransitoryTimeout = 4min;
 inline constexpr Duration kTcpOpeningMinimum = 30s;
 /// RFC 5508 REQ-2: an ICMP query session is kept for at least 60 seconds.
 inline constexpr Duration kIcmpQueryTimeout = 60s;
+/// Ours: far below what the clock can count, and longer than anybody wants to wait.
+inline constexpr Duration kLongestTimer = 24h * 7;
 /// RFC 5382 REQ-4: an unsolicited inbound SYN gets no answer for at least six seconds.
 inline constexpr Duration kInboundSynWait = 6s;
 /// RFC 6888 REQ-8: a freed external port is not used again for 120 seconds.

@@ -14,13 +14,36 @@
 /// engine as commands; names are for people and mean nothing to the engine.
 namespace engine::policy {
 
+/// Whether connections from outside can be forwarded to a device: what is translated both ways. A
+/// ping is the host's own, AH is refused (its checksum covers the addresses), others do not pass.
+[[nodiscard]] constexpr bool canBeForwarded(net::IpProtocol protocol)
+{
+    switch (protocol) {
+    case net::IpProtocol::Tcp:
+    case net::IpProtocol::Udp:
+    case net::IpProtocol::Gre:
+    case net::IpProtocol::Esp:
+    case net::IpProtocol::IpIp:
+    case net::IpProtocol::SixInFour:
+    case net::IpProtocol::EtherIp:
+    case net::IpProtocol::L2tpV3: return true;
+    case net::IpProtocol::Icmp:
+    case net::IpProtocol::Dccp:
+    case net::IpProtocol::Ah:
+    case net::IpProtocol::IpComp:
+    case net::IpProtocol::Sctp:
+    case net::IpProtocol::UdpLite: return false;
+    }
+    return false;
+}
+
 /// A static mapping made by the user: connections from outside to our external address reach a
 /// device inside.
 struct PortForward {
     std::uint32_t id = 0;
     std::string name;
     bool enabled = true;
-    /// Tcp, Udp, or a port-less protocol by its own number (Gre, Esp, …), whose ports are ignored.
+    /// One that canBeForwarded(); of a port-less one (Gre, Esp, …) the ports are ignored.
     net::IpProtocol protocol = net::IpProtocol::Tcp;
     net::PortRange externalPorts;
     net::Ipv4Address internalAddress;

@@ -155,6 +155,12 @@ def main():
                  "--port", "8022", "--to", LAN_HOST)
             says("an address elsewhere is refused", 1, "not in the internal network", "rules", "forwards", "add",
                  "udp", "--port", "90", "--to", "10.9.9.9")
+            for nobody in ("192.168.5.1", "192.168.5.0", "192.168.5.255"):
+                says(f"{nobody} is no device", 1, "no device has it", "rules", "forwards", "add", "udp", "--port",
+                     "90", "--to", nobody)
+            for protocol in ("ah", "icmp", "sctp", "89"):
+                says(f"{protocol} cannot be forwarded", 1, "cannot pass address translation", "rules", "forwards",
+                     "add", protocol, "--to", LAN_HOST)
             listed = json.loads(rules("rules", "forwards", "list", "--json")[1])
             check("the hits are counted", listed[0]["hits"] >= 2, listed[0]["hits"])
             connection = talks("srv", WAN_ROUTER, 8080)
@@ -194,6 +200,28 @@ def main():
             check("and does", not moves(connection, 3))
             check("and a new one is refused", nobody("srv", WAN_ROUTER, 40000))
             stop(connection)
+
+            # A port that a program of the host has for itself alone, and one that it takes later.
+            lab.python("rt", TCP_ECHO, "127.0.0.1", 8631, stdout=subprocess.PIPE).stdout.readline()
+            says("a port that the host has inside alone is free", 0, "", "rules", "forwards", "add", "TCP", "--port",
+                 "8631", "--to", LAN_HOST, "--to-port", "80", "--name", "printer")
+            check("and forwarded", asks("srv", WAN_ROUTER, 8631).startswith("hi"))
+            taker = lab.python("rt", TCP_ECHO.replace("c.sendall(data)", "c.sendall(b'me')"), WAN_ROUTER, 8631,
+                               stdout=subprocess.PIPE)
+            taker.stdout.readline()
+            check("when a program of the host takes it, the forward waits",
+                  wait_for(lambda: "printer (1) waits" in rules("rules", "forwards", "list")[1], 15, 0.5))
+            hits = json.loads(rules("rules", "forwards", "list", "--json")[1])[0]["hits"]
+            check("and the host answers alone", asks("srv", WAN_ROUTER, 8631).startswith("me") and hits ==
+                  json.loads(rules("rules", "forwards", "list", "--json")[1])[0]["hits"])
+            says("other rules can be made meanwhile", 0, "", "rules", "forwards", "add", "tcp", "--port", "8632",
+                 "--to", LAN_HOST)
+            stop(taker)
+            check("it goes on when the program has ended",
+                  wait_for(lambda: "waits" not in rules("rules", "forwards", "list")[1], 15, 0.5)
+                  and asks("srv", WAN_ROUTER, 8631).startswith("hi"))
+            rules("rules", "forwards", "remove", "2", "--on-live", "drop")
+            rules("rules", "forwards", "remove", "1", "--on-live", "drop")
 
             rules("rules", "forwards", "add", "udp", "--port", "5000-5003", "--to", LAN_HOST, "--to-port", "80",
                   "--from", "203.0.113.99")
@@ -239,6 +267,8 @@ def main():
             # Timers.
             says("a timer below its RFC is refused", 1, "shorter than its RFC", "rules", "timers", "set",
                  "udp-two-way", "60s")
+            says("one above a week, too", 1, "longer than seven days", "rules", "timers", "set", "udp-two-way",
+                 "4000000000h")
             says("opening may be shorter than closing", 0, "", "rules", "timers", "set", "tcp-opening", "45s")
             says("and is shown", 0, "45", "rules", "timers", "show")
 
@@ -267,6 +297,8 @@ def main():
             # 1:1 NAT.
             says("an address that is not ours: refused", 1, "not one of ours", "rules", "one-to-one", "add", LAN_HOST,
                  "203.0.113.200")
+            says("nor the only one for one device alone", 1, "expose the device instead", "rules", "one-to-one",
+                 "add", LAN_HOST, WAN_ROUTER, "--on-live", "finish")
             lab.sh("rt", f"ip addr add {OWN}/24 dev ext0")
             made = wait_for(lambda: rules("rules", "one-to-one", "add", LAN_HOST, OWN, "--on-live", "drop")[0] == 0, 30, 0.5)
             check("1:1 NAT is made", made)

@@ -1,5 +1,7 @@
 #include "ui/models/rule_models.h"
 
+#include "ui/text/words.h"
+
 #include <algorithm>
 
 namespace ui {
@@ -8,13 +10,6 @@ using engine::net::IpProtocol;
 using engine::policy::OneToOne;
 using engine::policy::PortForward;
 
-bool forwardHasPorts(IpProtocol protocol)
-{
-    return protocol == IpProtocol::Tcp || protocol == IpProtocol::Udp ||
-           protocol == IpProtocol::Sctp || protocol == IpProtocol::Dccp ||
-           protocol == IpProtocol::UdpLite;
-}
-
 const PortForward* PortForwardModel::conflictOf(const PortForward& forward,
                                                 const std::vector<PortForward>& among)
 {
@@ -22,8 +17,7 @@ const PortForward* PortForwardModel::conflictOf(const PortForward& forward,
     for (const PortForward& other : among) {
         if (other.id == forward.id || !other.enabled || other.protocol != forward.protocol)
             continue;
-        if (!other.allowedRemotes.overlaps(forward.allowedRemotes)) continue;
-        if (!forwardHasPorts(forward.protocol) ||
+        if (!engine::net::hasPorts(forward.protocol) ||
             other.externalPorts.overlaps(forward.externalPorts))
             return &other;
     }
@@ -35,8 +29,13 @@ std::optional<engine::CommandError> problemOf(const PortForward& forward,
                                               const std::optional<engine::net::Prefix>& internal)
 {
     using engine::CommandError;
+    if (!engine::policy::canBeForwarded(forward.protocol))
+        return CommandError::ProtocolNotForwarded;
     if (internal && !internal->contains(forward.internalAddress)) return CommandError::NotInternal;
-    if (forwardHasPorts(forward.protocol)) {
+    if (internal && (forward.internalAddress == internal->network() ||
+                     forward.internalAddress == internal->broadcast()))
+        return CommandError::NotADevice;
+    if (engine::net::hasPorts(forward.protocol)) {
         if (forward.externalPorts.last < forward.externalPorts.first)
             return CommandError::RangeInverted;
         if (forward.externalPorts.first == engine::net::Port{47} &&
@@ -78,6 +77,7 @@ void PortForwardModel::rebuild()
             if (status.id != forward.id) continue;
             row.hits = status.hits;
             row.liveSessions = status.liveSessions;
+            if (status.obstacle) row.conflict = sentenceOf(*status.obstacle);
         }
         if (const PortForward* other = conflictOf(forward, m_forwards)) {
             row.conflict =
@@ -113,7 +113,8 @@ QString PortForwardModel::text(const PortForwardRow& row, int column) const
     case Name: return safeText(forward.name, 48);
     case Protocol: return nameOf(forward.protocol);
     case External:
-        return forwardHasPorts(forward.protocol) ? textOf(forward.externalPorts) : tr("no ports");
+        return engine::net::hasPorts(forward.protocol) ? textOf(forward.externalPorts)
+                                                       : tr("no ports");
     case To: return m_presentation.deviceName(forward.internalAddress);
     case From:
         return forward.allowedRemotes.length() == 0 ? tr("anywhere")
@@ -141,7 +142,7 @@ QVariant PortForwardModel::extra(const PortForwardRow& row, int column, int role
         if (column == Name) return row.conflict;
         if (column == To) {
             const QString port =
-                forwardHasPorts(forward.protocol)
+                engine::net::hasPorts(forward.protocol)
                     ? QLatin1Char(':') + QString::number(forward.internalFirst.hostOrder())
                     : QString();
             return textOf(forward.internalAddress) + port;

@@ -16,7 +16,7 @@ struct PortForwardRow {
     engine::policy::PortForward forward;
     std::uint64_t hits = 0;
     std::uint32_t liveSessions = 0;
-    QString conflict;  ///< with which other forward, in a sentence; empty: none
+    QString conflict;  ///< with another forward, with the host or the network, in a sentence
 };
 
 /// The user's port forwards with what they have let in.
@@ -82,9 +82,6 @@ protected:
 private:
     const Presentation& m_presentation;
 };
-
-/// Whether a port forward has ports at all: GRE and its like have none.
-[[nodiscard]] bool forwardHasPorts(engine::net::IpProtocol protocol);
 
 /// What is wrong with a forward that the user is typing; nothing if it can be sent.
 [[nodiscard]] std::optional<engine::CommandError> problemOf(

@@ -206,7 +206,7 @@ NetworkPage::NetworkPage(const Presentation& presentation, QWidget* parent)
                                   tr("ESP, matched")};
     for (std::size_t i = 0; i < m_timers.size(); ++i) {
         auto* box = new QSpinBox(timers);
-        box->setRange(1, 7 * 24 * 3600);
+        box->setRange(1, secondsOf(engine::nat::kLongestTimer));
         box->setSuffix(tr(" s"));
         box->setGroupSeparatorShown(true);
         box->setAlignment(Qt::AlignRight);

@@ -20,7 +20,7 @@ namespace {
 
 constexpr IpProtocol kProtocols[] = {IpProtocol::Tcp,  IpProtocol::Udp,    IpProtocol::Gre,
                                      IpProtocol::Esp,  IpProtocol::L2tpV3, IpProtocol::SixInFour,
-                                     IpProtocol::IpIp, IpProtocol::Sctp};
+                                     IpProtocol::IpIp, IpProtocol::EtherIp};
 
 }  // namespace
 
@@ -146,7 +146,7 @@ PortForwardEditor::PortForwardEditor(const Presentation& presentation, const Por
     m_protocol = new QComboBox(this);
     for (const IpProtocol protocol : kProtocols) {
         const QString name =
-            forwardHasPorts(protocol)
+            engine::net::hasPorts(protocol)
                 ? nameOf(protocol)
                 : tr("%1 (protocol %2)").arg(nameOf(protocol)).arg(static_cast<int>(protocol));
         m_protocol->addItem(name, static_cast<int>(protocol));
@@ -208,7 +208,7 @@ IpProtocol PortForwardEditor::protocol() const
 
 void PortForwardEditor::check()
 {
-    const bool ports = forwardHasPorts(protocol());
+    const bool ports = engine::net::hasPorts(protocol());
     m_ports->setEnabled(ports);
     m_internalPort->setEnabled(ports);
     QString incomplete;

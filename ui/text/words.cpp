@@ -44,7 +44,26 @@ QString sentenceOf(engine::CommandError error)
     case CommandError::DuplicateAddress: return Words::tr("Another rule already has that address.");
     case CommandError::NothingHeld:
         return Words::tr("Nothing is held any more; the ten seconds are over.");
+    case CommandError::TimerTooLong: return Words::tr("A timer is longer than the router allows.");
+    case CommandError::NotADevice:
+        return Words::tr("That address belongs to this computer or to the whole shared network.");
+    case CommandError::ProtocolNotForwarded:
+        return Words::tr("That protocol cannot pass address translation.");
+    case CommandError::OnlyAddress:
+        return Words::tr(
+            "No external address would be left for this computer and the other devices.");
     case CommandError::NoSelfTest: return Words::tr("This router was started without a self-test.");
+    }
+    return {};
+}
+
+QString sentenceOf(engine::ForwardObstacle obstacle)
+{
+    switch (obstacle) {
+    case engine::ForwardObstacle::PortOfHost:
+        return Words::tr("Waits: a program of this computer has the port");
+    case engine::ForwardObstacle::DeviceElsewhere:
+        return Words::tr("Waits: the address is not in the shared network");
     }
     return {};
 }
@@ -65,6 +84,11 @@ QString adviceOn(engine::CommandError error)
         return Words::tr("Choose GRE as the protocol of the port forward instead.");
     case CommandError::TimerTooShort:
         return Words::tr("The smallest allowed value stands beside each field.");
+    case CommandError::TimerTooLong: return Words::tr("Seven days are the most.");
+    case CommandError::NotADevice:
+        return Words::tr("Pick a device from the list, or type its address.");
+    case CommandError::OnlyAddress: return Words::tr("Expose the device instead.");
+    case CommandError::ProtocolNotForwarded:
     case CommandError::NoSuchTunnel:
     case CommandError::NoSuchSession:
     case CommandError::RangeInverted:

@@ -16,6 +16,7 @@ namespace ui {
 
 [[nodiscard]] QString sentenceOf(engine::DropReason reason);
 [[nodiscard]] QString sentenceOf(engine::CommandError error);
+[[nodiscard]] QString sentenceOf(engine::ForwardObstacle obstacle);
 /// How to get out of it, or empty.
 [[nodiscard]] QString adviceOn(engine::CommandError error);
 

@@ -77,7 +77,9 @@ public:
         config.maxSessions = 1024;
         const Ipv4Address router{192, 0, 2, 1};
         config.internal = {.prefix = {router, 24}, .address = router, .mtu = 1500};
-        config.external = {.addresses = {kExternal}, .prefix = {kExternal, 24}, .mtu = 1500};
+        config.external = {.addresses = {kExternal, Ipv4Address{203, 0, 113, 2}},
+                           .prefix = {kExternal, 24},
+                           .mtu = 1500};
         config.nat.preservePorts = true;
         config.nat.ports = {Port{5000}, Port{9000}};
         config.portForwards = {{.id = 1,

@@ -215,9 +215,13 @@ private Q_SLOTS:
 
     void authenticationHeader_isRefusedByName()
     {
-        Bed bed;
-        forwardTo(bed, kCarl, IpProtocol::Ah);
-        const Outcome outcome = bed.outbound(packet(kAnna, kExternal, IpProtocol::Ah, Bytes(24)));
+        EngineConfig config = usual();
+        config.external.addresses = {kExternal, kSecondExternal};
+        config.oneToOnes = {
+            {.id = 1, .internalAddress = kCarl, .externalAddress = kSecondExternal}};
+        Bed bed(config);
+        const Outcome outcome =
+            bed.outbound(packet(kAnna, kSecondExternal, IpProtocol::Ah, Bytes(24)));
         QVERIFY(told(outcome.dropped(DropReason::AhUntranslatable), outcome));
     }
 

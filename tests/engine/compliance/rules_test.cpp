@@ -663,6 +663,235 @@ private Q_SLOTS:
             CommandError::DuplicateAddress));
     }
 
+    void oneToOne_thatWouldLeaveNoAddressToShare_isRefused()
+    {
+        const auto rule = [](std::uint32_t id, Ipv4Address inside, Ipv4Address outside) {
+            return engine::policy::OneToOne{
+                .id = id, .internalAddress = inside, .externalAddress = outside};
+        };
+        Bed alone;
+        QVERIFY(refused(alone, engine::SetOneToOnes{{rule(1, kAnna, kExternal)}},
+                        CommandError::OnlyAddress));
+        EngineConfig config = usual();
+        config.external.addresses = {kExternal, kSecondExternal};
+        Bed bed(config);
+        const auto one = rule(1, kAnna, kExternal);
+        QVERIFY(bed.apply(engine::SetOneToOnes{{one}}).has_value());
+        QVERIFY(refused(bed, engine::SetOneToOnes{{one, rule(2, kBert, kSecondExternal)}},
+                        CommandError::OnlyAddress));
+        // What stands is not judged again when the other address has gone.
+        QVERIFY(bed.apply(engine::SetExternalSide{
+                              {.addresses = {kExternal}, .prefix = Prefix{kExternal, 24}}})
+                    .has_value());
+        auto renamed = one;
+        renamed.name = "the one that is left";
+        QVERIFY(bed.apply(engine::SetOneToOnes{{renamed}}).has_value());
+    }
+
+    // A device that no rule can be for: the router, and what means all of the network.
+    void rule_forAnAddressThatNoDeviceHas_isRefused()
+    {
+        EngineConfig config = usual();
+        config.external.addresses = {kExternal, kSecondExternal};
+        Bed bed(config);
+        for (const Ipv4Address nobody : {kRouter, host(0), host(255)}) {
+            const std::vector<engine::Command> wishes{
+                engine::SetPortForwards{{forward(1, IpProtocol::Udp, 7, 7, nobody, 7)}},
+                engine::SetPortForwards{{forward(1, IpProtocol::Gre, 0, 0, nobody, 0)}},
+                engine::SetOneToOnes{
+                    {{.id = 1, .internalAddress = nobody, .externalAddress = kSecondExternal}}},
+                engine::SetDeviceRules{{{.id = 1, .address = nobody}}},
+                engine::SetExposedHost{nobody}};
+            for (const auto& wish : wishes)
+                QVERIFY(refused(bed, wish, CommandError::NotADevice));
+        }
+    }
+
+    void portForward_ofAProtocolThatIsNotTranslated_isRefused()
+    {
+        Bed bed;
+        std::size_t possible = 0;
+        for (unsigned number = 0; number < 256; ++number) {
+            const auto protocol = static_cast<IpProtocol>(number);
+            const engine::SetPortForwards wish{{forward(1, protocol, 7, 7, kBert, 7)}};
+            if (bed.apply(wish).has_value()) {
+                ++possible;
+                // What is accepted is delivered.
+                const auto in =
+                    engine::net::hasPorts(protocol)
+                        ? (protocol == IpProtocol::Udp
+                               ? bed.udpIn(at(kServer, 4000), at(kExternal, 7))
+                               : bed.synIn(at(kServer, 4000), at(kExternal, 7)))
+                        : bed.inbound(wire::buildIpv4(kServer, kExternal, protocol,
+                                                      protocol == IpProtocol::L2tpV3
+                                                          ? Bytes{0, 0, 0, 9, 1, 2, 3, 4}
+                                                          : portlessOctets(protocol)));
+                QVERIFY(told(in.inside(), in));
+            } else {
+                QVERIFY(refused(bed, wish, CommandError::ProtocolNotForwarded));
+            }
+        }
+        QCOMPARE(possible, std::size_t{8});
+    }
+
+    // What the user has wished stands until the user changes it; it must not stand in the way.
+    void rules_thatTheNetworkHasOutgrown_areNoObstacleToOthers()
+    {
+        constexpr Ipv4Address kThirdExternal{203, 0, 113, 3};
+        constexpr Ipv4Address kNewcomer{10, 9, 8, 10};
+        EngineConfig config = usual();
+        config.external.addresses = {kExternal, kSecondExternal, kThirdExternal};
+        config.portForwards = {forward(1, IpProtocol::Tcp, 443, 443, kBert, 443),
+                               forward(2, IpProtocol::Udp, 80, 80, kAnna, 80)};
+        config.oneToOnes = {{.id = 1, .internalAddress = kAnna, .externalAddress = kSecondExternal},
+                            {.id = 2, .internalAddress = kBert, .externalAddress = kThirdExternal}};
+        config.deviceRules = {{.id = 1, .address = kAnna, .access = DeviceAccess::Block},
+                              {.id = 2, .address = kBert, .access = DeviceAccess::Block}};
+        config.nat.exceptions = {{Prefix{kAnna, 32}, engine::nat::kAllPorts, {}},
+                                 {Prefix{kBert, 32}, engine::nat::kAllPorts, {}}};
+        Bed bed(config);
+        // The host takes a port that is forwarded, the network inside gets other addresses, and all
+        // but one outside are gone.
+        QVERIFY(bed.apply(engine::SetReservedPorts{{range(443, 443), range(22, 22)}}));
+        QVERIFY(bed.apply(engine::SetInternalSide{{.prefix = Prefix{Ipv4Address{10, 9, 8, 0}, 24},
+                                                   .address = Ipv4Address{10, 9, 8, 1}}}));
+        QVERIFY(bed.apply(
+            engine::SetExternalSide{{.addresses = {kExternal}, .prefix = Prefix{kExternal, 24}}}));
+
+        // New rules beside the old ones.
+        auto forwards = config.portForwards;
+        forwards.push_back(forward(3, IpProtocol::Tcp, 8080, 8080, kNewcomer, 80));
+        QVERIFY(bed.apply(engine::SetPortForwards{forwards}));
+        QVERIFY(bed.synIn(at(kServer, 4000), at(kExternal, 8080)).destination() ==
+                at(kNewcomer, 80));
+        auto devices = config.deviceRules;
+        devices.push_back({.id = 3, .address = kNewcomer, .access = DeviceAccess::Allow});
+        QVERIFY(bed.apply(engine::SetDeviceRules{devices}));
+        auto nat = config.nat;
+        nat.timers.udpTwoWay = 10min;
+        QVERIFY(bed.apply(engine::SetNat{nat}));
+
+        // Each can be taken away by itself.
+        forwards.erase(forwards.begin());
+        QVERIFY(bed.apply(engine::SetPortForwards{forwards}));
+        devices.erase(devices.begin());
+        QVERIFY(bed.apply(engine::SetDeviceRules{devices}));
+        nat.exceptions.erase(nat.exceptions.begin());
+        QVERIFY(bed.apply(engine::SetNat{nat}));
+        QVERIFY(bed.apply(engine::SetOneToOnes{{config.oneToOnes.back()}}));
+
+        // And none comes anew, nor by being switched on again.
+        auto again = forwards;
+        again.push_back(config.portForwards.front());
+        QVERIFY(refused(bed, engine::SetPortForwards{again}, CommandError::NotInternal));
+        again = forwards;
+        again.push_back(forward(4, IpProtocol::Tcp, 22, 22, kNewcomer, 22));
+        QVERIFY(refused(bed, engine::SetPortForwards{again}, CommandError::PortInUse));
+        forwards.front().enabled = false;
+        QVERIFY(bed.apply(engine::SetPortForwards{forwards}));
+        forwards.front().enabled = true;
+        QVERIFY(refused(bed, engine::SetPortForwards{forwards}, CommandError::NotInternal));
+        QVERIFY(
+            refused(bed, engine::SetDeviceRules{config.deviceRules}, CommandError::NotInternal));
+        QVERIFY(refused(bed, engine::SetOneToOnes{config.oneToOnes}, CommandError::NotInternal));
+        nat.exceptions = config.nat.exceptions;
+        QVERIFY(refused(bed, engine::SetNat{nat}, CommandError::NotInternal));
+    }
+
+    // A router may start before its second address is there, or while the host has a port.
+    void rules_thatCannotBeMetAtTheStart_holdAsSoonAsTheyCan()
+    {
+        EngineConfig config = usual();
+        config.reservedPorts = {range(443, 443)};
+        config.portForwards = {forward(1, IpProtocol::Udp, 443, 443, kBert, 443),
+                               forward(2, IpProtocol::Udp, 440, 450, kAnna, 440)};
+        config.oneToOnes = {
+            {.id = 1, .internalAddress = kAnna, .externalAddress = kSecondExternal},
+            {.id = 2, .internalAddress = kBert, .externalAddress = kSecondExternal}};
+        Bed bed(config);
+        // What contradicts an earlier rule never holds.
+        QCOMPARE(bed.engine().config().portForwards.size(), std::size_t{1});
+        QCOMPARE(bed.engine().config().oneToOnes.size(), std::size_t{1});
+        QCOMPARE(bed.udpOut(at(kAnna, 5000), at(kServer, 53)).source().address, kExternal);
+        QVERIFY(bed.apply(engine::SetReservedPorts{}));
+        QVERIFY(bed.udpIn(at(kServer, 4000), at(kExternal, 443)).destination() == at(kBert, 443));
+        QVERIFY(bed.apply(engine::SetExternalSide{
+            {.addresses = {kExternal, kSecondExternal}, .prefix = Prefix{kExternal, 24}}}));
+        QVERIFY(bed.udpOut(at(kAnna, 5001), at(kServer, 53)).source() == at(kSecondExternal, 5001));
+    }
+
+    // Both would answer, and the caller would have two connections for one.
+    void portForward_whosePortTheHostTakes_waits()
+    {
+        using engine::ForwardObstacle;
+        EngineConfig config = usual();
+        config.portForwards = {forward(1, IpProtocol::Udp, 5000, 5003, kBert, 7000)};
+        config.reservedPorts = {range(32768, 60999)};
+        Bed bed(config);
+        const auto obstacle = [&] {
+            return bed.engine().snapshot(bed.now).forwards.front().obstacle;
+        };
+        QVERIFY(!obstacle());
+        const auto live = bed.udpIn(at(kServer, 4000), at(kExternal, 5001));
+        QVERIFY(live.destination() == at(kBert, 7001));
+        QVERIFY(bed.apply(engine::SetReservedPorts{{range(32768, 60999), range(5001, 5001)}}));
+        QVERIFY(obstacle() == ForwardObstacle::PortOfHost);
+        QVERIFY(bed.udpIn(at(kOther, 4000), at(kExternal, 5001)).toHost());
+        QVERIFY(bed.udpOut(at(kAnna, 4000), at(kExternal, 5001)).toHost());
+        // What the device opens from there leaves by another port; its other ports are forwarded.
+        QVERIFY(bed.udpOut(at(kBert, 7001), at(kOther, 9)).source().port != Port{5001});
+        QVERIFY(bed.udpIn(at(kOther, 4000), at(kExternal, 5000)).destination() == at(kBert, 7000));
+        QVERIFY(bed.udpIn(at(kServer, 4000), at(kExternal, 5001)).destination() == at(kBert, 7001));
+        QVERIFY(bed.apply(engine::SetReservedPorts{{range(32768, 60999)}}));
+        QVERIFY(!obstacle());
+        QVERIFY(bed.udpIn(at(kOther, 4000), at(kExternal, 5001)).destination() == at(kBert, 7001));
+        // A device that has moved away gets nothing either, whoever calls.
+        QVERIFY(bed.apply(engine::SetInternalSide{{.prefix = Prefix{Ipv4Address{10, 9, 8, 0}, 24},
+                                                   .address = Ipv4Address{10, 9, 8, 1}}}));
+        QVERIFY(obstacle() == ForwardObstacle::DeviceElsewhere);
+        QVERIFY(!bed.udpIn(at(kOther, 4001), at(kExternal, 5000)).inside());
+    }
+
+    // Beyond what the clock can count a timer would end everything at once.
+    void timer_beyondAWeek_isRefused()
+    {
+        using engine::nat::Timers;
+        Bed bed;
+        for (const auto timer :
+             {&Timers::udpOneWay, &Timers::udpTwoWay, &Timers::tcpEstablished, &Timers::tcpOpening,
+              &Timers::tcpClosing, &Timers::icmpQuery, &Timers::portless, &Timers::esp}) {
+            engine::nat::NatConfig nat;
+            nat.timers.*timer = engine::nat::kLongestTimer + 1ns;
+            QVERIFY(refused(bed, engine::SetNat{nat}, CommandError::TimerTooLong));
+            nat.timers.*timer = Duration::max();
+            QVERIFY(refused(bed, engine::SetNat{nat}, CommandError::TimerTooLong));
+            nat.timers.*timer = engine::nat::kLongestTimer;
+            QVERIFY(bed.apply(engine::SetNat{nat}));
+            QVERIFY(bed.apply(engine::SetNat{}));
+        }
+    }
+
+    void ports_fromZeroOn_areRefused()
+    {
+        Bed bed;
+        engine::nat::NatConfig nat;
+        nat.ports = range(0, 65535);
+        QVERIFY(refused(bed, engine::SetNat{nat}, CommandError::RangeInverted));
+    }
+
+    // The pool is for what devices open; it says nothing about who is exposed.
+    void exposedHost_getsPortsOutsideOfThePool()
+    {
+        EngineConfig config = usual();
+        config.nat.ports = range(40000, 50000);
+        config.reservedPorts = {range(8022, 8022)};
+        Bed bed(config);
+        QVERIFY(bed.udpIn(at(kServer, 4000), at(kExternal, 9999)).toHost());
+        QVERIFY(bed.apply(engine::SetExposedHost{kBert}));
+        QVERIFY(bed.udpIn(at(kServer, 4001), at(kExternal, 9999)).destination() == at(kBert, 9999));
+        QVERIFY(bed.synIn(at(kServer, 4001), at(kExternal, 8022)).toHost());
+    }
+
     void oneToOne_whenTheOnlyAddressIsGivenAway_leavesOthersWithoutOne()
     {
         EngineConfig config = usual();

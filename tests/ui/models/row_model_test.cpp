@@ -74,6 +74,7 @@ private Q_SLOTS:
     void portForwards_sayTheirConflict();
     void portForwardProblem_portFortySeven_isProtocol();
     void portForwardProblem_deviceElsewhere_isNotInternal();
+    void portForwardProblem_whatTheRouterRefuses_isSaid();
     void events_areBounded();
     void drops_showOnlyWhatHappened();
     void everyModel_passesTheModelTester();
@@ -344,6 +345,15 @@ void RowModelTest::portForwards_sayTheirConflict()
              QStringLiteral("Conflict"));
     QCOMPARE(model.index(model.rowOf(3), ui::PortForwardModel::External).data().toString(),
              QStringLiteral("no ports"));
+    // What only the router knows: a program of the host has the port of the first by now.
+    auto snapshot = *fake::snapshot(0);
+    for (auto& status : snapshot.forwards) {
+        if (status.id == 1) status.obstacle = engine::ForwardObstacle::PortOfHost;
+    }
+    model.setSnapshot(snapshot);
+    QVERIFY(model.find(1)->conflict.startsWith(QStringLiteral("Waits")));
+    QCOMPARE(model.index(model.rowOf(1), ui::PortForwardModel::State).data().toString(),
+             QStringLiteral("Conflict"));
 }
 
 void RowModelTest::portForwardProblem_portFortySeven_isProtocol()
@@ -364,6 +374,29 @@ void RowModelTest::portForwardProblem_deviceElsewhere_isNotInternal()
     forward.externalPorts = {engine::net::Port{80}, engine::net::Port{80}};
     QVERIFY(ui::problemOf(forward, {}, engine::net::Prefix{{192, 0, 2, 0}, 24}) ==
             engine::CommandError::NotInternal);
+}
+
+// What the router would refuse cannot be saved.
+void RowModelTest::portForwardProblem_whatTheRouterRefuses_isSaid()
+{
+    const engine::net::Prefix inside{{192, 0, 2, 0}, 24};
+    engine::policy::PortForward forward;
+    forward.id = 1;
+    forward.externalPorts = {engine::net::Port{80}, engine::net::Port{80}};
+    for (const std::uint8_t nobody : {std::uint8_t{0}, std::uint8_t{255}}) {
+        forward.internalAddress = {192, 0, 2, nobody};
+        QVERIFY(ui::problemOf(forward, {}, inside) == engine::CommandError::NotADevice);
+    }
+    forward.internalAddress = {192, 0, 2, 21};
+    QVERIFY(!ui::problemOf(forward, {}, inside));
+    // The same port for callers of another network is the same port.
+    auto other = forward;
+    other.id = 2;
+    other.allowedRemotes = engine::net::Prefix{{203, 0, 113, 0}, 24};
+    forward.allowedRemotes = engine::net::Prefix{{198, 51, 100, 0}, 24};
+    QVERIFY(ui::problemOf(forward, {other}, inside) == engine::CommandError::ForwardsOverlap);
+    forward.protocol = engine::net::IpProtocol::Sctp;
+    QVERIFY(ui::problemOf(forward, {}, inside) == engine::CommandError::ProtocolNotForwarded);
 }
 
 void RowModelTest::events_areBounded()
