@@ -27,27 +27,29 @@ constexpr std::uint8_t kOrdinaryMask =
 constexpr std::uint8_t kOrdinary = sf::kAnswered | sf::kOutboundSeen;
 
 /// Rewrites one endpoint of a whole TCP or UDP packet without IP options, counts the TTL down, and
-/// keeps both checksums right: in one go what the views do step by step.
-void rewriteEndpoint(wire::MutableBytes packet, IpProtocol protocol, Direction direction,
-                     net::Endpoint to, wire::ChecksumState state)
+/// keeps both checksums right: in one go what the views do step by step. The direction is known at
+/// compile time, because GCC 12 loads and stores fields octet by octet where their place varies.
+template <Direction kDirection>
+void rewriteEndpoint(wire::MutableBytes packet, IpProtocol protocol, net::Endpoint to,
+                     wire::ChecksumState state)
 {
     constexpr std::size_t kTransport = wire::Ipv4View::kMinimumHeader;
-    const bool outward = direction == Direction::Outbound;
-    const std::size_t addressAt = outward ? 12 : 16;
-    const std::size_t portAt = outward ? kTransport : kTransport + 2;
+    constexpr bool kOutward = kDirection == Direction::Outbound;
+    constexpr std::size_t kAddressAt = kOutward ? 12 : 16;
+    constexpr std::size_t kPortAt = kOutward ? kTransport : kTransport + 2;
 
     wire::ChecksumDelta address;
-    address.replace32(wire::load32(packet, addressAt), to.address.hostOrder());
+    address.replace32(wire::load32(packet, kAddressAt), to.address.hostOrder());
     wire::ChecksumDelta header = address;
     const std::uint16_t hops = wire::load16(packet, 8);
     const auto fewer = static_cast<std::uint16_t>(hops - 0x100);
     header.replace16(hops, fewer);
     wire::store16(packet, 8, fewer);
     wire::store16(packet, 10, header.applyTo(wire::load16(packet, 10)));
-    wire::store32(packet, addressAt, to.address.hostOrder());
+    wire::store32(packet, kAddressAt, to.address.hostOrder());
 
-    const std::uint16_t port = wire::load16(packet, portAt);
-    wire::store16(packet, portAt, to.port.hostOrder());
+    const std::uint16_t port = wire::load16(packet, kPortAt);
+    wire::store16(packet, kPortAt, to.port.hostOrder());
     const bool udp = protocol == IpProtocol::Udp;
     const std::size_t checksumAt = udp ? kTransport + 6 : kTransport + 16;
     const std::uint16_t checksum = wire::load16(packet, checksumAt);
@@ -262,10 +264,14 @@ Engine::State::ShortCut Engine::State::shortCut(Instant now, Direction direction
         tunnels.count(attachmentOf(*index), now,
                       {.direction = direction, .payload = bytes.subspan(header), .bytes = total});
     }
-    const net::Endpoint to = outward ? net::Endpoint{sessions.externalAddress(session.externalSlot),
-                                                     session.externalPort()}
-                                     : net::Endpoint{session.internal, session.internalPort()};
-    rewriteEndpoint(whole, session.protocol, direction, to, packet.checksum);
+    if (outward) {
+        const net::Endpoint to{sessions.externalAddress(session.externalSlot),
+                               session.externalPort()};
+        rewriteEndpoint<Direction::Outbound>(whole, session.protocol, to, packet.checksum);
+    } else {
+        const net::Endpoint to{session.internal, session.internalPort()};
+        rewriteEndpoint<Direction::Inbound>(whole, session.protocol, to, packet.checksum);
+    }
     tally(*index, direction, static_cast<std::uint32_t>(total), 1, false);
     return ShortCut::Forwarded;
 }
