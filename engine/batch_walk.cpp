@@ -68,8 +68,11 @@ void rewriteEndpoint(wire::MutableBytes packet, IpProtocol protocol, net::Endpoi
 
 }  // namespace
 
-void Engine::State::walkAll(Instant now, PortId ingress, std::span<wire::Packet> packets,
-                            std::span<Verdict> verdicts, Output& output)
+/// Flattened: what it calls of this file for every packet it alone calls, and entering and leaving
+/// them would be a twelfth of the instructions of an established packet.
+[[gnu::flatten]] void Engine::State::walkAll(Instant now, PortId ingress,
+                                             std::span<wire::Packet> packets,
+                                             std::span<Verdict> verdicts, Output& output)
 {
     const bool outward = ingress == PortId::Internal;
     const Direction direction = outward ? Direction::Outbound : Direction::Inbound;
