@@ -172,6 +172,7 @@ Verdict Engine::State::loopPortless(Walk& walk, net::Ipv4Address external)
 {
     const net::Ipv4Address sender = walk.ip.source();
     walk.ip.rewriteSource(external);
+    renumber(walk);
     walk.ip.decrementTtl();
     const Verdict verdict = hairpin(walk, sender);
     if (verdict.kind == Verdict::Kind::Forward) {

@@ -237,6 +237,7 @@ Verdict Engine::State::decidePortless(Walk& walk, Direction direction)
     }
     if (outward) {
         walk.ip.rewriteSource(packet.external);
+        renumber(walk);
         walk.ip.decrementTtl();
         counters.outbound.bytes += walk.ip.totalLength();
         ++counters.outbound.packets;

@@ -462,14 +462,16 @@ Duration Fragments::wait() const
 }
 
 std::uint16_t FragmentIds::next(net::Ipv4Address source, net::Ipv4Address destination,
-                                net::IpProtocol protocol)
+                                net::IpProtocol protocol, std::uint16_t count)
 {
     const std::uint64_t addresses =
         (std::uint64_t{source.hostOrder()} << 32) | destination.hostOrder();
     const std::uint64_t hash =
         sipHash(m_key, addresses, 0x495000U | static_cast<std::uint64_t>(protocol));
     std::uint16_t& counter = m_counters[hash % m_counters.size()];
-    return static_cast<std::uint16_t>((hash >> 48) + counter++);
+    const auto first = static_cast<std::uint16_t>((hash >> 48) + counter);
+    counter = static_cast<std::uint16_t>(counter + count);
+    return first;
 }
 
 }  // namespace engine::nat

@@ -207,8 +207,9 @@ private:
 class FragmentIds {
 public:
     explicit FragmentIds(HashKey key) : m_key(key) {}
+    /// The first of `count` in a row.
     std::uint16_t next(net::Ipv4Address source, net::Ipv4Address destination,
-                       net::IpProtocol protocol);
+                       net::IpProtocol protocol, std::uint16_t count = 1);
 
 private:
     HashKey m_key;

@@ -348,6 +348,48 @@ private Q_SLOTS:
         }
     }
 
+    // RFC 7857 §10: what somebody behind us may still cut, too; what nobody may cut needs none.
+    void identifications_ofWhatMayBeCutLater_areUniquePerDestination()
+    {
+        Bed bed;
+        const auto server = at(kServer, 53);
+        std::set<std::uint16_t> used;
+        const auto isNew = [&used](Bytes packet) {
+            return used.insert(view(packet).identification()).second;
+        };
+        const Ipv4Fields may{.identification = 1, .dontFragment = false};
+        const Ipv4Fields mayNot{.identification = 1, .dontFragment = true};
+        for (unsigned i = 0; i < 1000; ++i) {
+            const auto device = at(host(10 + i % 50), 5000);
+            const auto out = bed.udpOut(device, server, text("data"), may);
+            QVERIFY(told(out.outside(), out));
+            QVERIFY(isNew(out.packet));
+            QVERIFY(bed.udpIn(server, out.source()).inside());
+            Bytes kept = bed.udpOut(device, server, text("data"), mayNot).packet;
+            QCOMPARE(view(kept).identification(), std::uint16_t{1});
+        }
+        // The same for many at a time, and with those that are cut already.
+        std::vector<Bytes> many;
+        for (unsigned i = 0; i < 64; ++i)
+            many.push_back(wire::buildUdp(at(host(10 + i % 50), 5000), server, text("data"), may));
+        std::vector<wire::Packet> packets;
+        for (Bytes& one : many)
+            packets.push_back({.bytes = one});
+        std::vector<Verdict> verdicts(packets.size());
+        engine::Output output;
+        bed.engine().handlePackets(bed.now, PortId::Internal, packets, verdicts, output);
+        for (std::size_t i = 0; i < packets.size(); ++i) {
+            QCOMPARE(verdicts[i].kind, Verdict::Kind::Forward);
+            QVERIFY(isNew(many[i]));
+        }
+        Bytes whole = wire::buildUdp(at(host(10), 5000), server, Bytes(2000), may);
+        QVERIFY(isNew(bed.outbound(wire::fragmentIpv4(view(whole), 1500).front()).packet));
+        // What comes in keeps its sender's.
+        const auto external = bed.udpOut(at(kAnna, 5000), server).source();
+        Bytes in = bed.udpIn(server, external, text("data"), may).packet;
+        QCOMPARE(view(in).identification(), std::uint16_t{1});
+    }
+
     // RFC 7857 §11
     void queryMapping_goesWithItsLastSession()
     {
