@@ -34,8 +34,8 @@ def verdict(address, octets):
     data = os.urandom(octets)
     back = bytearray()
     try:
-        connection = socket.create_connection((address, PORT), 20)
-        connection.settimeout(30)
+        connection = socket.create_connection((address, PORT), 60)
+        connection.settimeout(60)
         threading.Thread(target=push, args=(connection, octets.to_bytes(8, "big") + data), daemon=True).start()
         while len(back) < octets:
             part = connection.recv(65536)

@@ -53,10 +53,10 @@ def servers(world):
     s1.start("tcp", f"/usr/bin/python3 {HERE}/tcp_behaviour.py serve {SERVER} {SERVER_TOO}")
     for address in (SERVER, SERVER_TOO):
         for port in (3478, 3479):
-            until(20, f"turnserver does not listen on {address}:{port}",
+            until(60, f"turnserver does not listen on {address}:{port}",
                   lambda here=f"{address}:{port} ": here in s1.sh("ss -lun"))
         for port in (3500, 3501):
-            until(20, f"no listener on {address}:{port}", lambda here=f"{address}:{port} ": here in s1.sh("ss -ltn"))
+            until(60, f"no listener on {address}:{port}", lambda here=f"{address}:{port} ": here in s1.sh("ss -ltn"))
 
 
 def main():

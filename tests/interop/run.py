@@ -52,7 +52,19 @@ def lacking(name):
 
 
 def check_tunnels(router, node, protocol):
-    """The router knows both tunnels for what they are, and that data went both ways."""
+    """The router knows both tunnels for what they are, and that data went both ways. It tells of them from a picture
+    that it takes from time to time."""
+    end = time.monotonic() + 20
+    while True:
+        try:
+            return look_at_tunnels(router, node, protocol)
+        except Failed:
+            if time.monotonic() > end:
+                raise
+        time.sleep(0.5)
+
+
+def look_at_tunnels(router, node, protocol):
     # A server inside may have tunnels of its own.
     listed = [tunnel for tunnel in json.loads(router.ctl(node, "tunnels", "list", "--json"))
               if tunnel["protocol"] == protocol and tunnel["device"] != INSIDE_SERVER]
@@ -100,7 +112,7 @@ def control(name, number, bin_folder):
                 return False, "it passed"
             except (Failed, subprocess.SubprocessError) as problem:
                 said = str(problem).replace("\n", " ")[:90]
-            world.until(20, f"failed, but the counters do not say {reason}: {said}", lambda: re.search(
+            world.until(60, f"failed, but the counters do not say {reason}: {said}", lambda: re.search(
                 rf"{reason}\D+[1-9]", router.ctl(lab.nodes["rt"], "counters")))
             return True, f"{reason}: {said} ({time.monotonic() - start:.0f} s)"
     except (Failed, subprocess.SubprocessError) as problem:

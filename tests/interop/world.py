@@ -86,7 +86,7 @@ class Node:
             if found and os.path.exists(f"/proc/{found[0]}/root/run/.up"):
                 self.pid = found[0]
             return self.pid is not None
-        until(20, f"namespace {name} did not start", is_up, 0.02)
+        until(60, f"namespace {name} did not start", is_up, 0.02)
 
     def inside(self, command):
         return ["nsenter", "-t", self.pid, "-n", "-m", "-p", "--", *command]
@@ -137,7 +137,7 @@ class Guest:
         self.answers = {}
         self.ready = threading.Condition()
         threading.Thread(target=self.listen, daemon=True).start()
-        self.wait(0, 60)
+        self.wait(0, 180)
 
     def listen(self):
         for line in self.machine.stdout:
@@ -173,7 +173,7 @@ class Guest:
         return out
 
     def start(self, tag, command):
-        self.wait(self.order(sh=command, background=tag), 20)
+        self.wait(self.order(sh=command, background=tag), 60)
 
     def echo(self, address, octets, timeout):
         reply = self.wait(self.order(echo=address, octets=octets), timeout)
@@ -239,7 +239,7 @@ RULES""")
             self.router.up(rt, self.folder)
             if self.inside:
                 self.router.give(rt, INSIDE_SERVER, GUEST_SERVER)
-            until(30, "the router does not forward", lambda: "1 received" in self.nodes["c1"].sh(
+            until(60, "the router does not forward", lambda: "1 received" in self.nodes["c1"].sh(
                 f"ping -c1 -W1 {SERVER}", check=False))
         except BaseException:
             self.__exit__(None, None, None)
@@ -303,7 +303,7 @@ class Underpass:
     def up(self, node, _folder):
         self.process = node.start("underpassd", f"{self.bin}/underpassd --internal lan0 --external wan0 --state "
                                   "/run/underpass-state --control /run/underpass-control --no-dhcp --no-dns")
-        until(20, "underpassd did not become ready", lambda: "ready" in node.log("underpassd"))
+        until(60, "underpassd did not become ready", lambda: "ready" in node.log("underpassd"))
         for words in self.switches:
             self.ctl(node, "passthrough", "set", words)
 
@@ -311,14 +311,14 @@ class Underpass:
         """1:1 NAT."""
         add = (f"{self.bin}/underpassctl --control /run/underpass-control rules one-to-one add {device} {address} "
                "--on-live drop && echo given")
-        until(20, "the router does not give the address", lambda: "given" in node.sh(add, check=False), 0.5)
+        until(60, "the router does not give the address", lambda: "given" in node.sh(add, check=False), 0.5)
 
     def down(self, node):
         if self.process:
             # By pid, inside the namespace that was made for it.
             subprocess.run(node.inside(["sh", "-c", "kill $(pidof underpassd)"]), check=False,
                            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-            self.process.wait(20)
+            self.process.wait(60)
 
 
 class Kernel:
@@ -358,7 +358,7 @@ RULES""")
 def serve_echo(node):
     """Guests serve by themselves."""
     node.start("echo", f"/usr/bin/python3 {HERE}/echo.py serve")
-    until(20, f"{node.name}: the echo server does not listen", lambda: f":{echo.PORT}" in node.sh("ss -ltn"))
+    until(60, f"{node.name}: the echo server does not listen", lambda: f":{echo.PORT}" in node.sh("ss -ltn"))
 
 
 def echo_together(pairs, octets=300_000):
@@ -367,7 +367,7 @@ def echo_together(pairs, octets=300_000):
 
     def one(node, address):
         try:
-            word = node.echo(address, octets, limit(90))
+            word = node.echo(address, octets, limit(150))
         except (Failed, subprocess.SubprocessError) as problem:
             word = str(problem)
         if word.strip() != "same":
