@@ -122,7 +122,7 @@ private Q_SLOTS:
         const auto* claims = modelNamed(*window, "What must hold");
         const auto* forwards = modelNamed(*window, "Port forwards");
         QVERIFY(scenarios != nullptr && claims != nullptr && forwards != nullptr);
-        QTRY_VERIFY_WITH_TIMEOUT(claims->rowCount() > 0, 20000);
+        QTRY_VERIFY_WITH_TIMEOUT(claims->rowCount() > 0, 60000);
         QVERIFY(scenarios->rowCount() > 20);
 
         engine::policy::PortForward mine;
@@ -131,7 +131,7 @@ private Q_SLOTS:
         mine.internalAddress = engine::net::Ipv4Address{192, 168, 77, 60};
         mine.internalFirst = engine::net::Port{80};
         Q_EMIT window->portForwardSaved(mine);
-        QTRY_VERIFY_WITH_TIMEOUT(shows(*forwards, ui::PortForwardModel::Name, "mine"), 20000);
+        QTRY_VERIFY_WITH_TIMEOUT(shows(*forwards, ui::PortForwardModel::Name, "mine"), 60000);
 
         const auto playing = [&](const char* name) {
             for (int row = 0; row < scenarios->rowCount(); ++row) {
@@ -144,14 +144,14 @@ private Q_SLOTS:
         const Pulse pulse;
         for (const char* name : {"esp-eight", "hairpin", "every-protocol"}) {
             Q_EMIT window->scenarioRequested(QLatin1String(name), ui::LabRules::WithChanges);
-            QTRY_VERIFY_WITH_TIMEOUT(playing(name), 20000);
+            QTRY_VERIFY_WITH_TIMEOUT(playing(name), 60000);
             QVERIFY2(shows(*forwards, ui::PortForwardModel::Name, "mine"), name);
         }
         qInfo("three scenarios: the window's loop came round %d times, at the latest after %lld ms",
               pulse.beats(), static_cast<long long>(pulse.longest()));
         // Its own rules again: the user's are gone, as was asked.
         Q_EMIT window->scenarioRequested(QStringLiteral("esp-eight"), ui::LabRules::Own);
-        QTRY_VERIFY_WITH_TIMEOUT(playing("esp-eight"), 20000);
+        QTRY_VERIFY_WITH_TIMEOUT(playing("esp-eight"), 60000);
         QVERIFY(!shows(*forwards, ui::PortForwardModel::Name, "mine"));
         // In a hurry its end comes soon.
         Q_EMIT window->labSpeedRequested(600);
@@ -159,7 +159,7 @@ private Q_SLOTS:
             return claims->rowCount() > 0 &&
                    claims->index(0, ui::ClaimModel::State).data() == QStringLiteral("Holds");
         };
-        QTRY_VERIFY_WITH_TIMEOUT(over(), 60000);
+        QTRY_VERIFY_WITH_TIMEOUT(over(), 120000);
     }
 
     void service_thatDeniesUs_isSaidWithWhatToDo_data()
@@ -200,7 +200,7 @@ private Q_SLOTS:
                 if (one->text().remove(QLatin1Char('&')) == QLatin1String(text)) return one;
             return static_cast<QPushButton*>(nullptr);
         };
-        QTRY_VERIFY(button("Try again")->isVisibleTo(page));
+        QTRY_VERIFY_WITH_TIMEOUT(button("Try again")->isVisibleTo(page), 30000);
         QString said;
         for (const QLabel* label : page->findChildren<QLabel*>())
             if (label->isVisibleTo(page)) said += label->text() + QLatin1Char('\n');
@@ -216,7 +216,7 @@ private Q_SLOTS:
         // Let in now (to a server that never says a word): it is no longer said that we are not.
         QVERIFY(AsNobody::run([&] { return ::chmod(path.toLocal8Bit().constData(), 0666) == 0; }));
         button("Try again")->click();
-        QTRY_VERIFY(!button("Try again")->isVisibleTo(page));
+        QTRY_VERIFY_WITH_TIMEOUT(!button("Try again")->isVisibleTo(page), 30000);
     }
 
     void lab_thatIsBeingPrepared_doesNotComeAfterItWasLeft()
@@ -238,7 +238,7 @@ private Q_SLOTS:
         QTest::qWait(1000);
         QCOMPARE(window->currentPage(), ui::Page::Start);
         Q_EMIT window->labRequested();
-        QTRY_COMPARE_WITH_TIMEOUT(window->currentPage(), ui::Page::Overview, 20000);
+        QTRY_COMPARE_WITH_TIMEOUT(window->currentPage(), ui::Page::Overview, 60000);
         const auto* scenarios = modelNamed(*window, "Scenarios");
         QCOMPARE(scenarios->index(0, ui::ScenarioModel::Result).data().toString(),
                  QStringLiteral("Playing"));

@@ -350,11 +350,11 @@ void MainWindowTest::sessions_areAskedForOnlyWhereTheyAreShown()
     QVERIFY(queries.isEmpty());
     window->showPage(ui::Page::Connections);
     QCOMPARE(queries.size(), 1);
-    QTRY_VERIFY_WITH_TIMEOUT(queries.size() >= 2, 3000);
+    QTRY_VERIFY_WITH_TIMEOUT(queries.size() >= 2, 30000);
     window->showTunnel(1);
     window->findChild<ui::TunnelsPage*>()->showTab(ui::TunnelDetail::Tab::Sessions);
     queries.clear();
-    QTRY_VERIFY_WITH_TIMEOUT(!queries.isEmpty(), 3000);
+    QTRY_VERIFY_WITH_TIMEOUT(!queries.isEmpty(), 30000);
     QCOMPARE(queries.last().tunnelSerial, 1U);
 }
 

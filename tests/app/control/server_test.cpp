@@ -119,7 +119,7 @@ struct Served {
         const auto listening = server.listen(path, group);
         if (!listening) qFatal("%s", qPrintable(listening.error()));
         QSignalSpy first(&client, &RouterClient::snapshotArrived);
-        first.wait(5000);
+        first.wait(60000);
     }
 
     /// Runs `work` in a thread of its own while this one serves.
@@ -128,7 +128,7 @@ struct Served {
     {
         std::unique_ptr<QThread> thread(QThread::create(work));
         thread->start();
-        QTRY_VERIFY_WITH_TIMEOUT(thread->isFinished(), 60000);
+        QTRY_VERIFY_WITH_TIMEOUT(thread->isFinished(), 110000);
     }
 
     QTemporaryDir folder;
@@ -150,7 +150,7 @@ bool isCutOff(const QString& path, const QByteArray& octets, int within)
 {
     QLocalSocket socket;
     socket.connectToServer(path);
-    if (!socket.waitForConnected(2000)) return false;
+    if (!socket.waitForConnected(30000)) return false;
     socket.write(octets);
     socket.flush();
     QElapsedTimer clock;
@@ -288,7 +288,7 @@ private Q_SLOTS:
     void deviceName_followsTheHardwareAddress()
     {
         Served served;
-        QTRY_VERIFY(!served.client.devices().empty());
+        QTRY_VERIFY_WITH_TIMEOUT(!served.client.devices().empty(), 60000);
         served.talk([&served] {
             auto connection = Connection::open(served.path);
             const QJsonObject named{{QStringLiteral("device"), QStringLiteral("192.0.2.1")},
@@ -311,7 +311,7 @@ private Q_SLOTS:
             auto connection = Connection::open(served.path);
             QVERIFY(connection->request(QStringLiteral("watch")));
             for (int i = 0; i < 3; ++i) {
-                const auto push = connection->nextPush(5s);
+                const auto push = connection->nextPush(60s);
                 QVERIFY(push && *push);
                 QCOMPARE((*push)->value(QStringLiteral("push")).toString(),
                          QStringLiteral("snapshot"));
@@ -324,9 +324,9 @@ private Q_SLOTS:
         Served served;
         served.talk([&served] {
             QVERIFY(
-                isCutOff(served.path, QByteArray("GET / HTTP/1.1\r\nHost: router\r\n\r\n"), 5000));
-            QVERIFY(isCutOff(served.path, QByteArray(5, '\xff'), 5000));
-            QVERIFY(isCutOff(served.path, QByteArray("\0\0\0\2\0[]", 7), 5000));
+                isCutOff(served.path, QByteArray("GET / HTTP/1.1\r\nHost: router\r\n\r\n"), 30000));
+            QVERIFY(isCutOff(served.path, QByteArray(5, '\xff'), 30000));
+            QVERIFY(isCutOff(served.path, QByteArray("\0\0\0\2\0[]", 7), 30000));
             // And others are served on.
             auto connection = Connection::open(served.path);
             QVERIFY(connection->request(QStringLiteral("status")));
@@ -341,14 +341,14 @@ private Q_SLOTS:
             QLocalSocket slow;
             slow.setReadBufferSize(1);
             slow.connectToServer(served.path);
-            QVERIFY(slow.waitForConnected(2000));
+            QVERIFY(slow.waitForConnected(30000));
             // Asks again and again for much and never reads.
             const QByteArray ask = framed(
                 {{QStringLiteral("id"), 1}, {QStringLiteral("verb"), QStringLiteral("snapshot")}});
             QElapsedTimer clock;
             clock.start();
             bool cutOff = false;
-            while (clock.elapsed() < 40000 && !cutOff) {
+            while (clock.elapsed() < 90000 && !cutOff) {
                 slow.write(ask);
                 cutOff =
                     !slow.waitForBytesWritten(200) && slow.state() != QLocalSocket::ConnectedState;
@@ -462,7 +462,7 @@ private Q_SLOTS:
             ended = ended || ::waitpid(child, &status, WNOHANG) == child;
             return ended;
         };
-        QTRY_VERIFY_WITH_TIMEOUT(hasEnded(), 20000);
+        QTRY_VERIFY_WITH_TIMEOUT(hasEnded(), 60000);
         QVERIFY(WIFEXITED(status));
         QCOMPARE(WEXITSTATUS(status), served ? 0 : 1);
     }

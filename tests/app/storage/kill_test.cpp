@@ -74,7 +74,7 @@ Round killOnce(const std::string& folder, std::uint32_t first, Confirms confirms
     };
     auto* random = QRandomGenerator::global();
     const int wanted = random->bounded(1, 6);
-    for (int i = 0; i < wanted && take(10000); ++i) {
+    for (int i = 0; i < wanted && take(60000); ++i) {
     }
     ::usleep(static_cast<useconds_t>(random->bounded(1500)));
     ::kill(pid, SIGKILL);
