@@ -97,8 +97,8 @@ public:
     bool saveOn(Instant now, StateDraft& draft) const;
     /// The block of a complete draft. It touches nothing else, so any thread may spend the time.
     [[nodiscard]] static std::vector<std::uint8_t> blockOf(StateDraft draft);
-    /// False if the block is damaged, of another external address, or of a version that is neither
-    /// this one nor one of the two before: the engine is then as if it had not been asked.
+    /// False if the block is damaged, of another network, or of a version that is neither this one
+    /// nor one of the two before: the engine is then as if it had not been asked.
     bool restoreState(Instant now, std::span<const std::uint8_t> block);
 
 private:

@@ -226,8 +226,7 @@ bool Engine::State::restore(Instant now, std::span<const std::uint8_t> body)
         const bool isOdd =
             isPortlessKind != isPortless(one.session.protocol) ||
             (one.isBinding && !isPortlessKind) || (!one.hasOut && !one.hasIn) ||
-            // What loops does so by an address of ours, and only UDP leaves by another's port.
-            (one.session.has(sf::kHairpin) && !slotOf(one.session.remote)) ||
+            // Only UDP leaves by another's port.
             (one.session.has(sf::kSendAlias) && one.session.protocol != IpProtocol::Udp) ||
             (one.shifted &&
              (one.session.protocol != IpProtocol::Tcp || one.kind == 2 ||
@@ -236,12 +235,18 @@ bool Engine::State::restore(Instant now, std::span<const std::uint8_t> body)
             one.created < Instant{} || one.created > now ||
             (isPortlessKind && (rewrite.outboundVariant >= kVariants ||
                                 rewrite.inboundVariant >= kVariants || rewrite.active > 1));
-        // All or nothing: a session of an address we do not have means another network.
-        const bool untranslated = one.kind == 1 && one.external == one.session.internal;
-        if (isOdd || (!untranslated && !slotOf(one.external)) ||
-            !config.internal.prefix.contains(one.session.internal))
-            return false;
+        if (isOdd) return false;
     }
+    // What has an address that has gone meanwhile has ended, as it would have done here. If nothing
+    // has one of ours, all of it is of another network.
+    const auto isGone = [this](const SavedSession& one) {
+        const bool untranslated = one.kind == 1 && one.external == one.session.internal;
+        return (!untranslated && !slotOf(one.external)) ||
+               // What loops does so by an address of ours.
+               (one.session.has(sf::kHairpin) && !slotOf(one.session.remote)) ||
+               !config.internal.prefix.contains(one.session.internal);
+    };
+    if (std::erase_if(saved, isGone) > 0 && saved.empty()) return false;
     StateReader ofTunnels = in.part();
     StateReader ofHelpers = in.part();
     if (!in.complete()) return false;

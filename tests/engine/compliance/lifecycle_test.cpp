@@ -349,13 +349,38 @@ private Q_SLOTS:
         QVERIFY(bed.udpOut(at(kAnna, 5001), at(kServer, 53)).outside());
         QVERIFY(bed.apply(SetExternalSide{side({kExternal})}).has_value());
         QCOMPARE(bed.sessions(), std::size_t{1});
-        // Of an address that is not ours: it would spoil the whole block.
         EngineConfig rest = config;
         rest.external.addresses = {kExternal};
         rest.oneToOnes.clear();
         Bed after(rest);
         QVERIFY(restart(bed, after));
         QCOMPARE(after.sessions(), std::size_t{1});
+    }
+
+    // One address of several may go while the router is not there; the others keep what they have.
+    void restart_withoutOneOfItsAddresses_keepsTheSessionsOfTheOthers()
+    {
+        EngineConfig config = usual();
+        config.external.addresses = {kExternal, kSecondExternal};
+        config.oneToOnes = {
+            {.id = 1, .internalAddress = kBert, .externalAddress = kSecondExternal}};
+        Bed bed(config);
+        const auto kept = bed.udpOut(at(kAnna, 5000), at(kServer, 53)).source();
+        QCOMPARE(kept.address, kExternal);
+        QCOMPARE(bed.udpOut(at(kBert, 5000), at(kServer, 53)).source().address, kSecondExternal);
+        QVERIFY(bed.udpOut(at(kAnna, 6000), at(kSecondExternal, 7)).inside());
+        EngineConfig rest = config;
+        rest.external.addresses = {kExternal};
+        Bed after(rest);
+        QVERIFY(restart(bed, after));
+        QCOMPARE(after.sessions(), std::size_t{1});
+        QVERIFY(after.udpIn(at(kServer, 53), kept).destination() == at(kAnna, 5000));
+        QVERIFY(!after.udpIn(at(kServer, 53), at(kSecondExternal, 5000)).inside());
+        // Where none is ours it is another network.
+        rest.external.addresses = {Ipv4Address{203, 0, 113, 99}};
+        Bed elsewhere(rest);
+        QVERIFY(!restart(bed, elsewhere));
+        QCOMPARE(elsewhere.sessions(), std::size_t{0});
     }
 
     void externalAddress_thatIsGone_isNotInLaterFragmentsEither()
