@@ -155,9 +155,9 @@ def main():
                  "--port", "8022", "--to", LAN_HOST)
             says("an address elsewhere is refused", 1, "not in the internal network", "rules", "forwards", "add",
                  "udp", "--port", "90", "--to", "10.9.9.9")
-            for nobody in ("192.168.5.1", "192.168.5.0", "192.168.5.255"):
-                says(f"{nobody} is no device", 1, "no device has it", "rules", "forwards", "add", "udp", "--port",
-                     "90", "--to", nobody)
+            for taken in ("192.168.5.1", "192.168.5.0", "192.168.5.255"):
+                says(f"{taken} is no device", 1, "no device has it", "rules", "forwards", "add", "udp", "--port",
+                     "90", "--to", taken)
             for protocol in ("ah", "icmp", "sctp", "89"):
                 says(f"{protocol} cannot be forwarded", 1, "cannot pass address translation", "rules", "forwards",
                      "add", protocol, "--to", LAN_HOST)
@@ -210,7 +210,7 @@ def main():
                                stdout=subprocess.PIPE)
             taker.stdout.readline()
             check("when a program of the host takes it, the forward waits",
-                  wait_for(lambda: "printer (1) waits" in rules("rules", "forwards", "list")[1], 15, 0.5))
+                  wait_for(lambda: "printer (1) waits" in rules("rules", "forwards", "list")[1], 40, 0.5))
             hits = json.loads(rules("rules", "forwards", "list", "--json")[1])[0]["hits"]
             check("and the host answers alone", asks("srv", WAN_ROUTER, 8631).startswith("me") and hits ==
                   json.loads(rules("rules", "forwards", "list", "--json")[1])[0]["hits"])
@@ -218,7 +218,7 @@ def main():
                  "--to", LAN_HOST)
             stop(taker)
             check("it goes on when the program has ended",
-                  wait_for(lambda: "waits" not in rules("rules", "forwards", "list")[1], 15, 0.5)
+                  wait_for(lambda: "waits" not in rules("rules", "forwards", "list")[1], 40, 0.5)
                   and asks("srv", WAN_ROUTER, 8631).startswith("hi"))
             rules("rules", "forwards", "remove", "2", "--on-live", "drop")
             rules("rules", "forwards", "remove", "1", "--on-live", "drop")
