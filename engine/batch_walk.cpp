@@ -234,8 +234,6 @@ Engine::State::ShortCut Engine::State::shortCut(Instant now, Direction direction
     if (total > packet.bytes.size() || ttl <= 1) return ShortCut::NotTaken;
     if (total > (outward ? config.external.mtu : config.internal.mtu)) return ShortCut::NotTaken;
     if (total < kHeader + wire::UdpView::kHeader) return ShortCut::NotTaken;
-    // What may be cut on its way out is renumbered.
-    if (outward && (packet.bytes[6] & 0x40U) == 0) return ShortCut::NotTaken;
     const wire::MutableBytes whole = packet.bytes.first(total);
     const wire::MutableBytes bytes = whole.subspan(kHeader);
     bool refresh = outward || config.nat.inboundRefresh;
@@ -273,6 +271,7 @@ Engine::State::ShortCut Engine::State::shortCut(Instant now, Direction direction
         const net::Endpoint to{sessions.externalAddress(session.externalSlot),
                                session.externalPort()};
         rewriteEndpoint<Direction::Outbound>(whole, session.protocol, to, packet.checksum);
+        if ((whole[6] & 0x40U) == 0) renumber(*wire::Ipv4View::parse(whole), 1);
     } else {
         const net::Endpoint to{session.internal, session.internalPort()};
         rewriteEndpoint<Direction::Inbound>(whole, session.protocol, to, packet.checksum);

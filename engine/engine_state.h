@@ -94,8 +94,9 @@ struct Engine::State {
     MaybeVerdict attend(Walk& walk, std::uint32_t index, net::Direction direction,
                         wire::ConstBytes payload, std::uint32_t sequence, std::uint8_t tcpFlags);
     void rewrite(Walk& walk, std::uint32_t index, net::Direction direction);
-    /// What may be cut on its way out needs an identification that no other device uses there.
-    void renumber(Walk& walk);
+    /// What may be cut on its way out needs an identification that no other device uses there; so
+    /// do all of the `count` packets that a card will make of it.
+    void renumber(wire::Ipv4View ip, std::size_t count);
     /// Counts one packet, or `packets` in one, for its session, its device and in all.
     void tally(std::uint32_t index, net::Direction direction, std::uint32_t bytes,
                std::uint32_t packets, bool looped)

@@ -315,7 +315,7 @@ Verdict Engine::State::emit(Walk& walk, std::uint32_t index, Direction direction
                        .packet = walk.ip.bytes()});
     }
     rewrite(walk, index, direction);
-    if (outward) renumber(walk);
+    if (outward) renumber(walk.ip, count);
     if (!walk.hairpin) walk.ip.decrementTtl();
     tally(index, direction, total, count, loops || walk.hairpin);
     if (!loops) return Verdict::forward(egress);
@@ -330,14 +330,11 @@ Verdict Engine::State::emit(Walk& walk, std::uint32_t index, Direction direction
 
 /// RFC 6864 §5.3.1: devices that share an address share its identifications, too. Fragments have
 /// got theirs together; those of large offloaded packets are counted on by the card.
-void Engine::State::renumber(Walk& walk)
+void Engine::State::renumber(wire::Ipv4View ip, std::size_t count)
 {
-    if (walk.ip.dontFragment() || walk.ip.isFragment()) return;
-    const std::size_t size = walk.packet.segmentPayload;
-    const std::size_t count = size == 0 ? 1 : (walk.ip.totalLength() + size - 1) / size;
-    walk.ip.rewriteIdentification(fragmentIds.next(walk.ip.source(), walk.ip.destination(),
-                                                   walk.ip.protocol(),
-                                                   static_cast<std::uint16_t>(count)));
+    if (ip.dontFragment() || ip.isFragment()) return;
+    ip.rewriteIdentification(fragmentIds.next(ip.source(), ip.destination(), ip.protocol(),
+                                              static_cast<std::uint16_t>(count)));
 }
 
 /// Headers change here, and on shortCut()'s way, and nowhere else for a packet with ports.

@@ -172,7 +172,7 @@ Verdict Engine::State::loopPortless(Walk& walk, net::Ipv4Address external)
 {
     const net::Ipv4Address sender = walk.ip.source();
     walk.ip.rewriteSource(external);
-    renumber(walk);
+    renumber(walk.ip, 1);
     walk.ip.decrementTtl();
     const Verdict verdict = hairpin(walk, sender);
     if (verdict.kind == Verdict::Kind::Forward) {

@@ -237,7 +237,7 @@ Verdict Engine::State::decidePortless(Walk& walk, Direction direction)
     }
     if (outward) {
         walk.ip.rewriteSource(packet.external);
-        renumber(walk);
+        renumber(walk.ip, 1);
         walk.ip.decrementTtl();
         counters.outbound.bytes += walk.ip.totalLength();
         ++counters.outbound.packets;
