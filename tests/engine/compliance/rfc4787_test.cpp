@@ -34,6 +34,21 @@ std::vector<Bytes> piecesOf(Endpoint source, Endpoint destination, std::uint16_t
     return wire::fragmentIpv4(view(whole), 1000);
 }
 
+/// What leaves by identification, when two devices send their fragments in turns, in this order.
+std::map<std::uint16_t, std::vector<Bytes>> sentTogether(Bed& bed, const std::vector<Bytes>& one,
+                                                         const std::vector<Bytes>& other,
+                                                         const std::vector<std::size_t>& order)
+{
+    std::map<std::uint16_t, std::vector<Bytes>> left;
+    for (const std::size_t i : order) {
+        for (Bytes& piece : passed(bed, PortId::Internal, {one[i], other[i]})) {
+            const std::uint16_t id = view(piece).identification();
+            left[id].push_back(std::move(piece));
+        }
+    }
+    return left;
+}
+
 }  // namespace
 
 class Rfc4787Test : public QObject {
@@ -587,13 +602,7 @@ private Q_SLOTS:
         Bed bed;
         const auto anna = piecesOf(at(kAnna, 5000), at(kServer, 53), 7);
         const auto bert = piecesOf(at(kBert, 5000), at(kServer, 53), 7);
-        std::map<std::uint16_t, std::vector<Bytes>> byIdentification;
-        for (std::size_t i = 0; i < anna.size(); ++i) {
-            for (const Bytes& piece : passed(bed, PortId::Internal, {anna[i], bert[i]})) {
-                Bytes copy = piece;
-                byIdentification[view(copy).identification()].push_back(piece);
-            }
-        }
+        const auto byIdentification = sentTogether(bed, anna, bert, {0, 1, 2});
         QCOMPARE(byIdentification.size(), std::size_t{2});
         for (const auto& [id, pieces] : byIdentification) {
             const Bytes whole = joined(pieces);
@@ -616,13 +625,7 @@ private Q_SLOTS:
             Bed bed(config);
             const auto anna = piecesOf(at(kAnna, 5000), at(kExternal, 5060), 7);
             const auto bert = piecesOf(at(kBert, 5000), at(kExternal, 5060), 7);
-            std::map<std::uint16_t, std::vector<Bytes>> byIdentification;
-            for (const std::size_t i : order) {
-                for (const Bytes& piece : passed(bed, PortId::Internal, {anna[i], bert[i]})) {
-                    Bytes copy = piece;
-                    byIdentification[view(copy).identification()].push_back(piece);
-                }
-            }
+            const auto byIdentification = sentTogether(bed, anna, bert, order);
             QCOMPARE(byIdentification.size(), std::size_t{2});
             for (const auto& [id, pieces] : byIdentification) {
                 const Bytes whole = joined(pieces);
